@@ -1,0 +1,118 @@
+// The commands. citty holds the tree and dispatches; the strict pass has
+// already read the flags, since citty would accept what must be refused.
+import { defineCommand, runCommand } from "citty";
+import packageJson from "../../package.json" with { type: "json" };
+import { UsageError } from "../config/usage-error.ts";
+import { gatewayHelp, helpHelp, programHelp, startHelp, versionHelp } from "./help.ts";
+import { platform } from "../os/process.ts";
+import { type Argv, parseArgv } from "./parse-argv.ts";
+import type { Environment } from "./read-config.ts";
+import { start } from "./start-command.ts";
+
+/** Where a command's text goes. */
+export interface Output {
+  /** Takes what was asked for: help, the version. */
+  print(text: string): void;
+  /** Takes what is wrong. */
+  complain(text: string): void;
+}
+
+/** Every command by its words, with its help. What is not here is refused. */
+const helpTexts: Readonly<Record<string, () => string>> = {
+  "": programHelp,
+  start: startHelp,
+  gateway: gatewayHelp,
+  "gateway start": startHelp,
+  version: versionHelp,
+  help: helpHelp,
+};
+
+/**
+ * Runs what the arguments say and resolves with the exit status: 0 a clean end,
+ * 1 it could not run, 2 it was told something wrong. Rejects for neither.
+ */
+export async function run(
+  args: readonly string[],
+  environment: Environment,
+  output: Output,
+): Promise<number> {
+  try {
+    return await dispatch(parseArgv(args), environment, output);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    output.complain(
+      `etcd-gateway: ${error.message}\n"etcd-gateway help start" explains every flag.\n`,
+    );
+    return 2;
+  }
+}
+
+async function dispatch(argv: Argv, environment: Environment, output: Output): Promise<number> {
+  const command = commandOf(argv);
+  let status = 0;
+  const startCommand = defineCommand({
+    meta: { name: "start", description: "run the gateway" },
+    async run() {
+      status = await start(argv.given, environment);
+    },
+  });
+  const program = defineCommand({
+    meta: {
+      name: packageJson.name,
+      version: packageJson.version,
+      description: packageJson.description,
+    },
+    subCommands: {
+      start: startCommand,
+      gateway: defineCommand({ subCommands: { start: startCommand } }),
+      version: defineCommand({ run: () => output.print(versionText()) }),
+      help: defineCommand({ run: () => output.print(helpTexts[command.topic]!()) }),
+    },
+  });
+  await runCommand(program, { rawArgs: command.words });
+  return status;
+}
+
+interface Command {
+  /** What citty is to dispatch. */
+  readonly words: string[];
+  /** What help, if that is the command, is about: a key of `helpTexts`. */
+  readonly topic: string;
+}
+
+/** Which command the arguments mean; `help` and `version` may stand anywhere, as a flag too. */
+function commandOf({ words, wantsHelp, wantsVersion, given }: Argv): Command {
+  const asksHelp = wantsHelp || words.includes("help");
+  const rest = asksHelp ? removeOne(words, "help") : [...words];
+  const topic = rest.join(" ");
+  if (!Object.hasOwn(helpTexts, topic)) throw unknownCommand(rest);
+  if (asksHelp || topic === "gateway") return { words: ["help"], topic };
+  if (wantsVersion) return { words: ["version"], topic };
+  if (topic === "")
+    throw new UsageError('Missing command: to run the gateway, "etcd-gateway start"');
+  if (topic === "version" && given.size > 0)
+    throw new UsageError(`Cannot use --${[...given.keys()][0]} with "version": it takes no flags`);
+  return { words: rest, topic };
+}
+
+/** Without the first `word`, so that `help help` is about help. */
+function removeOne(words: readonly string[], word: string): string[] {
+  const at = words.indexOf(word);
+  return words.filter((_, i) => i !== at);
+}
+
+function unknownCommand(words: readonly string[]): UsageError {
+  const known = words.findIndex(
+    (_, i) => !Object.hasOwn(helpTexts, words.slice(0, i + 1).join(" ")),
+  );
+  const stray = words[known]!;
+  return known === 0
+    ? new UsageError(
+        `Unknown command "${stray}": the commands are start, gateway start, version and help`,
+      )
+    : new UsageError(`Unexpected argument "${stray}" behind "${words.slice(0, known).join(" ")}"`);
+}
+
+function versionText(): string {
+  return `${packageJson.name} ${packageJson.version}\n${platform}\n`;
+}

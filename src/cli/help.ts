@@ -1,0 +1,99 @@
+// Help text, read off the flag table. It is written for somebody who meets the
+// gateway for the first time: what it does, how to start it, what each flag takes.
+import { flagNamed, flagNames, variableOf } from "./flags.ts";
+
+const WIDTH = 80;
+
+/** What `etcd-gateway help` prints. */
+export function programHelp(): string {
+  return `etcd-gateway is a TCP gateway for etcd: applications connect to a local address,
+and it carries each connection to an endpoint of the cluster that is up.
+
+Usage:
+  etcd-gateway start [flags]           run the gateway
+  etcd-gateway gateway start [flags]   the same, in the words of etcd's own binary
+  etcd-gateway version                 print the version
+  etcd-gateway help [command]          print help
+
+Try it:
+  etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379
+  ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:23790 endpoint status
+
+"etcd-gateway help start" explains every flag.
+`;
+}
+
+/** What `etcd-gateway help version` prints. */
+export function versionHelp(): string {
+  return `Prints the version of the gateway and of the Bun runtime inside it.
+
+Usage:
+  etcd-gateway version
+`;
+}
+
+/** What `etcd-gateway help help` prints. */
+export function helpHelp(): string {
+  return `Explains a command.
+
+Usage:
+  etcd-gateway help [command]
+`;
+}
+
+/** What `etcd-gateway help gateway` prints. */
+export function gatewayHelp(): string {
+  return `Holds "start", so that a unit file written for etcd moves over by one word.
+
+Usage:
+  etcd-gateway gateway start [flags]
+
+"etcd-gateway help start" explains every flag.
+`;
+}
+
+/** What `etcd-gateway help start` prints. */
+export function startHelp(): string {
+  return `Listens on a local address and carries each client to an etcd endpoint that is up.
+
+Usage:
+  etcd-gateway start [flags]
+
+Every flag has an environment variable; the flag wins over the variable.
+A DURATION is a number with a unit (ns, us, ms, s, m, h), as in "1m30s".
+
+Flags:
+${flagNames.map(flagHelp).join("\n")}
+  -h, --help
+      Print this text.
+
+Signals:
+  SIGTERM, SIGINT   stop accepting, let relays finish for --drain-timeout, end
+                    with status 0; a second one ends at once
+
+Exit status: 0 a clean end; 1 it could not run (an address in use); 2 it was told
+something wrong.
+`;
+}
+
+function flagHelp(name: (typeof flagNames)[number]): string {
+  const flag = flagNamed(name);
+  const head = flag.value === "" ? `  --${name}` : `  --${name}=${flag.value}`;
+  const lines = [
+    ...wrap(flag.summary),
+    `default: ${flag.default ?? "not set"}`,
+    `example: --${name}=${flag.example}`,
+    `variable: ${variableOf(name)}`,
+  ];
+  return [head, ...lines.map((line) => `      ${line}`), ""].join("\n");
+}
+
+function wrap(text: string): string[] {
+  const lines: string[] = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!;
+    if (line.length + word.length + 7 > WIDTH) lines.push(word);
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+  }
+  return lines;
+}

@@ -1,0 +1,75 @@
+// The log: one line an event, on the stream it is given. JSON in the shape of
+// etcd's zap encoder, or a line for people. The only file that knows consola.
+import { createConsola, type ConsolaReporter, LogLevels } from "consola/core";
+import type { LogLevel } from "../config/gateway-config.ts";
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Writes one event. `message` is a constant text; what varies goes into `fields`. */
+export interface Logger {
+  debug(message: string, fields?: Fields): void;
+  info(message: string, fields?: Fields): void;
+  warn(message: string, fields?: Fields): void;
+  error(message: string, fields?: Fields): void;
+  /** The same log for another part of the program, given as `room/file.ts`. */
+  from(caller: string): Logger;
+}
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly format: "json" | "console";
+  /** Takes one line with its line feed; must not throw. */
+  readonly write: (line: string) => void;
+  /** Milliseconds since 1970, fractions are microseconds. */
+  readonly now: () => number;
+}
+
+/** Opens a log. It holds no resource and needs no closing. */
+export function createLog({ level, format, write, now }: LogOptions): Logger {
+  const encode = format === "json" ? encodeJson : encodeLine;
+  const reporter: ConsolaReporter = {
+    log: ({ type, args: [message, fields, caller] }) =>
+      write(encode({ level: type, ts: timestamp(now()), caller, msg: message }, fields)),
+  };
+  // throttle 0: consola would hold back the 7th identical message of a second.
+  const consola = createConsola({ level: LogLevels[level], throttle: 0, reporters: [reporter] });
+  const from = (caller: string): Logger => ({
+    // The message comes first: consola unpacks a leading object as its own record.
+    debug: (message, fields) => consola.debug(message, fields, caller),
+    info: (message, fields) => consola.info(message, fields, caller),
+    warn: (message, fields) => consola.warn(message, fields, caller),
+    error: (message, fields) => consola.error(message, fields, caller),
+    from,
+  });
+  return from("main.ts");
+}
+
+interface Head {
+  readonly level: string;
+  readonly ts: string;
+  readonly caller: string;
+  readonly msg: string;
+}
+
+function encodeJson(head: Head, fields: Fields | undefined): string {
+  return `${JSON.stringify({ ...head, ...fields })}\n`;
+}
+
+function encodeLine({ level, ts, msg }: Head, fields: Fields = {}): string {
+  const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${plain(value)}`);
+  return `${ts} ${level.toUpperCase().padEnd(5)} ${msg}${pairs.join("")}\n`;
+}
+
+/** Bare where that is unambiguous, else quoted: a value never breaks the line. */
+function plain(value: unknown): string {
+  if (Array.isArray(value)) return value.map(plain).join(",");
+  const text = String(value);
+  return /^[\w.:/[\]%@+-]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+/** RFC 3339 in UTC with microseconds, as zap writes it for etcd. */
+function timestamp(ms: number): string {
+  const whole = Math.floor(ms);
+  const micros = Math.floor((ms - whole) * 1000);
+  return `${new Date(whole).toISOString().slice(0, -1)}${String(micros).padStart(3, "0")}Z`;
+}

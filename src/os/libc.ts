@@ -1,0 +1,48 @@
+// The C library, for what Bun's API lacks: a connect that can be aborted and
+// tells its real error, socket options, resource limits, Unix datagrams.
+// Constants are Linux', where the gateway runs.
+import { dlopen, read } from "bun:ffi";
+import { constants } from "node:os";
+
+const SYMBOLS = {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  close: { args: ["i32"], returns: "i32" },
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+  ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  inet_pton: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  if_nametoindex: { args: ["ptr"], returns: "u32" },
+  getrlimit: { args: ["i32", "ptr"], returns: "i32" },
+  setrlimit: { args: ["i32", "ptr"], returns: "i32" },
+  __errno_location: { args: [], returns: "ptr" },
+} as const;
+
+/** libc's functions. Arguments of type `ptr` take a typed array. */
+export const libc = openLibc();
+
+function openLibc() {
+  const musl = process.arch === "arm64" ? "aarch64" : "x86_64";
+  let failure: unknown;
+  for (const name of ["libc.so.6", `libc.musl-${musl}.so.1`]) {
+    try {
+      return dlopen(name, SYMBOLS).symbols;
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw new Error("Cannot open the C library: neither glibc nor musl is here", { cause: failure });
+}
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** The name of the last failed call's error, such as `EMFILE`. Ask at once: any call may change it. */
+export function lastError(): string {
+  const number = read.i32(libc.__errno_location()!, 0);
+  return errnoNames.get(number) ?? `errno ${number}`;
+}
+
+/** Text as C wants it: UTF-8 with a zero behind. */
+export function cString(text: string): Uint8Array {
+  return Buffer.from(`${text}\0`);
+}

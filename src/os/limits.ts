@@ -1,0 +1,17 @@
+import { libc } from "./libc.ts";
+
+const RLIMIT_NOFILE = 7;
+
+/**
+ * Raises the soft limit of open descriptors to the hard one, as Go programs
+ * do, and returns what is in force.
+ */
+export function raiseDescriptorLimit(): number {
+  const limit = new BigUint64Array(2); // soft, hard
+  libc.getrlimit(RLIMIT_NOFILE, limit);
+  if (limit[0]! < limit[1]!) {
+    const raised = new BigUint64Array([limit[1]!, limit[1]!]);
+    if (libc.setrlimit(RLIMIT_NOFILE, raised) === 0) limit[0] = raised[0]!;
+  }
+  return Number(limit[0]);
+}

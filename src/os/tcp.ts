@@ -1,0 +1,92 @@
+// TCP below Bun.connect: a non-blocking connect whose descriptor Bun adopts.
+// Bun's own connect cannot be aborted and reports every failure as refused.
+import { cString, lastError, libc } from "./libc.ts";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_KEEPALIVE = 9;
+const IPPROTO_TCP = 6;
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
+const SIOCOUTQ = 0x5411;
+
+// What Go's net package sets on every connection, and so etcd's gateway: the
+// first probe after 15 s of silence, then one every 15 s, 9 of them.
+const KEEPALIVE_SECONDS = 15;
+
+/** A system call that failed; `code` is the errno's name. */
+export class SystemCallError extends Error {
+  override name = "SystemCallError";
+  constructor(
+    readonly call: string,
+    readonly code: string,
+  ) {
+    super(`${call}: ${code}`);
+  }
+}
+
+// Calls are synchronous and copy what they are given, so one buffer serves all.
+const int = new Int32Array(1);
+
+/**
+ * Starts to connect to an IP literal and returns the descriptor at once. The
+ * caller owns it; it turns writable when connected, and in error when not.
+ *
+ * @throws {SystemCallError} if it fails at once, with nothing left open.
+ */
+export function startConnect(address: string, port: number): number {
+  const name = socketAddress(address, port);
+  const fd = libc.socket(name[0]!, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  if (fd < 0) throw new SystemCallError("socket", lastError());
+  if (libc.connect(fd, name, name.length) < 0) {
+    const code = lastError();
+    if (code !== "EINPROGRESS") {
+      libc.close(fd);
+      throw new SystemCallError("connect", code);
+    }
+  }
+  return fd;
+}
+
+/** Makes the kernel find out, within minutes, that a silent peer has vanished. */
+export function enableKeepAlive(fd: number): void {
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_SECONDS);
+}
+
+/** Bytes that the kernel took and the peer has not acknowledged; 0 for a descriptor that is gone. */
+export function unsentBytes(fd: number): number {
+  return libc.ioctl(fd, SIOCOUTQ, int) < 0 ? 0 : int[0]!;
+}
+
+function setOption(fd: number, level: number, option: number, value: number): void {
+  int[0] = value;
+  libc.setsockopt(fd, level, option, int, 4);
+}
+
+/** struct sockaddr_in or sockaddr_in6 (RFC 3493, section 3.3). */
+function socketAddress(address: string, port: number): Uint8Array {
+  const [literal, zone] = address.split("%");
+  const isIPv6 = literal!.includes(":");
+  const bytes = new Uint8Array(isIPv6 ? 28 : 16);
+  bytes[0] = isIPv6 ? AF_INET6 : AF_INET;
+  bytes[2] = port >> 8;
+  bytes[3] = port & 0xff;
+  const binary = bytes.subarray(isIPv6 ? 8 : 4);
+  if (libc.inet_pton(bytes[0], cString(literal!), binary) !== 1)
+    throw new SystemCallError("inet_pton", "EINVAL");
+  if (zone !== undefined) new DataView(bytes.buffer).setUint32(24, scopeId(zone), true);
+  return bytes;
+}
+
+/** A zone is an interface's name or its number (RFC 4007, section 11.2). */
+function scopeId(zone: string): number {
+  const id = /^\d+$/.test(zone) ? Number(zone) : libc.if_nametoindex(cString(zone));
+  if (id === 0) throw new SystemCallError("if_nametoindex", "ENODEV");
+  return id;
+}

@@ -1,0 +1,35 @@
+// Why a dial failed, in the words of Go's net package, which is what those who
+// read etcd's gateway log search for.
+
+/** Errors that say something of this machine and nothing of the endpoint. */
+const LOCAL_CODES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL", "EAGAIN"]);
+
+const WORDS: Record<string, string> = {
+  EADDRNOTAVAIL: "cannot assign requested address",
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by peer",
+  EHOSTUNREACH: "no route to host",
+  EMFILE: "too many open files",
+  ENETUNREACH: "network is unreachable",
+  ENOTFOUND: "no such host",
+  ENFILE: "too many open files in system",
+  ETIMEDOUT: "i/o timeout",
+};
+
+/** A dial that failed; the message says what was tried. */
+export class DialError extends Error {
+  override name = "DialError";
+
+  /** `tried` is what failed (`dial tcp 127.0.0.1:1: connect`), `code` an errno's name or one of dns.lookup's. */
+  constructor(
+    tried: string,
+    readonly code: string,
+  ) {
+    super(`${tried}: ${WORDS[code] ?? code}`);
+  }
+
+  /** This machine ran out of something (descriptors, ports, memory): no endpoint is to blame. */
+  get isLocal(): boolean {
+    return LOCAL_CODES.has(this.code);
+  }
+}

@@ -1,0 +1,160 @@
+// One dial: a connection to one endpoint, at whichever of its addresses answers
+// first. The next address is tried when the last one has failed, or has been
+// silent for the connection attempt delay (RFC 8305).
+import { formatHostPort } from "../config/address.ts";
+import type { Clock } from "../config/clock.ts";
+import { DialError } from "./dial-error.ts";
+import { adoptConnecting, type SocketOwner, type TcpSocket, type TcpSystem } from "./tcp-socket.ts";
+
+// RFC 8305, section 5, recommends 250 ms.
+const CONNECTION_ATTEMPT_DELAY_MS = 250;
+
+export interface DialOptions {
+  /** IP literals in the order of preference; at least one. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** For all addresses together. */
+  readonly timeoutMs: number;
+}
+
+/** Exactly one of the two is called, once, unless the dial is aborted; perhaps before `start` returns. */
+export interface DialEvents {
+  /** Connected. The receiver owns the socket and must give it an owner before it returns. */
+  connected(socket: TcpSocket): void;
+  /** No address answered; nothing is left open. */
+  failed(error: DialError): void;
+}
+
+export class Dial {
+  readonly #system: TcpSystem;
+  readonly #clock: Clock;
+  readonly #options: DialOptions;
+  readonly #events: DialEvents;
+  readonly #attempts = new Set<Attempt>();
+  #triedAddresses = 0;
+  #lastError: DialError | undefined;
+  #cancelDeadline: (() => void) | undefined;
+  #cancelNext: (() => void) | undefined;
+
+  constructor(system: TcpSystem, clock: Clock, options: DialOptions, events: DialEvents) {
+    this.#system = system;
+    this.#clock = clock;
+    this.#options = options;
+    this.#events = events;
+  }
+
+  start(): void {
+    this.#cancelDeadline = this.#clock.after(this.#options.timeoutMs, () => {
+      const last = this.#options.addresses[this.#triedAddresses - 1]!;
+      this.#fail(this.#error(last, "ETIMEDOUT"));
+    });
+    this.#tryNext();
+  }
+
+  /** Gives up; no descriptor stays. May be called at any time, also twice. */
+  abort(): void {
+    this.#cancelDeadline?.();
+    this.#cancelNext?.();
+    for (const attempt of this.#attempts) attempt.abandon();
+    this.#attempts.clear();
+  }
+
+  /** For its attempts only: this one is connected. */
+  won(attempt: Attempt, socket: TcpSocket): void {
+    this.#attempts.delete(attempt);
+    this.abort();
+    this.#system.enableKeepAlive(socket.fd);
+    this.#events.connected(socket);
+  }
+
+  /** For its attempts only: this one has failed. */
+  lost(attempt: Attempt, code: string): void {
+    this.#attempts.delete(attempt);
+    this.#lastError = this.#error(attempt.address, code);
+    this.#cancelNext?.();
+    this.#tryNext();
+  }
+
+  #tryNext(): void {
+    const { addresses, port } = this.#options;
+    while (this.#triedAddresses < addresses.length) {
+      const address = addresses[this.#triedAddresses++]!;
+      try {
+        const fd = this.#system.startConnect(address, port);
+        const attempt = new Attempt(this, address);
+        this.#attempts.add(attempt);
+        adoptConnecting(fd, attempt);
+      } catch (error) {
+        this.#lastError = this.#error(address, (error as { code: string }).code);
+        continue;
+      }
+      if (this.#triedAddresses < addresses.length) {
+        this.#cancelNext = this.#clock.after(CONNECTION_ATTEMPT_DELAY_MS, () => this.#tryNext());
+      }
+      return;
+    }
+    if (this.#attempts.size === 0) this.#fail(this.#lastError!);
+  }
+
+  #fail(error: DialError): void {
+    this.abort();
+    this.#events.failed(error);
+  }
+
+  #error(address: string, code: string): DialError {
+    const target = `dial tcp ${formatHostPort({ host: address, port: this.#options.port })}`;
+    // Go leaves out the call where time ran out.
+    return new DialError(code === "ETIMEDOUT" ? target : `${target}: connect`, code);
+  }
+}
+
+/** One address of a dial: owns its socket until it is connected. */
+class Attempt implements SocketOwner {
+  readonly #dial: Dial;
+  readonly address: string;
+  #socket: TcpSocket | undefined;
+  #isSettled = false;
+
+  constructor(dial: Dial, address: string) {
+    this.#dial = dial;
+    this.address = address;
+  }
+
+  abandon(): void {
+    this.#isSettled = true;
+    this.#socket?.terminate();
+  }
+
+  opened(socket: TcpSocket): void {
+    this.#socket = socket;
+  }
+
+  writable(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#dial.won(this, this.#socket!);
+  }
+
+  // A server that speaks or ends at once may be heard before `writable` says
+  // that it is connected: the new owner hears it.
+  received(chunk: Uint8Array): void {
+    this.writable();
+    this.#newOwner()?.received(chunk);
+  }
+
+  ended(): void {
+    this.writable();
+    this.#newOwner()?.ended();
+  }
+
+  closed(error: (Error & { code?: string }) | undefined): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#dial.lost(this, error?.code ?? "ECONNRESET");
+  }
+
+  #newOwner(): SocketOwner | undefined {
+    const owner = this.#socket!.data;
+    return owner === this ? undefined : owner;
+  }
+}

@@ -1,0 +1,43 @@
+// The door: accepts clients until it is closed. What becomes of a client is
+// its receiver's business.
+import type { HostPort } from "../config/address.ts";
+import { listenTcp, type SocketOwner, type TcpSocket, type TcpSystem } from "./tcp-socket.ts";
+
+export class Listener implements SocketOwner {
+  readonly #system: TcpSystem;
+  readonly #onClient: (client: TcpSocket) => void;
+  #socket: Bun.TCPSocketListener<SocketOwner> | undefined;
+
+  /** `onClient` must terminate each socket that it is handed, or give it an owner, before it returns. */
+  constructor(system: TcpSystem, onClient: (client: TcpSocket) => void) {
+    this.#system = system;
+    this.#onClient = onClient;
+  }
+
+  /**
+   * Listens on an IP literal and returns where, with the port that the system chose for 0.
+   *
+   * @throws {Error} with a `code` such as EADDRINUSE.
+   */
+  start({ host, port }: HostPort): HostPort {
+    this.#socket = listenTcp(host, port, this);
+    return { host, port: this.#socket.port };
+  }
+
+  /** Accepts no more and frees the port; clients that were accepted stay. May be called twice. */
+  close(): void {
+    this.#socket?.stop(false);
+    this.#socket = undefined;
+  }
+
+  opened(client: TcpSocket): void {
+    this.#system.enableKeepAlive(client.fd);
+    this.#onClient(client);
+  }
+
+  // Only a socket that was terminated at once still has this owner.
+  received(): void {}
+  writable(): void {}
+  ended(): void {}
+  closed(): void {}
+}

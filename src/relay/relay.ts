@@ -1,0 +1,133 @@
+// Two sockets joined by two flows, from the client's arrival until both are
+// closed. It owns both sockets: nobody else closes them.
+//
+// How it ends: each FIN is passed on behind the last byte, and Bun closes a
+// socket once both its FINs have passed. A reset is passed on as a reset, but
+// only when all that came before it has reached the other side.
+import type { Clock } from "../config/clock.ts";
+import type { Ending, EndingWatch } from "./ending-watch.ts";
+import { Flow, type FlowEvents } from "./flow.ts";
+import type { TcpSocket } from "./tcp-socket.ts";
+
+/** What all relays share. */
+export interface RelayDeps {
+  readonly clock: Clock;
+  readonly endings: EndingWatch;
+  readonly unsentBytes: (fd: number) => number;
+  /** Called once for each relay, when its last socket is closed. */
+  readonly onClosed: (relay: Relay) => void;
+}
+
+// A reset waits for acknowledgements, which tell nobody: look again after 1 ms,
+// and ever less often up to this.
+const MAX_RESET_POLL_MS = 100;
+
+export class Relay implements FlowEvents, Ending {
+  /** What to abort if the client goes before it was joined; the caller's to set and clear. */
+  dialing: { abort(): void } | undefined;
+  readonly #deps: RelayDeps;
+  readonly #clientFlow: Flow;
+  #serverFlow: Flow | undefined;
+  // Undefined once closed: a closed socket's descriptor may be somebody else's.
+  #client: TcpSocket | undefined;
+  #server: TcpSocket | undefined;
+  #cancelResetPoll: (() => void) | undefined;
+
+  /** Takes over an accepted client. Until `join`, one chunk of its bytes is held at most. */
+  constructor(client: TcpSocket, deps: RelayDeps) {
+    this.#client = client;
+    this.#deps = deps;
+    this.#clientFlow = new Flow(client, this);
+    client.data = this.#clientFlow;
+  }
+
+  /** The client is gone: there is nobody left to join. */
+  get isClosed(): boolean {
+    return this.#client === undefined && this.#server === undefined;
+  }
+
+  /** Takes over a connected server socket; bytes move from now on. The client must not be closed. */
+  join(server: TcpSocket): void {
+    const serverFlow = new Flow(server, this);
+    serverFlow.reverse = this.#clientFlow;
+    this.#clientFlow.reverse = serverFlow;
+    this.#server = server;
+    this.#serverFlow = serverFlow;
+    server.data = serverFlow;
+    serverFlow.connect(this.#client!);
+    this.#clientFlow.connect(server);
+  }
+
+  /** Resets both sockets, whatever is still owed. May be called at any time, also twice. */
+  terminate(): void {
+    this.#client?.terminate();
+    this.#server?.terminate();
+  }
+
+  progress(): number | undefined {
+    const clientFlow = this.#clientFlow;
+    const serverFlow = this.#serverFlow;
+    const unsent = this.#unsentBytes(this.#client) + this.#unsentBytes(this.#server);
+    const owed = unsent + clientFlow.pendingBytes + (serverFlow?.pendingBytes ?? 0);
+    const isWhole = this.#client !== undefined && this.#server !== undefined;
+    // Half-closed with nothing owed is a state that may last: a reply may come.
+    if (owed === 0 && isWhole) return undefined;
+    return clientFlow.deliveredBytes + (serverFlow?.deliveredBytes ?? 0) - unsent;
+  }
+
+  sourceEnded(): void {
+    this.#deps.endings.watch(this);
+  }
+
+  sinkDied(): void {
+    this.#deps.endings.watch(this);
+  }
+
+  sourceClosed(flow: Flow, error: Error | undefined): void {
+    if (flow === this.#clientFlow) this.#client = undefined;
+    else this.#server = undefined;
+    if (this.isClosed) {
+      this.#close();
+      return;
+    }
+    this.#deps.endings.watch(this);
+    // Both FINs have passed if ours was sent and no write found the peer dead.
+    // The error alone does not tell: a reset behind a failed write shows none.
+    const isClean = error === undefined && flow.reverse!.isFinished && !flow.reverse!.isDiscarding;
+    if (isClean) {
+      flow.ended();
+      return;
+    }
+    flow.reverse!.discard();
+    flow.reset();
+  }
+
+  resetDue(flow: Flow): void {
+    const sink = flow === this.#clientFlow ? this.#server : this.#client;
+    if (sink !== undefined) this.#resetWhenAcknowledged(sink, 1);
+  }
+
+  /** A reset throws away what the kernel still has to send, so it must have nothing. */
+  #resetWhenAcknowledged(socket: TcpSocket, pollMs: number): void {
+    if (this.#unsentBytes(socket) === 0) {
+      socket.terminate();
+      return;
+    }
+    this.#cancelResetPoll = this.#deps.clock.after(pollMs, () =>
+      this.#resetWhenAcknowledged(socket, Math.min(pollMs * 2, MAX_RESET_POLL_MS)),
+    );
+  }
+
+  #unsentBytes(socket: TcpSocket | undefined): number {
+    return socket === undefined ? 0 : this.#deps.unsentBytes(socket.fd);
+  }
+
+  #close(): void {
+    this.#cancelResetPoll?.();
+    this.#deps.endings.forget(this);
+    const { dialing } = this;
+    this.dialing = undefined;
+    dialing?.abort();
+    this.#deps.onClosed(this);
+  }
+}

@@ -1,0 +1,96 @@
+// Names to addresses, asked anew at every dial and never frozen. What was last
+// known serves when the system's resolver fails or is slow: an outage of DNS is
+// no outage of etcd.
+import { isIP } from "node:net";
+import type { Clock } from "../config/clock.ts";
+
+/** Asks the system: hosts file, search domains, DNS. Rejects with a `code`, or gives at least one. */
+export type Lookup = (host: string) => Promise<readonly string[]>;
+
+/** IP literals in the order of preference, or, if there are none, why. */
+export type Answer = (addresses: readonly string[] | undefined, error?: LookupError) => void;
+
+/** `code` is dns.lookup's, such as ENOTFOUND. */
+export type LookupError = Error & { readonly code?: string };
+
+// How long a dial waits for a new answer when it has an old one: the delay at
+// which RFC 8305 tries the next address as well.
+const PATIENCE_MS = 250;
+
+/** The lookup has not answered in time. */
+class LookupTimeout extends Error {
+  readonly code = "ETIMEDOUT";
+  constructor(host: string) {
+    super(`no answer for "${host}"`);
+  }
+}
+
+interface Known {
+  addresses: readonly string[] | undefined;
+  /** Dials that wait for the lookup under way; undefined when there is none. */
+  waiting: Set<Answer> | undefined;
+}
+
+export class Names {
+  readonly #lookup: Lookup;
+  readonly #clock: Clock;
+  readonly #known = new Map<string, Known>();
+
+  constructor(lookup: Lookup, clock: Clock) {
+    this.#lookup = lookup;
+    this.#clock = clock;
+  }
+
+  /**
+   * Answers once: at once for an IP literal, after `timeoutMs` at the latest.
+   * Questions for one name share one lookup. The function returned takes the
+   * question back.
+   */
+  resolve(host: string, timeoutMs: number, answer: Answer): () => void {
+    if (isIP(host) !== 0) {
+      answer([host]);
+      return () => {};
+    }
+    const known = this.#entry(host);
+    let cancelTimer = () => {};
+    const settle: Answer = (addresses, error) => {
+      cancelTimer();
+      known.waiting?.delete(settle);
+      answer(addresses, error);
+    };
+    if (known.waiting === undefined) this.#ask(host, known);
+    known.waiting!.add(settle);
+    const waitMs = known.addresses === undefined ? timeoutMs : Math.min(timeoutMs, PATIENCE_MS);
+    cancelTimer = this.#clock.after(waitMs, () => settle(known.addresses, new LookupTimeout(host)));
+    return () => {
+      cancelTimer();
+      known.waiting?.delete(settle);
+    };
+  }
+
+  #entry(host: string): Known {
+    let known = this.#known.get(host);
+    if (known === undefined) {
+      known = { addresses: undefined, waiting: undefined };
+      this.#known.set(host, known);
+    }
+    return known;
+  }
+
+  #ask(host: string, known: Known): void {
+    known.waiting = new Set();
+    this.#lookup(host).then(
+      (addresses) => {
+        known.addresses = addresses;
+        this.#tell(known, undefined);
+      },
+      (error: LookupError) => this.#tell(known, error),
+    );
+  }
+
+  #tell(known: Known, error: LookupError | undefined): void {
+    const waiting = known.waiting!;
+    known.waiting = undefined;
+    for (const answer of waiting) answer(known.addresses, error);
+  }
+}
