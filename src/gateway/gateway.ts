@@ -80,7 +80,8 @@ export class Gateway implements HealthEvents {
       probe: (endpoint, done) =>
         dialer.dial(endpoint, {
           connected: (socket) => {
-            socket.end();
+            // A reset, as HAProxy's checks do: nothing was sent, and no TIME_WAIT stays.
+            socket.terminate();
             done(undefined);
           },
           failed: done,

@@ -20,6 +20,11 @@ export interface FlowEvents {
   sinkDied(flow: Flow): void;
 }
 
+// A client's first request is mostly here before its server is connected. Up to
+// this much of it is held without a pause, which with its resume costs eight
+// system calls and two wakeups.
+const UNPAUSED_BYTES = 16 * 1024;
+
 type SourceState = "open" | "ended" | "reset";
 
 export class Flow implements SocketOwner {
@@ -30,8 +35,9 @@ export class Flow implements SocketOwner {
   readonly #source: Source;
   readonly #events: FlowEvents;
   #sink: Sink | undefined;
-  /** Accepted and not yet taken by the sink's kernel. While there is one, the source is paused. */
+  /** Accepted and not yet taken by the sink's kernel. */
   #tail: Uint8Array | undefined;
+  #isPaused = false;
   #sourceState: SourceState = "open";
   #isFinished = false;
   #isDiscarding = false;
@@ -120,10 +126,12 @@ export class Flow implements SocketOwner {
 
   /** Nothing is owed but, perhaps, the source's end. */
   #settle(): void {
-    if (this.#sourceState === "open") this.#source.resume();
+    if (this.#sourceState === "open") this.#resume();
     else if (this.#sourceState === "reset") this.#events.resetDue(this);
     else if (this.#sink !== undefined) {
       this.#isFinished = true;
+      // Not end(), even where both FINs have passed: Bun 1.4.5 then keeps 1.3 KiB
+      // for each socket for ever (seen over 200,000 connections).
       this.#sink.shutdown();
     }
   }
@@ -134,20 +142,29 @@ export class Flow implements SocketOwner {
       this.#events.sinkDied(this);
       return;
     }
-    if (this.#tail === undefined) this.#source.pause();
+    this.#pause();
     this.deliveredBytes += written;
     this.#tail = chunk.subarray(written);
   }
 
   #hold(chunk: Uint8Array): void {
     if (this.#isDiscarding) return;
-    if (this.#tail === undefined) {
-      this.#tail = chunk;
-      this.#source.pause();
-      return;
-    }
-    // A paused source delivers in one case: its peer's reset flushes what the
-    // kernel holds, and `closed` follows. So this happens a few times at most.
-    this.#tail = Buffer.concat([this.#tail, chunk]);
+    // A tail grows in two cases: bytes that come before the sink is connected,
+    // up to the bound below; and those of a paused source whose peer resets it,
+    // which flushes what the kernel holds, once.
+    this.#tail = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
+    if (this.#sink !== undefined || this.#tail.length >= UNPAUSED_BYTES) this.#pause();
+  }
+
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#source.pause();
+  }
+
+  #resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#source.resume();
   }
 }

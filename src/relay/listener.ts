@@ -1,12 +1,18 @@
 // The door: accepts clients until it is closed. What becomes of a client is
 // its receiver's business.
 import type { HostPort } from "../config/address.ts";
-import { listenTcp, type SocketOwner, type TcpSocket, type TcpSystem } from "./tcp-socket.ts";
+import {
+  listenTcp,
+  type SocketOwner,
+  type TcpListener,
+  type TcpSocket,
+  type TcpSystem,
+} from "./tcp-socket.ts";
 
 export class Listener implements SocketOwner {
   readonly #system: TcpSystem;
   readonly #onClient: (client: TcpSocket) => void;
-  #socket: Bun.TCPSocketListener<SocketOwner> | undefined;
+  #socket: TcpListener | undefined;
 
   /** `onClient` must terminate each socket that it is handed, or give it an owner, before it returns. */
   constructor(system: TcpSystem, onClient: (client: TcpSocket) => void) {
@@ -21,6 +27,8 @@ export class Listener implements SocketOwner {
    */
   start({ host, port }: HostPort): HostPort {
     this.#socket = listenTcp(host, port, this);
+    // Accepted sockets inherit the options of the listening one: no calls for each.
+    this.#system.enableKeepAlive(this.#socket.fd);
     return { host, port: this.#socket.port };
   }
 
@@ -31,7 +39,6 @@ export class Listener implements SocketOwner {
   }
 
   opened(client: TcpSocket): void {
-    this.#system.enableKeepAlive(client.fd);
     this.#onClient(client);
   }
 

@@ -42,24 +42,22 @@ const handlers: Bun.SocketHandler<SocketOwner> = {
 // Without allowHalfOpen Bun closes a socket at its peer's FIN and drops what was still owed to it.
 const shared = { allowHalfOpen: true, socket: handlers } as const;
 
+export type TcpListener = Bun.TCPSocketListener<SocketOwner> & { readonly fd: number };
+
 /**
  * Listens on an IP literal. Each accepted socket is handed to `owner.opened`,
  * which gives it an owner of its own.
  *
  * @throws {Error} with a `code` such as EADDRINUSE.
  */
-export function listenTcp(
-  hostname: string,
-  port: number,
-  owner: SocketOwner,
-): Bun.TCPSocketListener<SocketOwner> {
+export function listenTcp(hostname: string, port: number, owner: SocketOwner): TcpListener {
   const options: Bun.TCPSocketListenOptions<SocketOwner> = {
     ...shared,
     hostname,
     port,
     data: owner,
   };
-  return Bun.listen(options);
+  return Bun.listen(options) as TcpListener;
 }
 
 /**
