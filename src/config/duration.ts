@@ -44,10 +44,21 @@ export function parseDuration(text: string): number {
   return negative ? -ms : ms;
 }
 
-/** Digits behind the point times `scale`, cut off below a nanosecond as Go does. */
+/**
+ * Digits behind the point times `scale`, with Go's rounding: digits that do not
+ * fit into 63 bits are ignored, the rest is multiplied as a float and cut off.
+ * @see Go's time.leadingFraction
+ */
 function fractionOf(digits: string, scale: bigint): bigint {
-  if (digits === "") return 0n;
-  return (BigInt(digits) * scale) / 10n ** BigInt(digits.length);
+  let value = 0n;
+  let divisor = 1;
+  for (const digit of digits) {
+    const next = value * 10n + BigInt(digit);
+    if (next > MAX_NANOSECONDS) break;
+    value = next;
+    divisor *= 10;
+  }
+  return BigInt(Math.trunc(Number(value) * (Number(scale) / divisor)));
 }
 
 /**
@@ -62,7 +73,8 @@ export function formatDuration(ms: number): string {
   if (nanoseconds < 1e6) return `${sign}${nanoseconds / 1e3}\u00b5s`;
   if (nanoseconds < 1e9) return `${sign}${nanoseconds / 1e6}ms`;
   const minutes = Math.floor(nanoseconds / 60e9);
-  const seconds = `${(nanoseconds - minutes * 60e9) / 1e9}s`;
+  const fixed = ((nanoseconds - minutes * 60e9) / 1e9).toFixed(9);
+  const seconds = `${fixed.replace(/\.?0+$/, "")}s`;
   if (minutes === 0) return sign + seconds;
   if (minutes < 60) return `${sign}${minutes}m${seconds}`;
   return `${sign}${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}`;

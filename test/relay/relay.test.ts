@@ -1,0 +1,253 @@
+// Relays on real loopback sockets, through a gateway in this process.
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { LocalGateway } from "../support/local-gateway.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
+
+const MIB = 1 << 20;
+
+let server: PeerServer;
+let gateway: LocalGateway;
+
+beforeEach(async () => {
+  server = new PeerServer();
+  gateway = await new LocalGateway([`127.0.0.1:${server.port}`]).start();
+});
+
+afterEach(() => {
+  gateway.close();
+  server.close();
+});
+
+/** A client and the server's end of its relay. */
+async function connect(index = 0): Promise<[client: Peer, far: Peer]> {
+  const client = await Peer.connect(gateway.port);
+  return [client, await server.peer(index)];
+}
+
+function expectIntact(peer: Peer, receivedBytes: number) {
+  expect([peer.firstWrongByte, peer.receivedBytes]).toEqual([undefined, receivedBytes]);
+}
+
+describe("half-close", () => {
+  test("a server that reads to EOF and only then replies is heard: 8 MiB up, 1 MiB down", async () => {
+    const [client, far] = await connect();
+    await client.send(8 * MIB);
+    client.shutdown();
+    expect(await far.gone()).toBe("end");
+    expectIntact(far, 8 * MIB);
+    await far.send(MIB);
+    far.shutdown();
+    expect(await client.gone()).toBe("end");
+    expectIntact(client, MIB);
+    await until(() => client.isClosed && far.isClosed, "both were closed");
+  });
+
+  test("a client goes on sending after the server's FIN", async () => {
+    const [client, far] = await connect();
+    await far.send(MIB);
+    far.shutdown();
+    expect(await client.gone()).toBe("end");
+    expectIntact(client, MIB);
+    await client.send(8 * MIB);
+    client.shutdown();
+    expect(await far.gone()).toBe("end");
+    expectIntact(far, 8 * MIB);
+    await until(() => client.isClosed && far.isClosed, "both were closed");
+  });
+
+  test("a half-closed relay with nothing owed outlives the termination delay", async () => {
+    // Longer than the kernel delays the acknowledgement of a FIN, which counts as owed till then.
+    const options = { terminationDelayMs: 300 };
+    const patient = await new LocalGateway([`127.0.0.1:${server.port}`], options).start();
+    const client = await Peer.connect(patient.port);
+    const far = await server.peer();
+    await client.send(100);
+    client.shutdown();
+    expect(await far.gone()).toBe("end");
+    await Bun.sleep(1000);
+    await far.send(100);
+    far.shutdown();
+    expect(await client.gone()).toBe("end");
+    expectIntact(client, 100);
+    patient.close();
+  });
+});
+
+describe("close races", () => {
+  test("every byte of a server that sends and closes at once arrives, 100 times", async () => {
+    server.onPeer = (far) => {
+      void far.send(300_000).then(() => far.shutdown());
+    };
+    for (let i = 0; i < 100; i++) {
+      const client = await Peer.connect(gateway.port);
+      client.shutdown();
+      expect(await client.gone()).toBe("end");
+      expectIntact(client, 300_000);
+    }
+  });
+
+  test("a server's last words arrive though it answers the client's next bytes with a reset", async () => {
+    const [client, far] = await connect();
+    client.pause();
+    await far.send(4 * MIB);
+    await far.acknowledged();
+    far.close();
+    for (let i = 0; i < 3; i++) {
+      await client.send(1000);
+      await Bun.sleep(10);
+    }
+    client.resume();
+    expect(await client.gone()).toBe("ECONNRESET");
+    expectIntact(client, 4 * MIB);
+  });
+
+  test("both sides close at once, and nothing stays", async () => {
+    const [client, far] = await connect();
+    await Promise.all([client.send(MIB), far.send(MIB)]);
+    client.shutdown();
+    far.shutdown();
+    await until(() => client.isClosed && far.isClosed, "both were closed");
+    expectIntact(client, MIB);
+    expectIntact(far, MIB);
+  });
+});
+
+describe("backpressure", () => {
+  test("a reader that does not read stops the sender, and then gets all 64 MiB", async () => {
+    const [client, far] = await connect();
+    far.pause();
+    const sent = client.send(64 * MIB);
+    // Stopped: what the sender's kernel took has not grown for a while.
+    let before = -1;
+    while (client.sentBytes !== before) {
+      before = client.sentBytes;
+      await Bun.sleep(200);
+    }
+    expect(client.sentBytes).toBeLessThan(64 * MIB);
+    far.resume();
+    await sent;
+    client.shutdown();
+    expect(await far.gone()).toBe("end");
+    expectIntact(far, 64 * MIB);
+  });
+
+  test("64 MiB pass in both directions at the same time", async () => {
+    const [client, far] = await connect();
+    await Promise.all([client.send(64 * MIB), far.send(64 * MIB)]);
+    client.shutdown();
+    far.shutdown();
+    await until(() => client.isClosed && far.isClosed, "both were closed", 30_000);
+    expectIntact(client, 64 * MIB);
+    expectIntact(far, 64 * MIB);
+  });
+
+  test("small messages are never held back: 2000 of one byte, each answered", async () => {
+    const [client, far] = await connect();
+    for (let i = 1; i <= 2000; i++) {
+      await client.send(1);
+      await until(() => far.receivedBytes === i, `message ${i} arrived`);
+      await far.send(1);
+      await until(() => client.receivedBytes === i, `answer ${i} arrived`);
+    }
+  });
+});
+
+describe("reset", () => {
+  test("a client's reset is a reset at the server", async () => {
+    const [client, far] = await connect();
+    await client.send(1000);
+    await until(() => far.receivedBytes === 1000, "the bytes arrived");
+    client.reset();
+    expect(await far.gone()).toBe("ECONNRESET");
+  });
+
+  test("a server's reset is a reset at the client", async () => {
+    const [client, far] = await connect();
+    far.reset();
+    expect(await client.gone()).toBe("ECONNRESET");
+  });
+
+  test("a reset does not overtake 4 MiB that a slow reader has yet to read", async () => {
+    const [client, far] = await connect();
+    client.pause();
+    await far.send(4 * MIB);
+    await far.acknowledged();
+    far.reset();
+    // The gateway has the reset and still owes bytes: the client must not see it yet.
+    await Bun.sleep(50);
+    expect(client.outcome).toBeUndefined();
+    client.resume();
+    expect(await client.gone()).toBe("ECONNRESET");
+    expectIntact(client, 4 * MIB);
+  });
+
+  test("a reset after a FIN is still a reset", async () => {
+    const [client, far] = await connect();
+    client.shutdown();
+    expect(await far.gone()).toBe("end");
+    far.reset();
+    expect(await client.gone()).toBe("ECONNRESET");
+  });
+});
+
+describe("termination delay", () => {
+  test("a server that never reads does not keep the relay of a client that is gone", async () => {
+    const clock = new ManualClock();
+    const strict = await new LocalGateway([`127.0.0.1:${server.port}`], { clock }).start();
+    server.onPeer = (far) => far.pause();
+    const client = await Peer.connect(strict.port);
+    const far = await server.peer();
+    void client.send(16 * MIB);
+    let before = -1;
+    while (client.sentBytes !== before) {
+      before = client.sentBytes;
+      await Bun.sleep(100);
+    }
+    client.reset();
+    // Bytes that the gateway has accepted are owed, so the server sees nothing yet.
+    await Bun.sleep(20);
+    expect(far.outcome).toBeUndefined();
+    clock.advance(60_000);
+    expect(far.outcome).toBeUndefined();
+    clock.advance(60_000);
+    far.resume();
+    expect(await far.gone()).toBe("ECONNRESET");
+    expect(await strict.drain(Promise.resolve())).toBe(0);
+  });
+});
+
+describe("descriptors", () => {
+  test("2000 connections that end in five ways leave none behind", async () => {
+    const open = () => readdirSync("/proc/self/fd").length;
+    const endings: ((client: Peer, far: Peer) => void)[] = [
+      (client) => client.shutdown(),
+      (client) => client.reset(),
+      (client) => client.close(),
+      (_, far) => far.shutdown(),
+      (_, far) => far.reset(),
+    ];
+    const before = open();
+    server.onPeer = (far) => {
+      void far.send(10);
+    };
+    for (let i = 0; i < 2000; i += 50) {
+      const clients = await Promise.all(
+        Array.from({ length: 50 }, () => Peer.connect(gateway.port)),
+      );
+      await until(() => server.accepted.length === i + 50, "all were relayed");
+      clients.forEach((client, k) => {
+        endings[k % endings.length]!(client, server.accepted[i + k]!);
+      });
+      // Whoever is still open answers what it sees by closing.
+      await until(() => {
+        for (const peer of [...clients, ...server.accepted])
+          if (peer.outcome === "end") peer.shutdown();
+        return [...clients, ...server.accepted].every((peer) => peer.isClosed);
+      }, "all were closed");
+    }
+    await until(() => open() <= before, `descriptors fell back to ${before}`);
+    expect(await gateway.drain(Promise.resolve())).toBe(0);
+  });
+});

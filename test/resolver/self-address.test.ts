@@ -1,0 +1,48 @@
+import { describe, expect, test } from "bun:test";
+import { isSelf } from "../../src/resolver/self-address.ts";
+
+const local = () => ["127.0.0.1", "::1", "10.0.0.5", "fd00::5", "fe80::5"];
+
+describe("isSelf()", () => {
+  const rows: [listen: string, target: string, isOwn: boolean][] = [
+    ["127.0.0.1", "127.0.0.1", true],
+    ["127.0.0.1", "127.0.0.2", false],
+    ["127.0.0.1", "::1", false],
+    ["127.0.0.1", "::ffff:127.0.0.1", true],
+    ["127.0.0.1", "::ffff:7f00:1", true],
+    ["127.0.0.1", "0.0.0.0", true],
+    ["127.0.0.2", "0.0.0.0", false],
+    ["10.0.0.5", "10.0.0.5", true],
+    ["10.0.0.5", "127.0.0.1", false],
+    ["10.0.0.5", "10.0.0.6", false],
+    ["::1", "::1", true],
+    ["::1", "0:0:0:0:0:0:0:1", true],
+    ["::1", "::", true],
+    ["::1", "127.0.0.1", false],
+    ["fe80::5", "fe80::5%eth0", true],
+    ["0.0.0.0", "127.0.0.1", true],
+    ["0.0.0.0", "127.8.8.8", true],
+    ["0.0.0.0", "10.0.0.5", true],
+    ["0.0.0.0", "10.0.0.6", false],
+    ["0.0.0.0", "0.0.0.0", true],
+    ["0.0.0.0", "::1", false],
+    ["0.0.0.0", "fd00::5", false],
+    ["::", "127.0.0.1", true],
+    ["::", "10.0.0.5", true],
+    ["::", "::ffff:10.0.0.5", true],
+    ["::", "fd00:0::5", true],
+    ["::", "fd00::6", false],
+    ["::", "::", true],
+    ["::", "0.0.0.0", true],
+  ];
+  test.each(rows)("a listener on %p is reached by %p: %p", (listen, target, isOwn) => {
+    expect(isSelf({ host: listen, port: 7 }, target, 7, local)).toBe(isOwn);
+  });
+
+  test("another port is never its own, and asks for no addresses", () => {
+    const never = () => {
+      throw new Error("asked");
+    };
+    expect(isSelf({ host: "0.0.0.0", port: 7 }, "10.0.0.5", 8, never)).toBe(false);
+  });
+});

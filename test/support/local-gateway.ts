@@ -1,0 +1,78 @@
+// A gateway inside the test's process, on real loopback sockets.
+import { parseEndpoint } from "../../src/config/address.ts";
+import type { GatewayConfig } from "../../src/config/gateway-config.ts";
+import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
+import { createLog } from "../../src/observe/log.ts";
+import { systemClock, wallClock } from "../../src/os/clock.ts";
+import { localAddresses } from "../../src/os/process.ts";
+import * as system from "../../src/os/tcp.ts";
+import { until } from "./peer.ts";
+
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export class LocalGateway {
+  readonly log: LogLine[] = [];
+  port = 0;
+  readonly #gateway: Gateway;
+
+  constructor(
+    endpoints: readonly string[],
+    options: Partial<GatewayDeps> & Partial<GatewayConfig> = {},
+  ) {
+    const config: GatewayConfig = {
+      endpoints: endpoints.map(parseEndpoint),
+      listen: { host: "127.0.0.1", port: 0 },
+      retryDelayMs: 60_000,
+      dialTimeoutMs: 3000,
+      drainTimeoutMs: 10_000,
+      maxConnections: 0,
+      logLevel: "debug",
+      logFormat: "json",
+      ...options,
+    };
+    const write = (line: string) => {
+      this.log.push(JSON.parse(line));
+    };
+    this.#gateway = new Gateway(config, {
+      clock: systemClock,
+      log: createLog({ level: "debug", format: "json", write, now: wallClock }),
+      lookup: () =>
+        Promise.reject(Object.assign(new Error("no names here"), { code: "ENOTFOUND" })),
+      system,
+      localAddresses,
+      ...options,
+      maxConnections: options.maxConnections ?? 10_000,
+    });
+  }
+
+  async start(): Promise<this> {
+    this.port = (await this.#gateway.start()).port;
+    return this;
+  }
+
+  /** How many relays there are at this moment, as a drain without patience counts them. */
+  async drain(hurry: Promise<unknown> = new Promise(() => {})): Promise<number> {
+    return await this.#gateway.drain(hurry);
+  }
+
+  close(): void {
+    this.#gateway.close();
+  }
+
+  /** The lines of this message so far. */
+  lines(message: string): LogLine[] {
+    return this.log.filter(({ msg }) => msg === message);
+  }
+
+  async logged(message: string, times = 1): Promise<LogLine[]> {
+    await until(
+      () => this.lines(message).length >= times,
+      `"${message}" was logged ${times} times`,
+    );
+    return this.lines(message);
+  }
+}

@@ -1,0 +1,204 @@
+// The two ends of a test's connections: plain Bun sockets that know what they
+// sent and received. Bytes are drawn from one fixed stream, so that each
+// received byte can be checked against its place.
+import { unsentBytes } from "../../src/os/tcp.ts";
+
+const PATTERN_BYTES = 1 << 20;
+const pattern = makePattern();
+
+/** `length` bytes of the endless test stream from `offset` on. */
+export function streamBytes(offset: number, length: number): Uint8Array {
+  const from = offset % PATTERN_BYTES;
+  if (from + length <= PATTERN_BYTES) return pattern.subarray(from, from + length);
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const start = (offset + done) % PATTERN_BYTES;
+    const part = pattern.subarray(start, Math.min(PATTERN_BYTES, start + length - done));
+    bytes.set(part, done);
+    done += part.length;
+  }
+  return bytes;
+}
+
+/** Resolves once `condition` holds; rejects with `what` after `timeoutMs`. */
+export async function until(condition: () => boolean, what: string, timeoutMs = 10_000) {
+  const start = performance.now();
+  while (!condition()) {
+    const waited = performance.now() - start;
+    if (waited > timeoutMs) throw new Error(`waited in vain until ${what}`);
+    // Most things are true a few events later; only then is it worth a timer.
+    await (waited < 5 ? new Promise(setImmediate) : Bun.sleep(1));
+  }
+}
+
+export class Peer {
+  receivedBytes = 0;
+  /** Offset of the first byte that was not the stream's; undefined while all were. */
+  firstWrongByte: number | undefined;
+  /** `"end"` for a FIN, an error's code for a reset; undefined while open. */
+  outcome: string | undefined;
+  isClosed = false;
+  sentBytes = 0;
+  #socket: Bun.Socket<Peer> | undefined;
+  #unsent: Uint8Array | undefined;
+  #onSent: (() => void) | undefined;
+
+  static async connect(port: number): Promise<Peer> {
+    const peer = new Peer();
+    await Bun.connect({
+      hostname: "127.0.0.1",
+      port,
+      allowHalfOpen: true,
+      socket: handlers,
+      data: peer,
+    });
+    return peer;
+  }
+
+  /** Sends the stream's next `length` bytes; resolves when the kernel has taken them all. */
+  async send(length: number): Promise<void> {
+    this.#unsent = streamBytes(this.sentBytes, length);
+    const sent = new Promise<void>((resolve) => {
+      this.#onSent = resolve;
+    });
+    this.flush();
+    await sent;
+  }
+
+  get isSending(): boolean {
+    return this.#unsent !== undefined;
+  }
+
+  /** Resolves when every byte sent has been acknowledged, so that a reset loses none of them. */
+  async acknowledged(): Promise<void> {
+    const { fd } = this.#socket as unknown as { fd: number };
+    await until(() => unsentBytes(fd) === 0, "everything was acknowledged");
+  }
+
+  shutdown(): void {
+    this.#socket!.shutdown();
+  }
+
+  reset(): void {
+    this.#socket!.terminate();
+  }
+
+  /** As a program that ends: its kernel goes on sending and answers all else with a reset. */
+  close(): void {
+    this.#socket!.end();
+  }
+
+  pause(): void {
+    this.#socket!.pause();
+  }
+
+  resume(): void {
+    this.#socket!.resume();
+  }
+
+  async gone(): Promise<string> {
+    await until(() => this.outcome !== undefined, "the peer ended");
+    return this.outcome!;
+  }
+
+  attach(socket: Bun.Socket<Peer>): void {
+    this.#socket = socket;
+  }
+
+  take(chunk: Uint8Array): void {
+    if (this.firstWrongByte === undefined) {
+      const expected = streamBytes(this.receivedBytes, chunk.length);
+      if (!Buffer.from(chunk).equals(expected)) this.firstWrongByte = this.receivedBytes;
+    }
+    this.receivedBytes += chunk.length;
+  }
+
+  flush(): void {
+    if (this.#unsent === undefined) return;
+    const written = this.#socket!.write(this.#unsent);
+    if (written < 0) {
+      this.#finishSending();
+      return;
+    }
+    this.sentBytes += written;
+    this.#unsent = this.#unsent.subarray(written);
+    if (this.#unsent.length > 0) return;
+    this.#finishSending();
+  }
+
+  ended(): void {
+    this.outcome ??= "end";
+  }
+
+  closed(error: { code?: string } | undefined): void {
+    // A close without an error is a FIN that came behind our own.
+    if (error?.code !== undefined) this.outcome = error.code;
+    else this.outcome ??= "end";
+    this.isClosed = true;
+    this.#finishSending();
+  }
+
+  #finishSending(): void {
+    this.#unsent = undefined;
+    this.#onSent?.();
+    this.#onSent = undefined;
+  }
+}
+
+/** Accepts peers on a loopback port of the system's choice. */
+export class PeerServer {
+  readonly accepted: Peer[] = [];
+  /** Calls this for each peer before its first byte is read. */
+  onPeer: (peer: Peer) => void = () => {};
+  readonly #listener: Bun.TCPSocketListener<Peer>;
+
+  constructor(port = 0) {
+    const open = (socket: Bun.Socket<Peer>) => {
+      const peer = new Peer();
+      socket.data = peer;
+      peer.attach(socket);
+      this.accepted.push(peer);
+      this.onPeer(peer);
+    };
+    this.#listener = Bun.listen({
+      hostname: "127.0.0.1",
+      port,
+      allowHalfOpen: true,
+      socket: { ...handlers, open },
+      data: undefined as unknown as Peer,
+    } as Bun.TCPSocketListenOptions<Peer>);
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** The peer accepted as number `index`, once it is there. */
+  async peer(index = 0): Promise<Peer> {
+    await until(() => this.accepted.length > index, `peer ${index} was accepted`);
+    return this.accepted[index]!;
+  }
+
+  close(): void {
+    this.#listener.stop(true);
+  }
+}
+
+const handlers: Bun.SocketHandler<Peer> = {
+  open: (socket) => socket.data.attach(socket),
+  data: (socket, chunk) => socket.data.take(chunk),
+  drain: (socket) => socket.data.flush(),
+  end: (socket) => socket.data.ended(),
+  close: (socket, error) => socket.data.closed(error as { code?: string } | undefined),
+};
+
+/** Numerical Recipes' generator: enough to make every window of the stream its own. */
+function makePattern(): Uint8Array {
+  const bytes = new Uint8Array(PATTERN_BYTES);
+  let state = 1;
+  for (let i = 0; i < bytes.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
