@@ -16,8 +16,7 @@ import { isSelf, type LocalAddresses } from "../resolver/self-address.ts";
 import { EndpointDialer } from "./endpoint-dialer.ts";
 import { Refusals } from "./refusals.ts";
 import { Route, type RouteDeps } from "./route.ts";
-import { checkEndpoints, resolveListenHost } from "./start-checks.ts";
-import { StartError } from "./start-error.ts";
+import { checkEndpoints, listenFailure, resolveListenHost } from "./start-checks.ts";
 
 /** What the gateway needs of the machine. */
 export interface GatewayDeps {
@@ -217,16 +216,4 @@ export class Gateway implements HealthEvents {
     const interval = formatDuration(this.#config.retryDelayMs);
     return { address: endpoint.label, interval, error: error.message };
   }
-}
-
-function listenFailure(listen: HostPort, error: unknown): StartError {
-  const { code = "unknown error" } = error as { code?: string };
-  const why: Record<string, string> = {
-    EADDRINUSE: "the address is in use; stop the other program or choose another --listen-addr",
-    EADDRNOTAVAIL: "this machine has no such address",
-    EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
-  };
-  return new StartError(`Cannot listen on "${formatHostPort(listen)}": ${why[code] ?? code}`, {
-    cause: error,
-  });
 }

@@ -69,3 +69,16 @@ export async function checkEndpoints(
   }
   return unresolved;
 }
+
+/** The failed listen on what the user wrote, in words that say what to do. */
+export function listenFailure(listen: HostPort, error: unknown): StartError {
+  const { code = "unknown error" } = error as { code?: string };
+  const why: Record<string, string> = {
+    EADDRINUSE: "the address is in use; stop the other program or choose another --listen-addr",
+    EADDRNOTAVAIL: "this machine has no such address",
+    EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
+  };
+  return new StartError(`Cannot listen on "${formatHostPort(listen)}": ${why[code] ?? code}`, {
+    cause: error,
+  });
+}

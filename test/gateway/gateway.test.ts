@@ -1,0 +1,342 @@
+// The assembly in this process, on real sockets: who is served, by whom, and
+// what is said of it.
+import { afterEach, describe, expect, test } from "bun:test";
+import { StartError } from "../../src/gateway/start-error.ts";
+import { UsageError } from "../../src/config/usage-error.ts";
+import * as system from "../../src/os/tcp.ts";
+import { Blackhole } from "../support/blackhole.ts";
+import { LocalGateway } from "../support/local-gateway.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
+
+const MIB = 1 << 20;
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0).reverse()) close();
+});
+
+function keep<T extends { close(): void }>(resource: T): T {
+  closers.push(() => resource.close());
+  return resource;
+}
+
+const serverAt = (port?: number) => keep(new PeerServer(port));
+const gatewayTo = (endpoints: string[], options?: ConstructorParameters<typeof LocalGateway>[1]) =>
+  keep(new LocalGateway(endpoints, options)).start();
+const local = (port: number) => `127.0.0.1:${port}`;
+
+function deadPort(): number {
+  const server = new PeerServer();
+  const { port } = server;
+  server.close();
+  return port;
+}
+
+/** A client that has been answered through the gateway. */
+async function served(gateway: LocalGateway): Promise<Peer> {
+  const client = await Peer.connect(gateway.port);
+  closers.push(() => client.reset());
+  await until(() => client.receivedBytes === 1 || client.outcome !== undefined, "it was answered");
+  expect(client.outcome).toBeUndefined();
+  return client;
+}
+
+/** A server that greets each client with one byte. */
+function greeter(port?: number): PeerServer {
+  const server = serverAt(port);
+  server.onPeer = (peer) => void peer.send(1);
+  return server;
+}
+
+describe("endpoints", () => {
+  test("clients are spread evenly", async () => {
+    const servers = [greeter(), greeter(), greeter()];
+    const gateway = await gatewayTo(servers.map(({ port }) => local(port)));
+    for (let i = 0; i < 30; i++) await served(gateway);
+    expect(servers.map(({ accepted }) => accepted.length)).toEqual([10, 10, 10]);
+  });
+
+  test("a client whose endpoint refuses is served by the next, and the first is marked down", async () => {
+    const dead = deadPort();
+    const server = greeter();
+    const gateway = await gatewayTo([local(dead), local(server.port)]);
+    for (let i = 0; i < 4; i++) await served(gateway);
+    expect(server.accepted).toHaveLength(4);
+    const lines = gateway.lines("deactivated endpoint");
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatchObject({
+      level: "warn",
+      address: local(dead),
+      interval: "1m0s",
+      error: `dial tcp ${local(dead)}: connect: connection refused`,
+    });
+  });
+
+  test("a client whose endpoint is silent is served by the next after the dial timeout", async () => {
+    const hole = keep(new Blackhole());
+    const server = greeter();
+    const gateway = await gatewayTo([local(hole.port), local(server.port)], { dialTimeoutMs: 200 });
+    await served(gateway);
+    const [line] = gateway.lines("deactivated endpoint");
+    expect(line).toMatchObject({ error: `dial tcp ${local(hole.port)}: i/o timeout` });
+  });
+
+  test("a client is reset only when every endpoint was tried, and that is said once", async () => {
+    const dead = [deadPort(), deadPort(), deadPort()];
+    const gateway = await gatewayTo(dead.map(local));
+    for (let i = 0; i < 5; i++) {
+      const client = await Peer.connect(gateway.port);
+      expect(await client.gone()).toBe("ECONNRESET");
+    }
+    const down = gateway.lines("deactivated endpoint").map(({ address }) => address as string);
+    expect(down.toSorted()).toEqual(dead.map(local).toSorted());
+    expect(gateway.lines("refusing clients: no endpoint accepts connections")).toHaveLength(1);
+    expect(gateway.lines("refusing clients: no endpoint accepts connections")[0]).toMatchObject({
+      level: "warn",
+      endpoints: dead.map(local),
+    });
+  });
+
+  test("when nothing was up, the next client finds what came back, whatever the timer says", async () => {
+    const dead = [deadPort(), deadPort()];
+    const gateway = await gatewayTo(dead.map(local), { retryDelayMs: 3_600_000 });
+    const refused = await Peer.connect(gateway.port);
+    expect(await refused.gone()).toBe("ECONNRESET");
+    greeter(dead[1]);
+    await served(gateway);
+    expect(gateway.lines("activated")).toMatchObject([{ level: "info", address: local(dead[1]!) }]);
+    const text = "serving clients again: was no endpoint accepts connections";
+    expect(gateway.lines(text)).toMatchObject([{ refused: 1 }]);
+  });
+
+  test("an endpoint that is down is dialled every retry delay, and says what became of it", async () => {
+    const dead = deadPort();
+    const server = greeter();
+    const gateway = await gatewayTo([local(dead), local(server.port)], { retryDelayMs: 30 });
+    await served(gateway);
+    const message = "failed to activate endpoint (stay inactive for another interval)";
+    const lines = await gateway.logged(message, 2);
+    expect(lines[0]).toMatchObject({
+      level: "warn",
+      address: local(dead),
+      interval: "30ms",
+      error: `dial tcp ${local(dead)}: connect: connection refused`,
+    });
+    greeter(dead);
+    await gateway.logged("activated");
+  });
+
+  test("our own lack of descriptors resets the client and marks nothing down", async () => {
+    const server = greeter();
+    let isOut = true;
+    const startConnect = (address: string, port: number) => {
+      if (isOut) throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
+      return system.startConnect(address, port);
+    };
+    const gateway = await gatewayTo([local(server.port)], { system: { ...system, startConnect } });
+    for (let i = 0; i < 3; i++) {
+      const client = await Peer.connect(gateway.port);
+      expect(await client.gone()).toBe("ECONNRESET");
+    }
+    isOut = false;
+    await served(gateway);
+    expect(gateway.lines("deactivated endpoint")).toEqual([]);
+    expect(
+      gateway.lines("refusing clients: the system has no descriptors or ports left").length,
+    ).toBeGreaterThan(0);
+  });
+});
+
+describe("names", () => {
+  const found = (...addresses: string[]) => Promise.resolve(addresses);
+
+  test("a changed record is followed at the next dial", async () => {
+    const { port } = greeter();
+    let address = "127.0.0.1";
+    const asked: string[] = [];
+    const lookup = (host: string) => {
+      asked.push(host);
+      return found(address);
+    };
+    const gateway = await gatewayTo([`etcd.test:${port}`], { lookup });
+    await served(gateway);
+    address = "127.0.0.9";
+    const client = await Peer.connect(gateway.port);
+    expect(await client.gone()).toBe("ECONNRESET");
+    expect(gateway.lines("deactivated endpoint")[0]!.error).toBe(
+      `dial tcp 127.0.0.9:${port}: connect: connection refused`,
+    );
+    expect(asked).toEqual(["etcd.test", "etcd.test", "etcd.test"]);
+  });
+
+  test("every address of a name is tried, IPv6 and IPv4", async () => {
+    const { port } = greeter();
+    const gateway = await gatewayTo([`etcd.test:${port}`], {
+      lookup: () => found("::1", "127.0.0.9", "127.0.0.1"),
+    });
+    await served(gateway);
+    expect(gateway.lines("deactivated endpoint")).toEqual([]);
+  });
+
+  test("a name that fails later is dialled at its last addresses", async () => {
+    const { port } = greeter();
+    let isDown = false;
+    const lookup = () => (isDown ? Promise.reject(new Error("SERVFAIL")) : found("127.0.0.1"));
+    const gateway = await gatewayTo([`etcd.test:${port}`], { lookup });
+    isDown = true;
+    await served(gateway);
+  });
+
+  test("a name that comes to mean the gateway itself is not dialled", async () => {
+    let address = "127.0.0.9";
+    const port = deadPort();
+    const gateway = await gatewayTo([`etcd.test:${port}`], {
+      lookup: () => found(address),
+      listen: { host: "127.0.0.1", port },
+    });
+    address = "127.0.0.1";
+    const client = await Peer.connect(gateway.port);
+    expect(await client.gone()).toBe("ECONNRESET");
+    expect(gateway.lines("deactivated endpoint")[0]!.error).toBe(
+      `dial tcp etcd.test:${port}: resolves to the gateway's own listen address`,
+    );
+  });
+
+  test("what a client sends before its server is up waits, bounded, and arrives", async () => {
+    const server = serverAt();
+    const answer = Promise.withResolvers<string[]>();
+    let asked = 0;
+    const lookup = () => (asked++ === 0 ? found("127.0.0.1") : answer.promise);
+    const gateway = await gatewayTo([`etcd.test:${server.port}`, "127.0.0.1:1"], { lookup });
+    const client = await Peer.connect(gateway.port);
+    const sent = client.send(32 * MIB);
+    let before = -1;
+    while (client.sentBytes !== before) {
+      before = client.sentBytes;
+      await Bun.sleep(50);
+    }
+    expect(client.sentBytes).toBeLessThan(16 * MIB);
+    answer.resolve(["127.0.0.1"]);
+    await sent;
+    client.shutdown();
+    const far = await server.peer();
+    expect(await far.gone()).toBe("end");
+    expect([far.firstWrongByte, far.receivedBytes]).toEqual([undefined, 32 * MIB]);
+    client.reset();
+  });
+
+  test("a client that leaves during the dial leaves nothing behind", async () => {
+    const hole = keep(new Blackhole());
+    const gateway = await gatewayTo([local(hole.port)]);
+    const client = await Peer.connect(gateway.port);
+    await client.send(10);
+    client.reset();
+    expect(await gateway.drain()).toBe(0);
+    expect(gateway.lines("deactivated endpoint")).toEqual([]);
+  });
+});
+
+describe("start", () => {
+  const lookup = (host: string) =>
+    host === "known.test"
+      ? Promise.resolve(["127.0.0.1"])
+      : Promise.reject(Object.assign(new Error("no"), { code: "ENOTFOUND" }));
+
+  test("says READY with the endpoints as given", async () => {
+    const gateway = await gatewayTo(["http://127.0.0.1:2379/x", "known.test:1"], { lookup });
+    expect(gateway.lines("ready to proxy client requests")).toMatchObject([
+      { level: "info", endpoints: ["127.0.0.1:2379", "known.test:1"] },
+    ]);
+  });
+
+  test("warns of a name that does not resolve, if another endpoint does", async () => {
+    const gateway = await gatewayTo(["gone.test:1", "known.test:1"], { lookup });
+    const text = "endpoint does not resolve; it is looked up again at each dial";
+    expect(gateway.lines(text)).toMatchObject([
+      { level: "warn", address: "gone.test:1", error: "ENOTFOUND" },
+    ]);
+  });
+
+  test("fails if no endpoint resolves", async () => {
+    const start = gatewayTo(["gone.test:1", "lost.test:2"], { lookup });
+    await expect(start).rejects.toThrow(
+      new StartError(
+        'Cannot resolve any of --endpoints: "gone.test:1" (ENOTFOUND), "lost.test:2" (ENOTFOUND)',
+      ),
+    );
+  });
+
+  test("refuses an endpoint that is the gateway itself, by name too", async () => {
+    const listen = { host: "127.0.0.1", port: 23790 };
+    const start = gatewayTo(["127.0.0.1:2379", "known.test:23790"], { lookup, listen });
+    await expect(start).rejects.toThrow(UsageError);
+    await expect(start).rejects.toThrow(
+      'Cannot use --endpoints "known.test:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "127.0.0.1:23790"',
+    );
+  });
+
+  test("says that its address is in use", async () => {
+    const { port } = serverAt();
+    const start = gatewayTo(["127.0.0.1:1"], { listen: { host: "127.0.0.1", port } });
+    await expect(start).rejects.toThrow(StartError);
+    await expect(start).rejects.toThrow(
+      `Cannot listen on "127.0.0.1:${port}": the address is in use`,
+    );
+  });
+
+  test("listens on a name's address", async () => {
+    const server = greeter();
+    const listen = { host: "known.test", port: 0 };
+    const gateway = await gatewayTo([local(server.port)], { lookup, listen });
+    await served(gateway);
+  });
+});
+
+describe("connection limit", () => {
+  test("resets who is one too many, says so once, and serves again when clients leave", async () => {
+    const server = greeter();
+    const gateway = await gatewayTo([local(server.port)], { maxConnections: 2 });
+    const [first] = [await served(gateway), await served(gateway)];
+    for (let i = 0; i < 3; i++) {
+      const tooMany = await Peer.connect(gateway.port);
+      expect(await tooMany.gone()).toBe("ECONNRESET");
+    }
+    const text = "refusing clients: the connection limit is reached";
+    expect(gateway.lines(text)).toMatchObject([{ level: "warn", "max-connections": 2 }]);
+    first.reset();
+    const again = await gateway.logged(
+      "serving clients again: was the connection limit is reached",
+    );
+    expect(again).toMatchObject([{ refused: 3 }]);
+    await served(gateway);
+    expect(server.accepted).toHaveLength(3);
+  });
+});
+
+describe("drain", () => {
+  test("accepts nobody, waits for relays to end, and cuts none", async () => {
+    const server = greeter();
+    const gateway = await gatewayTo([local(server.port)]);
+    const client = await served(gateway);
+    const drained = gateway.drain();
+    await expect(Peer.connect(gateway.port)).rejects.toThrow();
+    client.shutdown();
+    server.accepted[0]!.shutdown();
+    expect(await drained).toBe(0);
+  });
+
+  test("resets what is left at the deadline and says how many", async () => {
+    const server = greeter();
+    const gateway = await gatewayTo([local(server.port)], { drainTimeoutMs: 50 });
+    const clients = [await served(gateway), await served(gateway)];
+    expect(await gateway.drain()).toBe(2);
+    for (const client of clients) expect(await client.gone()).toBe("ECONNRESET");
+  });
+
+  test("a second signal does not wait for the deadline", async () => {
+    const server = greeter();
+    const gateway = await gatewayTo([local(server.port)], { drainTimeoutMs: 3_600_000 });
+    await served(gateway);
+    expect(await gateway.drain(Promise.resolve())).toBe(1);
+  });
+});

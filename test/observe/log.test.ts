@@ -1,0 +1,49 @@
+import { describe, expect, test } from "bun:test";
+import { createLog } from "../../src/observe/log.ts";
+
+function logOf(format: "json" | "console", level: "debug" | "info" | "warn" | "error" = "info") {
+  const lines: string[] = [];
+  // 2026-11-21T03:25:17.123456Z
+  const now = () => 1_795_231_517_123.456;
+  const log = createLog({ level, format, write: (line) => lines.push(line), now });
+  return { log, lines };
+}
+
+describe("createLog()", () => {
+  test("writes JSON lines in the shape of etcd's", () => {
+    const { log, lines } = logOf("json");
+    log.from("gateway/gateway.ts").info("activated", { address: "127.0.0.1:2379" });
+    expect(lines).toEqual([
+      '{"level":"info","ts":"2026-11-21T03:25:17.123456Z","caller":"gateway/gateway.ts","msg":"activated","address":"127.0.0.1:2379"}\n',
+    ]);
+  });
+
+  test("writes lines for people, in which a value never breaks the line", () => {
+    const { log, lines } = logOf("console");
+    log.warn("down", { address: "[::1]:2379", error: 'a "b"\nc', list: ["x:1", "y:2"] });
+    expect(lines).toEqual([
+      '2026-11-21T03:25:17.123456Z WARN  down address=[::1]:2379 error="a \\"b\\"\\nc" list=x:1,y:2\n',
+    ]);
+  });
+
+  const levels = [
+    ["debug", ["debug", "info", "warn", "error"]],
+    ["info", ["info", "warn", "error"]],
+    ["warn", ["warn", "error"]],
+    ["error", ["error"]],
+  ] as const;
+  test.each(levels)("at level %s lets through %j", (level, expected) => {
+    const { log, lines } = logOf("json", level);
+    log.debug("m");
+    log.info("m");
+    log.warn("m");
+    log.error("m");
+    expect(lines.map((line) => JSON.parse(line).level)).toEqual([...expected]);
+  });
+
+  test("holds back none of 50 identical messages", () => {
+    const { log, lines } = logOf("json");
+    for (let i = 0; i < 50; i++) log.info("the same");
+    expect(lines).toHaveLength(50);
+  });
+});

@@ -1,0 +1,35 @@
+// An address that swallows SYNs, as a machine that lost power does: a listener
+// whose queue is full and that never accepts.
+import { dlopen } from "bun:ffi";
+import { startConnect } from "../../src/os/tcp.ts";
+
+const { symbols: libc } = dlopen("libc.so.6", {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  listen: { args: ["i32", "i32"], returns: "i32" },
+  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  close: { args: ["i32"], returns: "i32" },
+});
+
+export class Blackhole {
+  readonly port: number;
+  readonly #descriptors: number[] = [];
+
+  /** Takes a port of 127.0.0.1, or of another address of 127/8 when the port matters. */
+  constructor(address = "127.0.0.1", port = 0) {
+    const fd = libc.socket(2, 1, 0);
+    const name = new Uint8Array(16);
+    name.set([2, 0, port >> 8, port & 0xff, ...address.split(".").map(Number)]);
+    if (libc.bind(fd, name, 16) < 0) throw new Error(`cannot bind ${address}:${port}`);
+    libc.listen(fd, 0);
+    libc.getsockname(fd, name, Uint32Array.of(16));
+    this.port = name[2]! * 256 + name[3]!;
+    this.#descriptors.push(fd);
+    // A backlog of 0 has room for one; what comes behind finds it full.
+    this.#descriptors.push(startConnect(address, this.port), startConnect(address, this.port));
+  }
+
+  close(): void {
+    for (const fd of this.#descriptors) libc.close(fd);
+  }
+}
