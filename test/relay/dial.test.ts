@@ -1,0 +1,148 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { systemClock } from "../../src/os/clock.ts";
+import * as system from "../../src/os/tcp.ts";
+import { DialError } from "../../src/relay/dial-error.ts";
+import { Dial, type DialOptions } from "../../src/relay/dial.ts";
+import { Blackhole } from "../support/blackhole.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { PeerServer, until } from "../support/peer.ts";
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
+
+function keep<T extends { close(): void }>(resource: T): T {
+  closers.push(() => resource.close());
+  return resource;
+}
+
+const openDescriptors = () => readdirSync("/proc/self/fd").length;
+
+/** Dials and tells how it ended: the address that answered, or the error's message. */
+function dial(
+  options: Partial<DialOptions>,
+  deps: Partial<typeof system> & { clock?: ManualClock } = {},
+) {
+  const outcomes: string[] = [];
+  const subject = new Dial(
+    { ...system, ...deps },
+    deps.clock ?? systemClock,
+    { addresses: ["127.0.0.1"], port: 1, timeoutMs: 3000, ...options },
+    {
+      connected: (socket) => {
+        outcomes.push(socket.remoteAddress);
+        socket.terminate();
+      },
+      failed: (error) => {
+        expect(error).toBeInstanceOf(DialError);
+        outcomes.push(error.message);
+      },
+    },
+  );
+  subject.start();
+  return { subject, outcomes };
+}
+
+/** A port on which nothing listens: one that was just given back. */
+function deadPort(): number {
+  const server = new PeerServer();
+  const { port } = server;
+  server.close();
+  return port;
+}
+
+describe("Dial", () => {
+  test("connects to an endpoint that listens", async () => {
+    const { port } = keep(new PeerServer());
+    const { outcomes } = dial({ port });
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect(outcomes).toEqual(["127.0.0.1"]);
+  });
+
+  test("says refused when it was refused, in Go's words", async () => {
+    const port = deadPort();
+    const { outcomes } = dial({ port });
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect(outcomes).toEqual([`dial tcp 127.0.0.1:${port}: connect: connection refused`]);
+  });
+
+  test("says timed out when nothing answers, and leaves no descriptor", async () => {
+    const hole = keep(new Blackhole());
+    const before = openDescriptors();
+    const clock = new ManualClock();
+    const { outcomes } = dial({ port: hole.port, timeoutMs: 1500 }, { clock });
+    expect(openDescriptors()).toBe(before + 1);
+    await Bun.sleep(20);
+    clock.advance(1499);
+    expect(outcomes).toEqual([]);
+    clock.advance(1);
+    expect(outcomes).toEqual([`dial tcp 127.0.0.1:${hole.port}: i/o timeout`]);
+    expect([openDescriptors(), clock.pending]).toEqual([before, 0]);
+  });
+
+  test("abort() leaves no descriptor and tells nothing, also twice", async () => {
+    const hole = keep(new Blackhole());
+    const before = openDescriptors();
+    const clock = new ManualClock();
+    const { subject, outcomes } = dial({ port: hole.port }, { clock });
+    subject.abort();
+    subject.abort();
+    clock.advance(10_000);
+    expect([outcomes, openDescriptors(), clock.pending]).toEqual([[], before, 0]);
+  });
+
+  test("goes to the next address at once when the first refuses", async () => {
+    const { port } = keep(new PeerServer());
+    const { outcomes } = dial({ port, addresses: ["127.0.0.9", "127.0.0.1"] });
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect(outcomes).toEqual(["127.0.0.1"]);
+  });
+
+  test("goes to the next address after 250 ms when the first is silent", async () => {
+    const { port } = keep(new PeerServer());
+    const hole = keep(new Blackhole("127.0.0.9", port));
+    const before = openDescriptors();
+    const clock = new ManualClock();
+    const { outcomes } = dial(
+      { port: hole.port, addresses: ["127.0.0.9", "127.0.0.1"] },
+      { clock },
+    );
+    clock.advance(249);
+    await Bun.sleep(20);
+    expect(outcomes).toEqual([]);
+    clock.advance(1);
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect(outcomes).toEqual(["127.0.0.1"]);
+    await until(() => openDescriptors() === before, "the loser's descriptor was closed");
+    expect(clock.pending).toBe(0);
+  });
+
+  test("reports the last address when every one has failed", async () => {
+    const port = deadPort();
+    const { outcomes } = dial({ port, addresses: ["127.0.0.9", "::1"] });
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect(outcomes).toEqual([`dial tcp [::1]:${port}: connect: connection refused`]);
+  });
+
+  test("tells a lack of descriptors from an endpoint's failure", () => {
+    const error = (code: string) => new DialError("dial tcp 127.0.0.1:1: connect", code);
+    expect(["EMFILE", "ENFILE", "EADDRNOTAVAIL"].map((code) => error(code).isLocal)).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(
+      ["ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH"].map((code) => error(code).isLocal),
+    ).toEqual([false, false, false]);
+  });
+
+  test("reports a connect that fails at once", () => {
+    const startConnect = () => {
+      throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
+    };
+    const { outcomes } = dial({ port: 7 }, { startConnect });
+    expect(outcomes).toEqual(["dial tcp 127.0.0.1:7: connect: too many open files"]);
+  });
+});
