@@ -1,0 +1,51 @@
+# The image of etcd-gateway: the binary, the shared libraries it links to, and the
+# few files that glibc and TLS read. No shell, no package manager, no root.
+#
+#   docker build --build-arg VERSION=0.1.0 --tag etcd-gateway .
+#
+# scripts/image builds it without any network, from base images of its own making,
+# and tests the result.
+
+ARG BUILD_IMAGE=oven/bun:1.4.5-debian
+ARG BASE_IMAGE=debian:bookworm-slim
+
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /src
+COPY package.json bun.lock bunfig.toml tsconfig.json ./
+COPY scripts/need scripts/build scripts/
+COPY src src
+RUN scripts/build
+
+# The final image's root, put together where there is a shell to do it with.
+FROM ${BASE_IMAGE} AS rootfs
+# Debian's slim image brings no CA certificates.
+RUN test -s /etc/ssl/certs/ca-certificates.crt \
+    || { apt-get update -q && apt-get install -q -y --no-install-recommends ca-certificates; }
+# glibc has read names from /etc/hosts and from DNS without any plug-in of its own
+# (libnss_*) since 2.34; what it still wants is to be told so.
+RUN mkdir -p /rootfs/etc/ssl/certs \
+    && cp /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ \
+    && echo 'hosts: files dns' >/rootfs/etc/nsswitch.conf \
+    && echo 'nonroot:x:65532:65532:nonroot:/nonexistent:/usr/sbin/nologin' >/rootfs/etc/passwd \
+    && echo 'nonroot:x:65532:' >/rootfs/etc/group
+COPY --from=build /src/dist/etcd-gateway /rootfs/
+# The libraries and the dynamic loader, each at the path where ldd finds it.
+RUN linked=$(ldd /rootfs/etcd-gateway) \
+    && if echo "$linked" | grep 'not found'; then exit 1; fi \
+    && cp --parents --dereference $(echo "$linked" | grep -o '/[^ ]*') /rootfs
+
+FROM scratch
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title="etcd-gateway" \
+      org.opencontainers.image.description="The L4 gateway for etcd: one binary, no byte lost, no client stranded" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=rootfs /rootfs/ /
+# The default, 127.0.0.1:23790, could not be reached from outside the container.
+# The flag --listen-addr still comes before the variable.
+ENV ETCD_GATEWAY_LISTEN_ADDR=0.0.0.0:23790
+EXPOSE 23790
+USER 65532:65532
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/etcd-gateway"]
+CMD ["start"]
