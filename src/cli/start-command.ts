@@ -39,7 +39,9 @@ export async function start(
   const stopSignals = new StopSignals();
   onUncaught((error) => {
     // A bug of ours. Nothing is known to hold any more: the supervisor starts us anew.
-    log.error("unexpected error: ending; please report this", { error: describe(error) });
+    const { message, stack } = error instanceof Error ? error : new Error(String(error));
+    log.debug("stack of the unexpected error", { stack });
+    log.error("unexpected error, ending: please report this", { error: message });
     exit(1);
   });
   try {
@@ -92,8 +94,4 @@ async function runUntilStopped(
   }
   const cut = await gateway.drain(stopSignals.next());
   log.info("stopped", { cut });
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
