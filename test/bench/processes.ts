@@ -1,0 +1,105 @@
+// What the benchmark runs and reads: processes on free loopback ports, and
+// their figures in /proc.
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** `count` ports that were free a moment ago: etcd cannot be told to choose its own. */
+export function freePorts(count: number): number[] {
+  const held = Array.from({ length: count }, () =>
+    Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } }),
+  );
+  for (const listener of held) listener.stop();
+  return held.map(({ port }) => port);
+}
+
+/** A child process; its log goes nowhere, its end is awaited. */
+export class Child {
+  readonly #process: Bun.Subprocess;
+
+  constructor(
+    command: string[],
+    readonly port: number,
+  ) {
+    this.#process = Bun.spawn(command, { stdout: "ignore", stderr: "ignore" });
+  }
+
+  /** Milliseconds until a connection is accepted. */
+  async ready(): Promise<number> {
+    const start = performance.now();
+    for (;;) {
+      try {
+        const socket = await Bun.connect({
+          hostname: "127.0.0.1",
+          port: this.port,
+          socket: { data() {} },
+        });
+        socket.terminate();
+        return performance.now() - start;
+      } catch (error) {
+        if (performance.now() - start > 20_000) throw error;
+        await Bun.sleep(0.5);
+      }
+    }
+  }
+
+  get residentKib(): number {
+    const status = readFileSync(`/proc/${this.#process.pid}/status`, "utf8");
+    return Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
+  }
+
+  get descriptors(): number {
+    return readdirSync(`/proc/${this.#process.pid}/fd`).length;
+  }
+
+  /** Hundredths of a second of CPU so far, user and system. */
+  get cpuTicks(): number {
+    const fields = readFileSync(`/proc/${this.#process.pid}/stat`, "utf8").split(" ");
+    return Number(fields[13]) + Number(fields[14]);
+  }
+
+  async stop(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.exited;
+  }
+}
+
+/** The gateway under test, in front of one endpoint. */
+export function startGateway(endpointPort: number): Child {
+  const [port] = freePorts(1) as [number];
+  const flags = [`--endpoints=127.0.0.1:${endpointPort}`, `--listen-addr=127.0.0.1:${port}`];
+  return new Child(["dist/etcd-gateway", "start", ...flags], port);
+}
+
+/** etcd's own gateway, in front of the same. */
+export function startEtcdGateway(endpointPort: number): Child {
+  const [port] = freePorts(1) as [number];
+  const flags = [`--endpoints=127.0.0.1:${endpointPort}`, `--listen-addr=127.0.0.1:${port}`];
+  return new Child(["etcd", "gateway", "start", ...flags], port);
+}
+
+/** An etcd of one member; `port` is its clients'. */
+export async function startEtcd(): Promise<{ etcd: Child; remove: () => Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-bench-"));
+  const [clients, peers] = freePorts(2) as [number, number];
+  const peerUrl = `http://127.0.0.1:${peers}`;
+  const clientUrl = `http://127.0.0.1:${clients}`;
+  const etcd = new Child(
+    [
+      ...["etcd", "--data-dir", folder, "--initial-cluster", `default=${peerUrl}`],
+      ...["--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl],
+      ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
+    ],
+    clients,
+  );
+  const remove = async () => {
+    await etcd.stop();
+    await rm(folder, { recursive: true });
+  };
+  return { etcd, remove };
+}
+
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
