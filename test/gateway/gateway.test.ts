@@ -42,8 +42,8 @@ async function served(gateway: LocalGateway): Promise<Peer> {
 }
 
 /** A server that greets each client with one byte. */
-function greeter(port?: number): PeerServer {
-  const server = serverAt(port);
+function greeter(port?: number, address?: string): PeerServer {
+  const server = keep(new PeerServer(port, address));
   server.onPeer = (peer) => void peer.send(1);
   return server;
 }
@@ -289,6 +289,31 @@ describe("start", () => {
     const listen = { host: "known.test", port: 0 };
     const gateway = await gatewayTo([local(server.port)], { lookup, listen });
     await served(gateway);
+  });
+});
+
+describe("IPv6", () => {
+  test("an endpoint given as an IPv6 literal is reached", async () => {
+    const server = greeter(undefined, "::1");
+    const gateway = await gatewayTo([`[::1]:${server.port}`]);
+    await served(gateway);
+    expect(server.accepted).toHaveLength(1);
+  });
+
+  test("a listener on :: serves IPv4 and IPv6 clients", async () => {
+    const { port } = greeter();
+    const gateway = await gatewayTo([local(port)], { listen: { host: "::", port: 0 } });
+    for (const address of ["127.0.0.1", "::1"]) {
+      const client = await Peer.connect(gateway.port, address);
+      await until(() => client.receivedBytes === 1, `${address} was answered`);
+      client.reset();
+    }
+  });
+
+  test("an endpoint that is the gateway by its other family is refused", async () => {
+    const port = deadPort();
+    const start = gatewayTo([`[::1]:${port}`], { listen: { host: "::", port } });
+    await expect(start).rejects.toThrow("the gateway's own --listen-addr");
   });
 });
 

@@ -43,10 +43,10 @@ export class Peer {
   #unsent: Uint8Array | undefined;
   #onSent: (() => void) | undefined;
 
-  static async connect(port: number): Promise<Peer> {
+  static async connect(port: number, hostname = "127.0.0.1"): Promise<Peer> {
     const peer = new Peer();
     await Bun.connect({
-      hostname: "127.0.0.1",
+      hostname,
       port,
       allowHalfOpen: true,
       socket: handlers,
@@ -145,14 +145,14 @@ export class Peer {
   }
 }
 
-/** Accepts peers on a loopback port of the system's choice. */
+/** Accepts peers on loopback, on a port of the system's choice unless one is given. */
 export class PeerServer {
   readonly accepted: Peer[] = [];
   /** Calls this for each peer before its first byte is read. */
   onPeer: (peer: Peer) => void = () => {};
   readonly #listener: Bun.TCPSocketListener<Peer>;
 
-  constructor(port = 0) {
+  constructor(port = 0, hostname = "127.0.0.1") {
     const open = (socket: Bun.Socket<Peer>) => {
       const peer = new Peer();
       socket.data = peer;
@@ -161,7 +161,7 @@ export class PeerServer {
       this.onPeer(peer);
     };
     this.#listener = Bun.listen({
-      hostname: "127.0.0.1",
+      hostname,
       port,
       allowHalfOpen: true,
       socket: { ...handlers, open },

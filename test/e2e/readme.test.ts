@@ -1,0 +1,62 @@
+// Every command that the README shows is run here, or by continuous integration.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EtcdCluster } from "../support/etcd-cluster.ts";
+import { run } from "../support/gateway-command.ts";
+import { GatewayProcess } from "../support/gateway-process.ts";
+
+const readme = await Bun.file("README.md").text();
+const commands = [...readme.matchAll(/^```sh\n(.*?)^```/gms)]
+  .flatMap(([, block]) => block!.trim().split("\n"))
+  .map((line) => line.replace(/\s+#.*$/, ""));
+
+let cluster: EtcdCluster;
+let folder: string;
+
+beforeAll(async () => {
+  cluster = await EtcdCluster.start(1);
+  folder = await mkdtemp(join(tmpdir(), "etcd-gateway-readme-"));
+});
+
+afterAll(async () => {
+  await cluster.close();
+  await rm(folder, { recursive: true });
+});
+
+describe("README.md", () => {
+  test("shows the commands that are known here, and no other", () => {
+    expect(commands).toEqual([
+      "scripts/demo",
+      "scripts/test",
+      "scripts/build",
+      "install -m 755 dist/etcd-gateway /usr/local/bin/etcd-gateway",
+      "etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
+      "etcdctl --endpoints=127.0.0.1:23790 put greeting hello",
+      "docker build --tag etcd-gateway .",
+      "docker run --publish 127.0.0.1:23790:23790 etcd-gateway start --endpoints=10.0.1.10:2379",
+    ]);
+  });
+
+  test("shows scripts that continuous integration runs", async () => {
+    const ci = await Bun.file(".ci/run").text();
+    for (const script of ["scripts/test", "scripts/demo", "scripts/image"])
+      expect(ci.split("\n")).toContain(script);
+    expect(await Bun.file("scripts/test").text()).toContain("\nscripts/build\n");
+  });
+
+  test("shows how to install, start and use the gateway", async () => {
+    const [install, start, put] = commands.slice(3, 6) as [string, string, string];
+    const bin = install.split(" ").with(-1, join(folder, "etcd-gateway"));
+    expect((await run(bin)).status).toBe(0);
+    // The addresses are examples; the words are the README's.
+    const words = [join(folder, "etcd-gateway"), ...start.split(" ").slice(1)];
+    const flags = words.map((word) => word.replace(/(?<=^--endpoints=).*/, cluster.endpoints));
+    const gateway = await GatewayProcess.start(flags.slice(2));
+    const [, , ...args] = put.split(" ");
+    const { status, stdout } = await cluster.etcdctl(gateway.address, args);
+    expect([status, stdout.trim()]).toEqual([0, "OK"]);
+    await gateway.close();
+  });
+});

@@ -1,0 +1,34 @@
+// Loaded before all tests: the run fails if sockets or child processes are
+// left when the last test has ended.
+import { afterAll } from "bun:test";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { until } from "./peer.ts";
+
+const PATIENCE_MS = 3000;
+const before = { sockets: sockets().length, children: children().length };
+
+afterAll(async () => {
+  const isClean = () => sockets().length <= before.sockets && children().length <= before.children;
+  await until(isClean, "every socket and child process was gone", PATIENCE_MS).catch((error) => {
+    const left = [...sockets(), ...children()].join(", ");
+    throw new Error(`${(error as Error).message}; left: ${left}`);
+  });
+});
+
+function sockets(): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      return target.startsWith("socket:") ? [`${fd} ${target}`] : [];
+    } catch {
+      return []; // the descriptor of the folder that was being read
+    }
+  });
+}
+
+function children(): string[] {
+  return readdirSync("/proc/self/task").flatMap((task) => {
+    const pids = readFileSync(`/proc/self/task/${task}/children`, "utf8").trim();
+    return pids === "" ? [] : pids.split(" ").map((pid) => `process ${pid}`);
+  });
+}
