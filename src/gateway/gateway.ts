@@ -98,6 +98,12 @@ export class Gateway implements HealthEvents {
       health: this.#health,
       dialer,
       clock,
+      // One line a client is too much unless it was asked for.
+      onJoined:
+        config.logLevel === "debug"
+          ? (relay, { label }) =>
+              this.#log.debug("relaying", { client: relay.clientAddress, endpoint: label })
+          : undefined,
       onRefused: (error) => {
         if (error === undefined) this.#refusals.add(NOTHING_UP, { endpoints: this.#labels() });
         else this.#refusals.add(NO_DESCRIPTORS, { error: error.message });

@@ -4,6 +4,7 @@
 // How it ends: each FIN is passed on behind the last byte, and Bun closes a
 // socket once both its FINs have passed. A reset is passed on as a reset, but
 // only when all that came before it has reached the other side.
+import { formatHostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import type { Ending, EndingWatch } from "./ending-watch.ts";
 import { Flow, type FlowEvents } from "./flow.ts";
@@ -44,6 +45,12 @@ export class Relay implements FlowEvents, Ending {
   /** The client is gone: there is nobody left to join. */
   get isClosed(): boolean {
     return this.#client === undefined && this.#server === undefined;
+  }
+
+  /** `host:port` of the client while it is there. */
+  get clientAddress(): string | undefined {
+    if (this.#client === undefined) return undefined;
+    return formatHostPort({ host: this.#client.remoteAddress, port: this.#client.remotePort });
   }
 
   /** Takes over a connected server socket; bytes move from now on. The client must not be closed. */

@@ -56,6 +56,18 @@ describe("endpoints", () => {
     expect(servers.map(({ accepted }) => accepted.length)).toEqual([10, 10, 10]);
   });
 
+  test("the debug log tells who is served by whom, the other levels do not", async () => {
+    const server = greeter();
+    const loud = await gatewayTo([local(server.port)], { logLevel: "debug" });
+    await served(loud);
+    const [line] = loud.lines("relaying");
+    expect(line).toMatchObject({ level: "debug", endpoint: local(server.port) });
+    expect(line!.client).toMatch(/^127\.0\.0\.1:\d+$/);
+    const quiet = await gatewayTo([local(server.port)], { logLevel: "info" });
+    await served(quiet);
+    expect(quiet.lines("relaying")).toEqual([]);
+  });
+
   test("a client whose endpoint refuses is served by the next, and the first is marked down", async () => {
     const dead = deadPort();
     const server = greeter();
