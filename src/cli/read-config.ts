@@ -60,7 +60,8 @@ function valueOf(
   const flag = flagNamed(name);
   const fromFlag = given.get(name);
   const text = fromFlag ?? (environment[variable] || flag.default);
-  if (text === undefined) return undefined;
+  // A flag without a default may be given empty, as etcd takes --discovery-srv="".
+  if (text === undefined || (text === "" && flag.default === undefined)) return undefined;
   try {
     return flag.parse(text);
   } catch (error) {

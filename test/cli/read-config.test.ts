@@ -40,6 +40,13 @@ describe("readConfig()", () => {
     expect(readConfig(none, { ETCD_GATEWAY_RETRY_DELAY: "" }).config.retryDelayMs).toBe(60_000);
   });
 
+  test.each(["discovery-srv", "discovery-srv-name", "trusted-ca-file"] as const)(
+    "takes an empty --%s as not set, as etcd does",
+    (name) => {
+      expect(readConfig(given(name, ""), {}).warnings).toEqual([]);
+    },
+  );
+
   test("knows a variable for every flag", () => {
     expect(flagNames.map(variableOf)).toEqual([
       "ETCD_GATEWAY_ENDPOINTS",
