@@ -57,11 +57,6 @@ export class Flow implements SocketOwner {
     return this.#isFinished;
   }
 
-  /** The sink is dead: nothing can be delivered any more. */
-  get isDiscarding(): boolean {
-    return this.#isDiscarding;
-  }
-
   /** Names the sink, once it is connected, and delivers what came before. */
   connect(sink: Sink): void {
     this.#sink = sink;

@@ -98,9 +98,9 @@ export class Relay implements FlowEvents, Ending {
       return;
     }
     this.#deps.endings.watch(this);
-    // Both FINs have passed if ours was sent and no write found the peer dead.
-    // The error alone does not tell: a reset behind a failed write shows none.
-    const isClean = error === undefined && flow.reverse!.isFinished && !flow.reverse!.isDiscarding;
+    // Both FINs have passed only if ours was sent. The error alone does not
+    // tell: the reset behind a write that found the peer dead shows none.
+    const isClean = error === undefined && flow.reverse!.isFinished;
     if (isClean) {
       flow.ended();
       return;

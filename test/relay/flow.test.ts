@@ -107,7 +107,12 @@ describe("Flow", () => {
     flow.received(bytes(1));
     flow.received(bytes(2));
     flow.deliver();
-    expect([log, flow.pendingBytes, flow.isDiscarding]).toEqual([["sinkDied"], 0, true]);
+    flow.ended();
+    expect([log, flow.pendingBytes, flow.isFinished]).toEqual([
+      ["sinkDied", "sourceEnded"],
+      0,
+      false,
+    ]);
   });
 
   test("holds a first request without a pause, and pauses at 16 KiB", () => {
