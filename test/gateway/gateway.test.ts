@@ -1,6 +1,7 @@
 // The assembly in this process, on real sockets: who is served, by whom, and
 // what is said of it.
 import { afterEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { StartError } from "../../src/gateway/start-error.ts";
 import { UsageError } from "../../src/config/usage-error.ts";
 import * as system from "../../src/os/tcp.ts";
@@ -237,14 +238,35 @@ describe("names", () => {
     client.reset();
   });
 
-  test("a client that leaves during the dial leaves nothing behind", async () => {
+  test("a client that leaves during the dial takes the dial with it", async () => {
+    const openDescriptors = () => readdirSync("/proc/self/fd").length;
     const hole = keep(new Blackhole());
-    const gateway = await gatewayTo([local(hole.port)]);
+    const gateway = await gatewayTo([local(hole.port)], { dialTimeoutMs: 3_600_000 });
+    const before = openDescriptors();
     const client = await Peer.connect(gateway.port);
     await client.send(10);
     client.reset();
+    await until(() => openDescriptors() === before, "the dial's descriptor was closed");
     expect(await gateway.drain()).toBe(0);
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
+  });
+
+  test("a client that leaves while all endpoints are probed is not dialled for", async () => {
+    const port = deadPort();
+    const gateway = await gatewayTo([local(port)]);
+    const refused = await Peer.connect(gateway.port);
+    expect(await refused.gone()).toBe("ECONNRESET");
+    const hole = new Blackhole("127.0.0.1", port);
+    const client = await Peer.connect(gateway.port);
+    await client.send(10);
+    client.reset();
+    await until(() => client.isClosed, "the client was gone");
+    hole.close();
+    const server = greeter(port);
+    // The probe's SYN is sent again after a second, and is answered now.
+    await gateway.logged("activated");
+    await served(gateway);
+    expect(server.accepted).toHaveLength(2);
   });
 });
 

@@ -1,0 +1,92 @@
+// Endings that real sockets show too seldom: the order of a socket's last
+// events is the kernel's. The fakes have what a relay calls.
+import { describe, expect, test } from "bun:test";
+import { EndingWatch } from "../../src/relay/ending-watch.ts";
+import { Relay } from "../../src/relay/relay.ts";
+import type { SocketOwner, TcpSocket } from "../../src/relay/tcp-socket.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+class FakeSocket {
+  data!: SocketOwner;
+  readonly calls: string[] = [];
+  isDead = false;
+  constructor(readonly fd: number) {}
+  write(chunk: Uint8Array): number {
+    return this.isDead ? -1 : chunk.length;
+  }
+  pause = () => void this.calls.push("pause");
+  resume = () => void this.calls.push("resume");
+  shutdown = () => void this.calls.push("shutdown");
+  terminate = () => void this.calls.push("terminate");
+}
+
+function setUp() {
+  const clock = new ManualClock();
+  const unsent = new Map<number, number>();
+  let closedRelays = 0;
+  const client = new FakeSocket(1);
+  const server = new FakeSocket(2);
+  const relay = new Relay(client as unknown as TcpSocket, {
+    clock,
+    endings: new EndingWatch(clock, 1000),
+    unsentBytes: (fd) => unsent.get(fd) ?? 0,
+    onClosed: () => closedRelays++,
+  });
+  relay.join(server as unknown as TcpSocket);
+  return { clock, unsent, client, server, closed: () => closedRelays };
+}
+
+const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" });
+
+describe("Relay", () => {
+  test("a close without an error is a reset if a write had found the socket dead", () => {
+    const { client, server } = setUp();
+    server.isDead = true;
+    client.data.received(Uint8Array.of(1));
+    server.data.received(Uint8Array.of(2));
+    server.data.ended();
+    expect(client.calls).toEqual(["shutdown"]);
+    server.data.closed(undefined);
+    expect(client.calls).toEqual(["shutdown", "terminate"]);
+  });
+
+  test("a close behind both FINs passes the second one on", () => {
+    const { client, server, closed } = setUp();
+    client.data.ended();
+    expect(server.calls).toEqual(["shutdown"]);
+    server.data.closed(undefined);
+    expect(client.calls).toEqual(["shutdown"]);
+    client.data.closed(undefined);
+    expect(closed()).toBe(1);
+  });
+
+  test("a reset waits until everything before it is acknowledged", () => {
+    const { clock, unsent, client, server } = setUp();
+    unsent.set(client.fd, 5);
+    server.data.closed(reset);
+    clock.advance(500);
+    expect(client.calls).toEqual([]);
+    unsent.set(client.fd, 0);
+    clock.advance(100);
+    expect(client.calls).toEqual(["terminate"]);
+  });
+
+  test("a reset whose bytes are never acknowledged comes after the termination delay", () => {
+    const { clock, unsent, client, server } = setUp();
+    unsent.set(client.fd, 5);
+    server.data.closed(reset);
+    clock.advance(1999);
+    expect(client.calls).toEqual([]);
+    clock.advance(1);
+    expect(client.calls).toEqual(["terminate"]);
+  });
+
+  test("no timer is left when both sockets are closed", () => {
+    const { clock, unsent, client, server, closed } = setUp();
+    unsent.set(client.fd, 5);
+    server.data.closed(reset);
+    client.data.closed(undefined);
+    clock.advance(10_000);
+    expect([clock.pending, closed()]).toEqual([0, 1]);
+  });
+});
