@@ -6,14 +6,7 @@ import { createLog, type Logger } from "../observe/log.ts";
 import { systemClock, wallClock } from "../os/clock.ts";
 import { raiseDescriptorLimit } from "../os/limits.ts";
 import { lookupHost } from "../os/lookup.ts";
-import {
-  exit,
-  isErrorTerminal,
-  localAddresses,
-  onUncaught,
-  StopSignals,
-  writeError,
-} from "../os/process.ts";
+import { exit, isErrorTerminal, onUncaught, StopSignals, writeError } from "../os/process.ts";
 import { notifySystemd } from "../os/systemd.ts";
 import * as system from "../os/tcp.ts";
 import type { FlagName } from "./flags.ts";
@@ -49,6 +42,7 @@ export async function start(
     const { maxConnections, warning } = connectionLimit(
       config.maxConnections,
       raiseDescriptorLimit(),
+      config.endpoints.length,
     );
     if (warning !== undefined) log.warn(warning);
     const gateway = new Gateway(config, {
@@ -56,7 +50,7 @@ export async function start(
       log,
       lookup: lookupHost,
       system,
-      localAddresses,
+      isLocalAddress: system.isLocalAddress,
       maxConnections,
     });
     await runUntilStopped(gateway, {

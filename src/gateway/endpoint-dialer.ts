@@ -2,7 +2,7 @@
 // dialled, never the gateway's own. Clients and probes both come through here.
 import type { Clock } from "../config/clock.ts";
 import { DialError } from "../relay/dial-error.ts";
-import { Dial, type DialEvents } from "../relay/dial.ts";
+import { Dial, type DialEvents, type SecondAttempts } from "../relay/dial.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { LookupError, Names } from "../resolver/names.ts";
 import type { Endpoint } from "../resolver/pool.ts";
@@ -19,6 +19,7 @@ export interface EndpointDialerDeps {
 
 export class EndpointDialer {
   readonly #deps: EndpointDialerDeps;
+  readonly #secondAttempts: SecondAttempts = { count: 0 };
 
   constructor(deps: EndpointDialerDeps) {
     this.#deps = deps;
@@ -54,7 +55,12 @@ export class EndpointDialer {
       );
       return () => {};
     }
-    const dial = new Dial(system, clock, { addresses, port, timeoutMs }, events);
+    const dial = new Dial(
+      system,
+      clock,
+      { addresses, port, timeoutMs, secondAttempts: this.#secondAttempts },
+      events,
+    );
     dial.start();
     return () => dial.abort();
   }

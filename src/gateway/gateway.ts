@@ -12,7 +12,7 @@ import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
 import { Health, type HealthEvents } from "../resolver/health.ts";
 import { type Lookup, Names } from "../resolver/names.ts";
 import { type Endpoint, Pool } from "../resolver/pool.ts";
-import { isSelf, type LocalAddresses } from "../resolver/self-address.ts";
+import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { EndpointDialer } from "./endpoint-dialer.ts";
 import { Refusals } from "./refusals.ts";
 import { Route, type RouteDeps } from "./route.ts";
@@ -24,7 +24,7 @@ export interface GatewayDeps {
   readonly log: Logger;
   readonly lookup: Lookup;
   readonly system: TcpSystem;
-  readonly localAddresses: LocalAddresses;
+  readonly isLocalAddress: IsLocalAddress;
   /** Relays at the same time; more clients are reset. At least 1. */
   readonly maxConnections: number;
   /** How long a relay that cannot end by itself stands still before it is reset, in milliseconds. */
@@ -36,7 +36,7 @@ export interface GatewayDeps {
 const TERMINATION_DELAY_MS = 60_000;
 
 const AT_LIMIT = "the connection limit is reached";
-const NO_DESCRIPTORS = "the system has no descriptors or ports left";
+const NO_DESCRIPTORS = "the system has no descriptors or memory left";
 const NOTHING_UP = "no endpoint accepts connections";
 
 export class Gateway implements HealthEvents {
@@ -69,7 +69,7 @@ export class Gateway implements HealthEvents {
       system,
       clock,
       timeoutMs: config.dialTimeoutMs,
-      isSelf: (address, port) => isSelf(this.#listen, address, port, deps.localAddresses),
+      isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
     });
     this.#health = new Health({
       pool: this.#pool,
@@ -98,12 +98,12 @@ export class Gateway implements HealthEvents {
       health: this.#health,
       dialer,
       clock,
-      // One line a client is too much unless it was asked for.
-      onJoined:
-        config.logLevel === "debug"
-          ? (relay, { label }) =>
-              this.#log.debug("relaying", { client: relay.clientAddress, endpoint: label })
-          : undefined,
+      onJoined: (relay, { label }) => {
+        this.#refusals.clear(NO_DESCRIPTORS);
+        // One line a client is too much unless it was asked for.
+        if (config.logLevel === "debug")
+          this.#log.debug("relaying", { client: relay.clientAddress, endpoint: label });
+      },
       onRefused: (error) => {
         if (error === undefined) this.#refusals.add(NOTHING_UP, { endpoints: this.#labels() });
         else this.#refusals.add(NO_DESCRIPTORS, { error: error.message });
@@ -118,11 +118,11 @@ export class Gateway implements HealthEvents {
    * @throws {StartError} if no endpoint resolves or the address cannot be listened on.
    */
   async start(): Promise<HostPort> {
-    const { lookup, localAddresses, maxConnections } = this.#deps;
+    const { lookup, isLocalAddress, maxConnections } = this.#deps;
     this.#listen = await resolveListenHost(this.#config.listen, lookup);
     const unresolved = await checkEndpoints(this.#pool.endpoints, {
       names: this.#names,
-      isSelf: (address, port) => isSelf(this.#listen, address, port, localAddresses),
+      isSelf: (address, port) => isSelf(this.#listen, address, port, isLocalAddress),
       timeoutMs: this.#config.dialTimeoutMs,
       listen: formatHostPort(this.#config.listen),
     });
@@ -208,10 +208,7 @@ export class Gateway implements HealthEvents {
     this.#relays.delete(relay);
     if (this.#relays.size === 0) this.#onEmpty?.();
     // Not at the first that leaves, or the log would flip with every client at the limit.
-    if (this.#relays.size <= this.#deps.maxConnections * 0.9) {
-      this.#refusals.clear(AT_LIMIT);
-      this.#refusals.clear(NO_DESCRIPTORS);
-    }
+    if (this.#relays.size <= this.#deps.maxConnections * 0.9) this.#refusals.clear(AT_LIMIT);
   }
 
   #labels(): string[] {

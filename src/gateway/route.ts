@@ -12,8 +12,8 @@ export interface RouteDeps {
   readonly health: Health;
   readonly dialer: EndpointDialer;
   readonly clock: Clock;
-  /** The client is served by this endpoint. Undefined: nobody wants to know. */
-  readonly onJoined: ((relay: Relay, endpoint: Endpoint) => void) | undefined;
+  /** The client is served by this endpoint from now on. */
+  readonly onJoined: (relay: Relay, endpoint: Endpoint) => void;
   /** The client cannot be served; with an error, for lack of something of our own. */
   readonly onRefused: (error: DialError | undefined) => void;
 }
@@ -59,7 +59,7 @@ export class Route {
         isSettled = true;
         this.#relay.dialing = undefined;
         this.#relay.join(server);
-        this.#deps.onJoined?.(this.#relay, endpoint);
+        this.#deps.onJoined(this.#relay, endpoint);
       },
       failed: (error) => {
         isSettled = true;

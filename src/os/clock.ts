@@ -10,7 +10,16 @@ export const systemClock: Clock = {
   },
 };
 
-/** Milliseconds since 1970 with microseconds as fraction, for the log. */
+let origin = performance.timeOrigin;
+
+/**
+ * Milliseconds since 1970 with microseconds as fraction, for the log. Follows
+ * a clock that is set or a machine that slept, which performance.now() does not.
+ */
 export function wallClock(): number {
-  return performance.timeOrigin + performance.now();
+  const ms = origin + performance.now();
+  const drift = Date.now() - ms;
+  if (Math.abs(drift) < 2) return ms; // Date.now() has no fraction
+  origin += drift;
+  return ms + drift;
 }

@@ -1,6 +1,5 @@
 // What the process itself offers: its streams, its signals, its addresses.
 import { writeSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 
 /**
  * Writes a line to standard error, whole or not at all. Never throws: a log
@@ -51,13 +50,6 @@ export function exit(status: number): never {
 export function onUncaught(handler: (error: unknown) => void): void {
   process.on("uncaughtException", handler);
   process.on("unhandledRejection", handler);
-}
-
-/** Every address of this machine's interfaces at this moment, as IP literals. */
-export function localAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((list = []) =>
-    list.map((entry) => entry.address),
-  );
 }
 
 /** What this binary runs on, for the version: `Bun 1.4.5 linux/x64`. */

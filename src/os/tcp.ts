@@ -5,6 +5,7 @@ import { cString, lastError, libc } from "./libc.ts";
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -62,6 +63,24 @@ export function enableKeepAlive(fd: number): void {
 /** Bytes that the kernel took and the peer has not acknowledged; 0 for a descriptor that is gone. */
 export function unsentBytes(fd: number): number {
   return libc.ioctl(fd, SIOCOUTQ, int) < 0 ? 0 : int[0]!;
+}
+
+/**
+ * Whether an IP literal belongs to this machine, as the kernel routes it: to
+ * reach its own address it takes that address as source. Sends nothing. False
+ * if it cannot be told, as without descriptors, when nothing can be dialled.
+ */
+export function isLocalAddress(address: string): boolean {
+  const target = socketAddress(address, 9); // any port: a UDP socket only asks for the route
+  const fd = libc.socket(target[0]!, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const source = new Uint8Array(target.length);
+  const isRouted =
+    libc.connect(fd, target, target.length) === 0 &&
+    libc.getsockname(fd, source, Uint32Array.of(source.length)) === 0;
+  libc.close(fd);
+  const [from, to] = target[0] === AF_INET ? [4, 8] : [8, 24];
+  return isRouted && Buffer.compare(source.subarray(from, to), target.subarray(from, to)) === 0;
 }
 
 function setOption(fd: number, level: number, option: number, value: number): void {

@@ -1,8 +1,11 @@
 // Why a dial failed, in the words of Go's net package, which is what those who
 // read etcd's gateway log search for.
 
-/** Errors that say something of this machine and nothing of the endpoint. */
-const LOCAL_CODES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL", "EAGAIN"]);
+/**
+ * Errors that say something of this machine and nothing of the endpoint. Not
+ * EADDRNOTAVAIL: where IPv6 is off, that is how every IPv6 address fails.
+ */
+const LOCAL_CODES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
 const WORDS: Record<string, string> = {
   EADDRNOTAVAIL: "cannot assign requested address",
@@ -28,7 +31,7 @@ export class DialError extends Error {
     super(`${tried}: ${WORDS[code] ?? code}`);
   }
 
-  /** This machine ran out of something (descriptors, ports, memory): no endpoint is to blame. */
+  /** This machine ran out of descriptors or memory: no endpoint is to blame. */
   get isLocal(): boolean {
     return LOCAL_CODES.has(this.code);
   }

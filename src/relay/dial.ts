@@ -9,12 +9,25 @@ import { adoptConnecting, type SocketOwner, type TcpSocket, type TcpSystem } fro
 // RFC 8305, section 5, recommends 250 ms.
 const CONNECTION_ATTEMPT_DELAY_MS = 250;
 
+const MAX_ATTEMPTS = 2;
+
+// Second attempts of all dials together. They come out of the reserve that the
+// connection limit leaves, so there must not be one for every relay.
+const MAX_SECOND_ATTEMPTS = 32;
+
+/** What all dials of a gateway share. */
+export interface SecondAttempts {
+  /** Attempts under way beside the first of their dial. Starts at 0; the dials count. */
+  count: number;
+}
+
 export interface DialOptions {
   /** IP literals in the order of preference; at least one. */
   readonly addresses: readonly string[];
   readonly port: number;
   /** For all addresses together. */
   readonly timeoutMs: number;
+  readonly secondAttempts: SecondAttempts;
 }
 
 /** Exactly one of the two is called, once, unless the dial is aborted; perhaps before `start` returns. */
@@ -30,9 +43,10 @@ export class Dial {
   readonly #clock: Clock;
   readonly #options: DialOptions;
   readonly #events: DialEvents;
+  /** Under way, the oldest first. */
   readonly #attempts = new Set<Attempt>();
   #triedAddresses = 0;
-  #lastError: DialError | undefined;
+  #error: DialError | undefined;
   #cancelDeadline: (() => void) | undefined;
   #cancelNext: (() => void) | undefined;
 
@@ -46,7 +60,8 @@ export class Dial {
   start(): void {
     this.#cancelDeadline = this.#clock.after(this.#options.timeoutMs, () => {
       const last = this.#options.addresses[this.#triedAddresses - 1]!;
-      this.#fail(this.#error(last, "ETIMEDOUT"));
+      this.#note(last, "ETIMEDOUT");
+      this.#fail();
     });
     this.#tryNext();
   }
@@ -55,13 +70,20 @@ export class Dial {
   abort(): void {
     this.#cancelDeadline?.();
     this.#cancelNext?.();
-    for (const attempt of this.#attempts) attempt.abandon();
-    this.#attempts.clear();
+    for (const attempt of this.#attempts) this.#abandon(attempt);
   }
 
   /** For its attempts only: this one is connected. */
   won(attempt: Attempt, socket: TcpSocket): void {
-    this.#attempts.delete(attempt);
+    this.#remove(attempt);
+    const { port } = this.#options;
+    // A dial of an ephemeral port of this machine may meet itself (RFC 9293,
+    // section 3.5, simultaneous open). Nobody is there.
+    if (socket.localPort === port && socket.localAddress === socket.remoteAddress) {
+      socket.terminate();
+      this.lost(attempt, "ECONNREFUSED");
+      return;
+    }
     this.abort();
     this.#system.enableKeepAlive(socket.fd);
     this.#events.connected(socket);
@@ -69,23 +91,24 @@ export class Dial {
 
   /** For its attempts only: this one has failed. */
   lost(attempt: Attempt, code: string): void {
-    this.#attempts.delete(attempt);
-    this.#lastError = this.#error(attempt.address, code);
+    this.#remove(attempt);
+    this.#note(attempt.address, code);
     this.#cancelNext?.();
     this.#tryNext();
   }
 
   #tryNext(): void {
     const { addresses, port } = this.#options;
+    if (this.#triedAddresses < addresses.length) this.#makeRoom();
     while (this.#triedAddresses < addresses.length) {
       const address = addresses[this.#triedAddresses++]!;
       try {
         const fd = this.#system.startConnect(address, port);
         const attempt = new Attempt(this, address);
-        this.#attempts.add(attempt);
+        this.#add(attempt);
         adoptConnecting(fd, attempt);
       } catch (error) {
-        this.#lastError = this.#error(address, (error as { code: string }).code);
+        this.#note(address, (error as { code: string }).code);
         continue;
       }
       if (this.#triedAddresses < addresses.length) {
@@ -93,18 +116,43 @@ export class Dial {
       }
       return;
     }
-    if (this.#attempts.size === 0) this.#fail(this.#lastError!);
+    if (this.#attempts.size === 0) this.#fail();
   }
 
-  #fail(error: DialError): void {
+  /** Gives up the oldest attempt where one more would be too many. */
+  #makeRoom(): void {
+    const [oldest] = this.#attempts;
+    if (oldest === undefined) return;
+    const isFull = this.#options.secondAttempts.count >= MAX_SECOND_ATTEMPTS;
+    if (isFull || this.#attempts.size === MAX_ATTEMPTS) this.#abandon(oldest);
+  }
+
+  #add(attempt: Attempt): void {
+    if (this.#attempts.size > 0) this.#options.secondAttempts.count++;
+    this.#attempts.add(attempt);
+  }
+
+  #remove(attempt: Attempt): void {
+    if (this.#attempts.delete(attempt) && this.#attempts.size > 0)
+      this.#options.secondAttempts.count--;
+  }
+
+  #abandon(attempt: Attempt): void {
+    this.#remove(attempt);
+    attempt.abandon();
+  }
+
+  #fail(): void {
     this.abort();
-    this.#events.failed(error);
+    this.#events.failed(this.#error!);
   }
 
-  #error(address: string, code: string): DialError {
+  /** Keeps the last error, but for a local one: then an address was never tried. */
+  #note(address: string, code: string): void {
+    if (this.#error?.isLocal) return;
     const target = `dial tcp ${formatHostPort({ host: address, port: this.#options.port })}`;
     // Go leaves out the call where time ran out.
-    return new DialError(code === "ETIMEDOUT" ? target : `${target}: connect`, code);
+    this.#error = new DialError(code === "ETIMEDOUT" ? target : `${target}: connect`, code);
   }
 }
 

@@ -47,10 +47,10 @@ export class Relay implements FlowEvents, Ending {
     return this.#client === undefined && this.#server === undefined;
   }
 
-  /** `host:port` of the client while it is there. */
+  /** `host:port` of the client while it is there; a reset takes it away before `closed` comes. */
   get clientAddress(): string | undefined {
-    if (this.#client === undefined) return undefined;
-    return formatHostPort({ host: this.#client.remoteAddress, port: this.#client.remotePort });
+    const host: string | undefined = this.#client?.remoteAddress;
+    return host && formatHostPort({ host, port: this.#client!.remotePort });
   }
 
   /** Takes over a connected server socket; bytes move from now on. The client must not be closed. */
@@ -72,6 +72,7 @@ export class Relay implements FlowEvents, Ending {
   }
 
   progress(): number | undefined {
+    if (this.dialing !== undefined) return undefined; // the dial has a deadline of its own
     const clientFlow = this.#clientFlow;
     const serverFlow = this.#serverFlow;
     const unsent = this.#unsentBytes(this.#client) + this.#unsentBytes(this.#server);

@@ -52,19 +52,19 @@ export class Names {
       return () => {};
     }
     const known = this.#entry(host);
+    const waiting = known.waiting ?? this.#ask(host, known);
     let cancelTimer = () => {};
     const settle: Answer = (addresses, error) => {
       cancelTimer();
-      known.waiting?.delete(settle);
+      waiting.delete(settle);
       answer(addresses, error);
     };
-    if (known.waiting === undefined) this.#ask(host, known);
-    known.waiting!.add(settle);
+    waiting.add(settle);
     const waitMs = known.addresses === undefined ? timeoutMs : Math.min(timeoutMs, PATIENCE_MS);
     cancelTimer = this.#clock.after(waitMs, () => settle(known.addresses, new LookupTimeout(host)));
     return () => {
       cancelTimer();
-      known.waiting?.delete(settle);
+      waiting.delete(settle);
     };
   }
 
@@ -77,8 +77,9 @@ export class Names {
     return known;
   }
 
-  #ask(host: string, known: Known): void {
-    known.waiting = new Set();
+  #ask(host: string, known: Known): Set<Answer> {
+    const waiting = new Set<Answer>();
+    known.waiting = waiting;
     this.#lookup(host).then(
       (addresses) => {
         known.addresses = addresses;
@@ -86,6 +87,7 @@ export class Names {
       },
       (error: LookupError) => this.#tell(known, error),
     );
+    return waiting;
   }
 
   #tell(known: Known, error: LookupError | undefined): void {

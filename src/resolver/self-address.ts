@@ -2,8 +2,8 @@
 // descriptor within a second.
 import type { HostPort } from "../config/address.ts";
 
-/** Every address of this machine, asked only when it matters. */
-export type LocalAddresses = () => readonly string[];
+/** Whether an IP literal is this machine's own; asked only when it matters. */
+export type IsLocalAddress = (address: string) => boolean;
 
 /**
  * True if a connection to `address`:`port` would be accepted by a listener on
@@ -13,7 +13,7 @@ export function isSelf(
   listen: HostPort,
   address: string,
   port: number,
-  local: LocalAddresses,
+  isLocal: IsLocalAddress,
 ): boolean {
   if (port !== listen.port) return false;
   const own = plainAddress(listen.host);
@@ -24,7 +24,7 @@ export function isSelf(
   if (own === target) return true;
   // Of the two wildcards only :: takes IPv6, and it takes IPv4 as well.
   if (!isWildcard(own) || (own === "0.0.0.0" && target.includes(":"))) return false;
-  return isLoopback(target) || local().map(plainAddress).includes(target);
+  return isLoopback(target) || isLocal(target);
 }
 
 function isWildcard(address: string): boolean {

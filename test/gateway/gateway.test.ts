@@ -139,6 +139,42 @@ describe("endpoints", () => {
     await gateway.logged("activated");
   });
 
+  test("an address that this machine has no way to does not keep clients from the next endpoint", async () => {
+    const server = greeter();
+    const startConnect = (address: string, port: number) => {
+      if (address === "127.0.0.1") return system.startConnect(address, port);
+      throw Object.assign(new Error("connect"), { code: "EADDRNOTAVAIL" });
+    };
+    const gateway = await gatewayTo(["[fd00::12]:1", local(server.port)], {
+      system: { ...system, startConnect },
+    });
+    for (let i = 0; i < 4; i++) await served(gateway);
+    expect(gateway.lines("deactivated endpoint")).toMatchObject([
+      { error: "dial tcp [fd00::12]:1: connect: cannot assign requested address" },
+    ]);
+  });
+
+  test("clients that reset at once do not disturb the debug log", async () => {
+    const server = greeter();
+    const gateway = await gatewayTo([local(server.port)], { logLevel: "debug" });
+    for (let i = 0; i < 500; i++) (await Peer.connect(gateway.port)).reset();
+    await served(gateway);
+  });
+
+  test("a half-closed client waits for its server beyond the termination delay", async () => {
+    const hole = keep(new Blackhole());
+    const server = greeter();
+    const gateway = await gatewayTo([local(hole.port), local(server.port)], {
+      dialTimeoutMs: 300,
+      terminationDelayMs: 50,
+    });
+    const client = await Peer.connect(gateway.port);
+    client.shutdown();
+    await until(() => client.outcome !== undefined || client.receivedBytes > 0, "it was answered");
+    expect(client.receivedBytes).toBe(1);
+    client.reset();
+  });
+
   test("our own lack of descriptors resets the client and marks nothing down", async () => {
     const server = greeter();
     let isOut = true;
@@ -151,12 +187,12 @@ describe("endpoints", () => {
       const client = await Peer.connect(gateway.port);
       expect(await client.gone()).toBe("ECONNRESET");
     }
+    const reason = "the system has no descriptors or memory left";
+    expect(gateway.lines(`refusing clients: ${reason}`)).toHaveLength(1);
     isOut = false;
     await served(gateway);
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
-    expect(
-      gateway.lines("refusing clients: the system has no descriptors or ports left").length,
-    ).toBeGreaterThan(0);
+    expect(gateway.lines(`serving clients again: was ${reason}`)).toMatchObject([{ refused: 3 }]);
   });
 });
 

@@ -1,8 +1,9 @@
 // Our reading of Bun's runtime, pinned where we lean on it.
 import { describe, expect, test } from "bun:test";
+import { networkInterfaces } from "node:os";
 import { raiseDescriptorLimit } from "../../src/os/limits.ts";
 import { lookupHost } from "../../src/os/lookup.ts";
-import { startConnect } from "../../src/os/tcp.ts";
+import { isLocalAddress, startConnect } from "../../src/os/tcp.ts";
 
 describe("lookupHost()", () => {
   test("honours the hosts file", async () => {
@@ -22,6 +23,26 @@ describe("startConnect()", () => {
     ["fe80::1", "EINVAL"],
   ])("fails at once for %p with %s, leaving nothing open", (address, code) => {
     expect(() => startConnect(address, 1)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe("isLocalAddress()", () => {
+  test.each(["127.0.0.1", "::1"])("knows %p as this machine's own", (address) => {
+    expect(isLocalAddress(address)).toBe(true);
+  });
+
+  // RFC 5737 and RFC 3849 reserve these for documents: no machine has them.
+  test.each(["192.0.2.1", "2001:db8::1"])("knows %p as another's", (address) => {
+    expect(isLocalAddress(address)).toBe(false);
+  });
+
+  test("knows every address of this machine's interfaces", () => {
+    const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+    for (const { address, scopeid } of own)
+      expect([address, isLocalAddress(scopeid ? `${address}%${scopeid}` : address)]).toEqual([
+        address,
+        true,
+      ]);
   });
 });
 

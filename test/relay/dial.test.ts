@@ -29,7 +29,13 @@ function dial(
   const subject = new Dial(
     { ...system, ...deps },
     deps.clock ?? systemClock,
-    { addresses: ["127.0.0.1"], port: 1, timeoutMs: 3000, ...options },
+    {
+      addresses: ["127.0.0.1"],
+      port: 1,
+      timeoutMs: 3000,
+      secondAttempts: { count: 0 },
+      ...options,
+    },
     {
       connected: (socket) => {
         outcomes.push(socket.remoteAddress);
@@ -126,16 +132,59 @@ describe("Dial", () => {
     expect(outcomes).toEqual([`dial tcp [::1]:${port}: connect: connection refused`]);
   });
 
-  test("tells a lack of descriptors from an endpoint's failure", () => {
-    const error = (code: string) => new DialError("dial tcp 127.0.0.1:1: connect", code);
-    expect(["EMFILE", "ENFILE", "EADDRNOTAVAIL"].map((code) => error(code).isLocal)).toEqual([
-      true,
-      true,
-      true,
-    ]);
-    expect(
-      ["ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH"].map((code) => error(code).isLocal),
-    ).toEqual([false, false, false]);
+  // EADDRNOTAVAIL is what every IPv6 address gives where IPv6 is off.
+  test.each([
+    ["EMFILE", true],
+    ["ENFILE", true],
+    ["ENOMEM", true],
+    ["ECONNREFUSED", false],
+    ["ETIMEDOUT", false],
+    ["EADDRNOTAVAIL", false],
+  ])("takes %s for a lack of this machine: %p", (code, isLocal) => {
+    expect(new DialError("dial tcp 127.0.0.1:1: connect", code).isLocal).toBe(isLocal);
+  });
+
+  test("has two attempts under way at most, however many addresses are silent", async () => {
+    const holes = [2, 3, 4, 5].map((n) => `127.0.0.${n}`);
+    const { port } = keep(new PeerServer());
+    for (const address of holes) keep(new Blackhole(address, port));
+    const before = openDescriptors();
+    const clock = new ManualClock();
+    const secondAttempts = { count: 0 };
+    const options = { port, addresses: [...holes, "127.0.0.1"], secondAttempts };
+    const { outcomes } = dial(options, { clock });
+    const open = [openDescriptors() - before];
+    for (let i = 0; i < 3; i++) {
+      clock.advance(250);
+      open.push(openDescriptors() - before);
+    }
+    expect([open, secondAttempts.count]).toEqual([[1, 2, 2, 2], 1]);
+    clock.advance(250);
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect([outcomes, secondAttempts.count]).toEqual([["127.0.0.1"], 0]);
+  });
+
+  test("has no second attempt when those of all dials together are many", () => {
+    const { port } = keep(new PeerServer());
+    const addresses = ["127.0.0.2", "127.0.0.3"];
+    for (const address of addresses) keep(new Blackhole(address, port));
+    const before = openDescriptors();
+    const clock = new ManualClock();
+    const { subject } = dial({ port, addresses, secondAttempts: { count: 32 } }, { clock });
+    clock.advance(250);
+    expect(openDescriptors() - before).toBe(1);
+    subject.abort();
+  });
+
+  test("keeps a lack of descriptors in mind over the errors of other addresses", async () => {
+    const startConnect = (address: string, port: number) => {
+      if (address === "127.0.0.1") return system.startConnect(address, port);
+      throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
+    };
+    const port = deadPort();
+    const { outcomes } = dial({ port, addresses: ["127.0.0.2", "127.0.0.1"] }, { startConnect });
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect(outcomes).toEqual([`dial tcp 127.0.0.2:${port}: connect: too many open files`]);
   });
 
   test("reports a connect that fails at once", () => {

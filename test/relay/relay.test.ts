@@ -99,7 +99,8 @@ describe("close races", () => {
       await Bun.sleep(10);
     }
     client.resume();
-    expect(await client.gone()).toBe("ECONNRESET");
+    // Which of the two depends on whether the server's FIN was read before its reset came.
+    expect(["ECONNRESET", "EPIPE"]).toContain(await client.gone());
     expectIntact(client, 4 * MIB);
   });
 

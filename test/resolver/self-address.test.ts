@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { isSelf } from "../../src/resolver/self-address.ts";
 
-const local = () => ["127.0.0.1", "::1", "10.0.0.5", "fd00::5", "fe80::5"];
+const local = (address: string) => ["10.0.0.5", "fd00::5", "fe80::5"].includes(address);
 
 describe("isSelf()", () => {
   const rows: [listen: string, target: string, isOwn: boolean][] = [

@@ -4,7 +4,6 @@ import type { GatewayConfig } from "../../src/config/gateway-config.ts";
 import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock, wallClock } from "../../src/os/clock.ts";
-import { localAddresses } from "../../src/os/process.ts";
 import * as system from "../../src/os/tcp.ts";
 import { until } from "./peer.ts";
 
@@ -43,7 +42,7 @@ export class LocalGateway {
       lookup: () =>
         Promise.reject(Object.assign(new Error("no names here"), { code: "ENOTFOUND" })),
       system,
-      localAddresses,
+      isLocalAddress: system.isLocalAddress,
       ...options,
       maxConnections: options.maxConnections ?? 10_000,
     });
