@@ -31,8 +31,8 @@ describe("isLocalAddress()", () => {
     expect(isLocalAddress(address)).toBe(true);
   });
 
-  // RFC 5737 and RFC 3849 reserve these for documents: no machine has them.
-  test.each(["192.0.2.1", "2001:db8::1"])("knows %p as another's", (address) => {
+  // Reserved for documents by RFC 5737 and RFC 3849.
+  test.each(["203.0.113.77", "2001:db8::77"])("knows %p as another's", (address) => {
     expect(isLocalAddress(address)).toBe(false);
   });
 

@@ -21,6 +21,9 @@ export interface GatewayOptions extends CommandOptions {
 
 const READY = "ready to proxy client requests";
 
+/** Ours, compiled, or the one inside etcd. */
+export type GatewayKind = "ours" | "etcd";
+
 /** The compiled binary. Throws the command that makes it. */
 export function gatewayBinary(): string {
   const path = fileURLToPath(new URL("../../dist/etcd-gateway", import.meta.url));
@@ -32,38 +35,48 @@ export class GatewayProcess extends Command {
   /** `host:port` where clients connect. */
   address = "";
   readonly #log: LogLine[] = [];
-  #readBytes = 0;
+  #readLength = 0;
 
   constructor(words: readonly string[], { wrapper = [], ...options }: GatewayOptions = {}) {
     super([...wrapper, ...words], options);
   }
 
-  /** The compiled gateway, on a port of the system's choice, once it is ready. */
-  static async start(flags: readonly string[], options?: GatewayOptions): Promise<GatewayProcess> {
-    const words = [gatewayBinary(), "start", "--listen-addr=127.0.0.1:0", ...flags];
-    const gateway = new GatewayProcess(words, options);
-    await gateway.#ready();
-    gateway.address = gateway.lines("listening")[0]!["address"] as string;
-    return gateway;
+  /** Our gateway, on a port of the system's choice unless the flags say which, once it is ready. */
+  static start(flags: readonly string[], options?: GatewayOptions): Promise<GatewayProcess> {
+    return GatewayProcess.startKind("ours", flags, options);
   }
 
-  /** etcd's own gateway, which must be told a port, once it is ready. */
-  static async startEtcds(
+  /** A gateway of either kind, once it is ready. */
+  static async startKind(
+    kind: GatewayKind,
+    flags: readonly string[],
+    options?: GatewayOptions,
+  ): Promise<GatewayProcess> {
+    const gateway = await GatewayProcess.launch(kind, flags, options);
+    if (gateway.status === undefined) return gateway;
+    const { status, stdout, stderr } = gateway;
+    throw new Error(`the gateway ended with ${status}: ${stdout}${stderr}`);
+  }
+
+  /** A gateway of either kind that is ready, or has ended. */
+  static async launch(
+    kind: GatewayKind,
     flags: readonly string[],
     options?: GatewayOptions,
   ): Promise<GatewayProcess> {
     for (let attempt = 1; ; attempt++) {
-      const address = `127.0.0.1:${freePort()}`;
-      const words = [requireTool("etcd"), "gateway", "start", `--listen-addr=${address}`];
-      const gateway = new GatewayProcess([...words, ...flags], options);
-      gateway.address = address;
-      try {
-        await gateway.#ready();
-        return gateway;
-      } catch (error) {
-        const isTaken = /address already in use/.test(gateway.stdout + gateway.stderr);
-        if (!isTaken || attempt === 5) throw error;
-      }
+      // etcd's gateway cannot tell which port the system chose.
+      const address = kind === "ours" ? "127.0.0.1:0" : `127.0.0.1:${freePort()}`;
+      const program = kind === "ours" ? [gatewayBinary()] : [requireTool("etcd"), "gateway"];
+      const words = [...program, "start", `--listen-addr=${address}`, ...flags];
+      const gateway = new GatewayProcess(words, options);
+      await gateway.#readyOrEnded();
+      const own = flags.findLast((flag) => flag.startsWith("--listen-addr="))?.split("=")[1];
+      const listening = gateway.lines("listening")[0]?.["address"] as string | undefined;
+      gateway.address = listening ?? own ?? address;
+      const output = gateway.stdout + gateway.stderr;
+      const isTaken = own === undefined && output.includes("address already in use");
+      if (!isTaken || attempt === 5) return gateway;
     }
   }
 
@@ -74,9 +87,9 @@ export class GatewayProcess extends Command {
   /** What it has logged so far, without lines that are no JSON. */
   get log(): readonly LogLine[] {
     const end = this.stderr.lastIndexOf("\n") + 1;
-    for (const line of this.stderr.slice(this.#readBytes, end).split("\n"))
+    for (const line of this.stderr.slice(this.#readLength, end).split("\n"))
       if (line.startsWith("{")) this.#log.push(JSON.parse(line));
-    this.#readBytes = end;
+    this.#readLength = end;
     return this.#log;
   }
 
@@ -116,11 +129,10 @@ export class GatewayProcess extends Command {
     return Number(fields[11]) + Number(fields[12]);
   }
 
-  async #ready(): Promise<void> {
+  async #readyOrEnded(): Promise<void> {
+    const isDecided = () => this.lines(READY).length > 0 || this.status !== undefined;
     try {
-      const isDecided = () => this.lines(READY).length > 0 || this.status !== undefined;
       await until(isDecided, "the gateway was ready");
-      if (this.status !== undefined) throw new Error(`the gateway ended with ${this.status}`);
     } catch (error) {
       await this.close();
       throw new Error(`${(error as Error).message}: ${this.stdout}${this.stderr}`);

@@ -1,0 +1,497 @@
+// One table of behaviours, run against the compiled gateway and against the one
+// inside etcd: the README's list of differences, and what must stay the same.
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { freePort } from "../support/free-port.ts";
+import { Closers, eventually, requireTool, run } from "../support/gateway-command.ts";
+import { Hosts } from "../support/gateway-hosts.ts";
+import {
+  gatewayBinary,
+  type GatewayKind,
+  type GatewayOptions,
+  GatewayProcess,
+} from "../support/gateway-process.ts";
+import { Blackhole } from "../support/blackhole.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
+
+setDefaultTimeout(60_000);
+
+const MIB = 1 << 20;
+const KINDS = ["ours", "etcd"] as const;
+
+const closers = new Closers();
+afterEach(() => closers.close());
+
+interface Behaviour {
+  readonly name: string;
+  /** What must come out, in words. */
+  readonly ours: string;
+  readonly etcd: string;
+  run(kind: GatewayKind): Promise<string>;
+}
+
+const behaviours: Behaviour[] = [
+  {
+    name: "a client ends its sending and waits for the reply, 20 times",
+    ours: "20 of 20 replies arrive",
+    etcd: "0 of 20 replies arrive",
+    async run(kind) {
+      const server = serve((peer) => void replyAtEnd(peer, MIB));
+      const gateway = await start(kind, server);
+      let whole = 0;
+      for (let i = 0; i < 20; i++) {
+        const client = await connect(gateway);
+        await client.send(1000);
+        client.shutdown();
+        await client.gone();
+        if (client.receivedBytes === MIB && client.firstWrongByte === undefined) whole++;
+      }
+      return `${whole} of 20 replies arrive`;
+    },
+  },
+  {
+    name: "a client sends 64 MiB to an echo, then ends its sending",
+    ours: "all of the echo arrives",
+    etcd: "the echo is cut",
+    async run(kind) {
+      const server = serve(echo);
+      const client = await connect(await start(kind, server));
+      // Unread, the echo of so much does not fit into the buffers on its way.
+      client.pause();
+      await client.send(64 * MIB);
+      client.shutdown();
+      client.resume();
+      await client.gone();
+      expect(client.firstWrongByte).toBeUndefined();
+      return client.receivedBytes === 64 * MIB ? "all of the echo arrives" : "the echo is cut";
+    },
+  },
+  {
+    name: "a server resets a connection",
+    ours: "the client sees ECONNRESET",
+    etcd: "the client sees end",
+    async run(kind) {
+      const server = serve();
+      const client = await connect(await start(kind, server));
+      (await server.peer()).reset();
+      return `the client sees ${await client.gone()}`;
+    },
+  },
+  {
+    name: "a client resets a connection",
+    ours: "the server sees ECONNRESET",
+    etcd: "the server sees end",
+    async run(kind) {
+      const server = serve();
+      const client = await connect(await start(kind, server));
+      const peer = await server.peer();
+      client.reset();
+      return `the server sees ${await peer.gone()}`;
+    },
+  },
+  {
+    name: "one endpoint swallows packets",
+    ours: "the client is served by the other",
+    etcd: "the client still waits after 2 s",
+    async run(kind) {
+      const hole = closers.add(new Blackhole());
+      const endpoints = `--endpoints=127.0.0.1:${hole.port},127.0.0.1:${serve(greet).port}`;
+      const flags = kind === "ours" ? ["--dial-timeout=300ms"] : [];
+      const gateway = await startWith(kind, [endpoints, ...flags]);
+      // The first two clients: one of them meets it, whichever has the first turn.
+      const clients = [await connect(gateway), await connect(gateway)];
+      const areServed = () => clients.every(({ receivedBytes }) => receivedBytes === 1);
+      const isServed = await until(areServed, "both were served", 2000).then(
+        () => true,
+        () => false,
+      );
+      return isServed ? "the client is served by the other" : "the client still waits after 2 s";
+    },
+  },
+  {
+    name: "all endpoints were down for a moment; --retry-delay is 1h",
+    ours: "refused while they are down, then served",
+    etcd: "refused while they are down, then refused",
+    async run(kind) {
+      const ports = [freePort(), freePort()];
+      const endpoints = `--endpoints=${ports.map((port) => `127.0.0.1:${port}`).join(",")}`;
+      const gateway = await startWith(kind, [endpoints, "--retry-delay=1h"]);
+      const before = await fate(gateway);
+      for (const port of ports) serve(greet, port);
+      return `${before} while they are down, then ${await fate(gateway)}`;
+    },
+  },
+  {
+    name: "one of two endpoints does not resolve at start",
+    ours: "starts; the client is served",
+    etcd: "ends with status 1",
+    async run(kind) {
+      const hosts = closers.add(await Hosts.create("", "broken"));
+      const endpoints = `--endpoints=nowhere.test:2379,127.0.0.1:${serve(greet).port}`;
+      const gateway = await launch(kind, [endpoints], { wrapper: hosts.wrapper });
+      if (gateway.status !== undefined) return `ends with status ${gateway.status}`;
+      return `starts; the client is ${await fate(gateway)}`;
+    },
+  },
+  {
+    name: "a name stops resolving while it runs",
+    ours: "the client is served",
+    etcd: "the client is refused",
+    async run(kind) {
+      const hosts = closers.add(await Hosts.create("127.0.0.1 etcd.test", "broken"));
+      const endpoints = `--endpoints=etcd.test:${serve(greet).port}`;
+      const gateway = await startWith(kind, [endpoints], { wrapper: hosts.wrapper });
+      expect(await fate(gateway)).toBe("served");
+      hosts.write("");
+      return await afterChange(
+        kind,
+        async () => `the client is ${await fate(gateway)}`,
+        "the client is refused",
+      );
+    },
+  },
+  {
+    name: "a name changes while it runs",
+    ours: "the next client goes to the new address",
+    etcd: "the next client goes to the new address",
+    async run(kind) {
+      const hosts = closers.add(await Hosts.create("127.0.0.1 etcd.test"));
+      const old = serve(greet);
+      const gateway = await startWith(kind, [`--endpoints=etcd.test:${old.port}`], {
+        wrapper: hosts.wrapper,
+      });
+      expect(await fate(gateway)).toBe("served");
+      const moved = closers.add(new PeerServer(old.port, "127.0.0.2"));
+      moved.onPeer = greet;
+      hosts.write("127.0.0.2 etcd.test");
+      return await afterChange(
+        kind,
+        async () => {
+          expect(await fate(gateway)).toBe("served");
+          return `the next client goes to the ${moved.accepted.length > 0 ? "new" : "old"} address`;
+        },
+        "the next client goes to the new address",
+      );
+    },
+  },
+  {
+    name: "SIGTERM while a client is served",
+    ours: "the client may finish; exit status 0",
+    etcd: "the client is cut; the signal ends it",
+    async run(kind) {
+      const server = serve();
+      const gateway = await start(kind, server);
+      const client = await connect(gateway);
+      const peer = await server.peer();
+      gateway.signal("SIGTERM");
+      // Nobody listens any more: from here on it drains, or has ended.
+      await eventually(
+        () =>
+          Peer.connect(gateway.port).then(
+            (late) => late.reset(),
+            () => true,
+          ),
+        "new clients were refused",
+      );
+      const isCut = await until(() => client.outcome !== undefined, "it was cut", 300).then(
+        () => true,
+        () => false,
+      );
+      if (!isCut) {
+        await peer.send(MIB);
+        peer.shutdown();
+        client.shutdown();
+        expect(await client.gone()).toBe("end");
+        expect(client.receivedBytes).toBe(MIB);
+      }
+      const status = await gateway.exited();
+      const fate = isCut ? "the client is cut" : "the client may finish";
+      return `${fate}; ${status === null ? "the signal ends it" : `exit status ${status}`}`;
+    },
+  },
+  {
+    name: "more clients than there are descriptors",
+    ours: "it lives; those that it serves go on",
+    etcd: "it ends with status 0",
+    async run(kind) {
+      const server = serve(greet);
+      const flags = [`--endpoints=127.0.0.1:${server.port}`];
+      const model = await startWith(kind, flags);
+      expect(await fate(model)).toBe("served");
+      await until(() => server.accepted[0]!.outcome !== undefined, "the client had left");
+      // Even, so that all are in pairs and it is an accept that lacks one.
+      const limit = model.descriptors + 64;
+      const wrapper = [requireTool("prlimit"), `--nofile=${limit}:${limit}`];
+      const gateway = await startWith(kind, flags, { wrapper });
+      const clients: Peer[] = [];
+      for (let i = 0; i < 40 && gateway.status === undefined; i++) {
+        const client = await connect(gateway).catch(() => undefined);
+        if (client === undefined) continue;
+        clients.push(client);
+        await until(
+          () =>
+            client.receivedBytes > 0 ||
+            client.outcome !== undefined ||
+            gateway.status !== undefined,
+          "the client was served or refused",
+        );
+      }
+      const hasEnded = await until(() => gateway.status !== undefined, "it ended", 500).then(
+        () => true,
+        () => false,
+      );
+      if (hasEnded) return `it ends with status ${gateway.status}`;
+      expect(clients[0]!.outcome).toBeUndefined();
+      (await server.peer(1)).shutdown();
+      expect(await clients[0]!.gone()).toBe("end");
+      return "it lives; those that it serves go on";
+    },
+  },
+  {
+    name: "--retry-delay=0",
+    ours: "refused, by name",
+    etcd: "accepted",
+    run: (kind) => reception(kind, ["--retry-delay=0"], "--retry-delay"),
+  },
+  {
+    name: "--endpoints=127.0.0.1:99999",
+    ours: "refused, by name",
+    etcd: "accepted as 127.0.0.1:0",
+    run: (kind) => reception(kind, ["--endpoints=127.0.0.1:99999"], "--endpoints"),
+  },
+  {
+    name: "--endpoints=127.0.0.1 (no port)",
+    ours: "refused, by name",
+    etcd: "refused",
+    run: (kind) => reception(kind, ["--endpoints=127.0.0.1"], "--endpoints"),
+  },
+  {
+    name: "--retry-delay=123 (no unit)",
+    ours: "refused, by name",
+    etcd: "refused, by name",
+    run: (kind) => reception(kind, ["--retry-delay=123"], "--retry-delay"),
+  },
+  {
+    name: "an endpoint that is the gateway itself",
+    ours: "refused, by name",
+    etcd: "refused",
+    run(kind) {
+      const address = `127.0.0.1:${freePort()}`;
+      const flags = [`--listen-addr=${address}`, `--endpoints=${address}`];
+      return reception(kind, flags, "--endpoints");
+    },
+  },
+  {
+    name: "the error about an endpoint without a port",
+    ours: "on standard error, exit status 2",
+    etcd: "on standard output, exit status 1",
+    async run(kind) {
+      const { status, stdout, stderr } = await launch(kind, ["--endpoints=nohost"]);
+      const streams = [
+        stdout.includes("nohost") ? "output" : "",
+        stderr.includes("nohost") ? "error" : "",
+      ];
+      return `on standard ${streams.filter(Boolean).join(" and ")}, exit status ${status}`;
+    },
+  },
+  {
+    name: "endpoints given in a variable",
+    ours: "used",
+    etcd: "ignored",
+    async run(kind) {
+      const env = { ETCD_GATEWAY_ENDPOINTS: "127.0.0.1:1", ETCD_ENDPOINTS: "127.0.0.1:1" };
+      const gateway = await startWith(kind, [], { env });
+      const [ready] = gateway.lines("ready to proxy client requests");
+      return (ready!["endpoints"] as string[])[0] === "127.0.0.1:1" ? "used" : "ignored";
+    },
+  },
+  {
+    name: "--listen-addr=0.0.0.0:PORT",
+    ours: "IPv4",
+    etcd: "IPv4 and IPv6",
+    async run(kind) {
+      const port = freePort();
+      const endpoint = `--endpoints=127.0.0.1:${serve(greet).port}`;
+      await startWith(kind, [endpoint, `--listen-addr=0.0.0.0:${port}`]);
+      const reaches = (address: string) =>
+        Peer.connect(port, address).then(
+          (peer) => (peer.reset(), true),
+          () => false,
+        );
+      const families = [(await reaches("127.0.0.1")) && "IPv4", (await reaches("::1")) && "IPv6"];
+      return families.filter(Boolean).join(" and ");
+    },
+  },
+  {
+    name: "one of two endpoints is given twice; 30 clients",
+    ours: "15 and 15 of them",
+    etcd: "20 and 10 of them",
+    async run(kind) {
+      const [twice, once] = [serve(greet), serve(greet)];
+      const address = `127.0.0.1:${twice.port}`;
+      const endpoints = `--endpoints=${address},${address},127.0.0.1:${once.port}`;
+      const gateway = await startWith(kind, [endpoints]);
+      for (let i = 0; i < 30; i++) expect(await fate(gateway)).toBe("served");
+      return `${twice.accepted.length} and ${once.accepted.length} of them`;
+    },
+  },
+  {
+    name: "the log of an endpoint that is down, stays down and comes back",
+    ours: "the same three messages",
+    etcd: "the same three messages",
+    async run(kind) {
+      const port = freePort();
+      const flags = [`--endpoints=127.0.0.1:${port}`, "--retry-delay=100ms"];
+      const gateway = await startWith(kind, flags);
+      await fate(gateway);
+      await gateway.logged("failed to activate endpoint (stay inactive for another interval)");
+      serve(greet, port);
+      await gateway.logged("activated");
+      const error = `dial tcp 127.0.0.1:${port}: connect: connection refused`;
+      const lines = gateway.log.filter(({ address }) => address === `127.0.0.1:${port}`);
+      const texts = lines.map((line) => `${line.level} ${line.msg} ${line["error"]}`);
+      const wanted = [
+        `warn deactivated endpoint ${error}`,
+        `warn failed to activate endpoint (stay inactive for another interval) ${error}`,
+        "info activated undefined",
+      ];
+      return Bun.deepEquals([...new Set(texts)], wanted) ? "the same three messages" : texts.join();
+    },
+  },
+  {
+    name: "flags before the subcommand, --endpoints twice, with a scheme",
+    ours: "127.0.0.1:1,127.0.0.1:2",
+    etcd: "127.0.0.1:1,127.0.0.1:2",
+    async run(kind) {
+      const program = kind === "ours" ? gatewayBinary() : requireTool("etcd");
+      const flags = ["--endpoints=http://127.0.0.1:1", "--endpoints=127.0.0.1:2"];
+      const listen = `--listen-addr=127.0.0.1:${freePort()}`;
+      const words = [program, "gateway", ...flags, listen, "start"];
+      const gateway = closers.add(new GatewayProcess(words));
+      return String((await gateway.logged("ready to proxy client requests"))["endpoints"]);
+    },
+  },
+];
+
+const outcomes = new Map<string, Partial<Record<GatewayKind, string>>>();
+
+beforeAll(() => {
+  // The comparison is the point: without etcd it fails and says how to install it.
+  requireTool("etcd");
+});
+
+afterAll(async () => {
+  const [version] = (await run([requireTool("etcd"), "--version"])).stdout.split("\n");
+  const rows = [...outcomes].map(([name, { ours = "", etcd = "" }]) => [name, ours, etcd] as const);
+  const [first, second] = [0, 1].map((i) => Math.max(...rows.map((row) => row[i]!.length)) + 2);
+  const lines = rows.map(
+    ([name, ours, etcd]) => `${name.padEnd(first!)}${ours.padEnd(second!)}${etcd}`,
+  );
+  console.log(`behaviour, etcd-gateway, etcd's own (${version}):\n${lines.join("\n")}`);
+});
+
+describe.each(KINDS)("the gateway of %s", (kind) => {
+  const claims = behaviours.map((behaviour) => ({ ...behaviour, expected: behaviour[kind] }));
+  test.each(claims)("$name: $expected", async ({ name, run, expected }) => {
+    const outcome = await run(kind);
+    outcomes.set(name, { ...outcomes.get(name), [kind]: outcome });
+    expect(outcome).toBe(expected);
+  });
+});
+
+function serve(onPeer: (peer: Peer) => void = () => {}, port = 0): PeerServer {
+  const server = closers.add(new PeerServer(port));
+  server.onPeer = onPeer;
+  return server;
+}
+
+async function launch(kind: GatewayKind, flags: string[], options?: GatewayOptions) {
+  return closers.add(await GatewayProcess.launch(kind, flags, options));
+}
+
+async function startWith(kind: GatewayKind, flags: string[], options?: GatewayOptions) {
+  return closers.add(await GatewayProcess.startKind(kind, flags, options));
+}
+
+const start = (kind: GatewayKind, server: PeerServer) =>
+  startWith(kind, [`--endpoints=127.0.0.1:${server.port}`]);
+
+async function connect(gateway: GatewayProcess): Promise<Peer> {
+  const client = await Peer.connect(gateway.port);
+  closers.defer(() => client.reset());
+  return client;
+}
+
+/** What becomes of a new client that waits for a greeting. */
+async function fate(gateway: GatewayProcess): Promise<"served" | "refused"> {
+  try {
+    const client = await connect(gateway);
+    await until(
+      () => client.receivedBytes > 0 || client.outcome !== undefined,
+      "the client was served or refused",
+    );
+    client.reset();
+    return client.receivedBytes > 0 ? "served" : "refused";
+  } catch (error) {
+    // The reset was faster than the news of the connection.
+    if ((error as { code?: string }).code === "ECONNRESET") return "refused";
+    throw error;
+  }
+}
+
+/** What a gateway makes of these flags; `name` is the flag that a refusal should name. */
+async function reception(kind: GatewayKind, flags: string[], name: string): Promise<string> {
+  const { status, stdout, stderr, log } = await launch(kind, flags);
+  if (status !== undefined) {
+    expect(status).not.toBe(0);
+    const [line] = (stderr + stdout).split("\n");
+    return line!.includes(name) ? "refused, by name" : "refused";
+  }
+  const given = flags.find((flag) => flag.startsWith("--endpoints="))?.split("=")[1];
+  const endpoints = String(log.find(({ msg }) => msg.startsWith("ready to"))!["endpoints"]);
+  return given === undefined || given === endpoints ? "accepted" : `accepted as ${endpoints}`;
+}
+
+const greet = (peer: Peer) => void peer.send(1);
+
+async function replyAtEnd(peer: Peer, bytes: number): Promise<void> {
+  await peer.gone();
+  await peer.send(bytes);
+  peer.shutdown();
+}
+
+async function echo(peer: Peer): Promise<void> {
+  for (;;) {
+    const isIdle = () => peer.receivedBytes === peer.sentBytes;
+    await until(() => !isIdle() || peer.outcome !== undefined, "the echo had something to do");
+    if (isIdle()) break;
+    // What was received is the stream that every peer sends.
+    const before = peer.sentBytes;
+    await peer.send(peer.receivedBytes - before);
+    if (peer.sentBytes === before) return; // nobody is there any more
+  }
+  peer.shutdown();
+}
+
+/**
+ * What comes of a change of the hosts file: of ours at once; etcd's may remember
+ * the file for 5 s (Go's net package), so it is asked until it says `wanted`.
+ */
+async function afterChange(
+  kind: GatewayKind,
+  ask: () => Promise<string>,
+  wanted: string,
+): Promise<string> {
+  let answer = await ask();
+  if (kind === "ours") return answer;
+  const asWanted = async () => ((answer = await ask()) === wanted ? true : undefined);
+  await eventually(asWanted, wanted, 10_000).catch(() => undefined);
+  return answer;
+}

@@ -1,0 +1,48 @@
+// One HTTP request on one new TCP connection, bare: no pool, no retry, no proxy.
+// What the connection came to is told exactly, since that is what is tested.
+
+export interface HttpAnswer {
+  readonly status: number;
+  /** Head and body as they came. */
+  readonly text: string;
+}
+
+/** Rejects with an error that has a `code` if the connection fails or ends before an answer. */
+export function requestOnce(
+  port: number,
+  { method = "GET", path, body = "" }: { method?: string; path: string; body?: string },
+): Promise<HttpAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
+  let text = "";
+  const connected = Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        const length = Buffer.byteLength(body);
+        socket.write(
+          `${method} ${path} HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n${body}`,
+        );
+      },
+      data(_, chunk) {
+        text += chunk;
+      },
+      end(socket) {
+        socket.shutdown();
+      },
+      close(_, error) {
+        const status = /^HTTP\/1\.1 (\d{3})/.exec(text)?.[1];
+        if (error !== undefined && error !== null) reject(error);
+        else if (status === undefined) reject(failure("NOANSWER", text));
+        else resolve({ status: Number(status), text });
+      },
+    },
+  });
+  connected.catch(reject);
+  return promise;
+}
+
+function failure(code: string, text: string): Error {
+  return Object.assign(new Error(`ended without an answer: "${text}"`), { code });
+}

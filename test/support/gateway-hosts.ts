@@ -1,0 +1,56 @@
+// A hosts file for one gateway: names that a test gives, takes and changes,
+// without the machine's DNS and without an edit of its files.
+import { existsSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { requireTool } from "./gateway-command.ts";
+
+/** What becomes of a name that is not in the hosts file. */
+export type Elsewhere =
+  /** It does not exist. */
+  | "unknown"
+  /** DNS is asked, and is out of order. */
+  | "broken";
+
+export class Hosts {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** A hosts file with these lines, in a folder that `close` removes. */
+  static async create(text: string, elsewhere: Elsewhere = "unknown"): Promise<Hosts> {
+    const hosts = new Hosts(await mkdtemp(join(tmpdir(), "etcd-gateway-hosts-")));
+    hosts.#put("nsswitch.conf", `hosts: files${elsewhere === "broken" ? " dns" : ""}\n`);
+    // An address of loopback at which nobody answers questions.
+    hosts.#put("resolv.conf", "nameserver 127.0.0.254\noptions timeout:1 attempts:1\n");
+    hosts.write(text);
+    return hosts;
+  }
+
+  /** From now on these lines, also for gateways that run. */
+  write(text: string): void {
+    this.#put("hosts", `127.0.0.1 localhost\n${text}\n`);
+  }
+
+  /** For a gateway's `wrapper`: it sees these files in /etc. */
+  get wrapper(): string[] {
+    // Who is not root becomes it in a namespace of users, where the system allows that.
+    const asRoot = process.getuid?.() === 0 ? [] : ["--map-root-user"];
+    const files = ["hosts", "nsswitch.conf", "resolv.conf"].filter((f) => existsSync(`/etc/${f}`));
+    const mounts = files.map((file) => `mount --bind "$0/${file}" /etc/${file}`);
+    const script = [...mounts, 'exec "$@"'].join(" && ");
+    return [requireTool("unshare"), ...asRoot, "--mount", "sh", "-c", script, this.#folder];
+  }
+
+  async close(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  #put(file: string, text: string): void {
+    // Never a new file in an old one's place: it is the old one that is mounted.
+    writeFileSync(join(this.#folder, file), text);
+  }
+}

@@ -1,0 +1,46 @@
+// The socket that systemd gives a service for its notices (sd_notify(3)). A Unix
+// datagram socket, which Bun's API does not have.
+import { dlopen } from "bun:ffi";
+import { rmSync } from "node:fs";
+
+const { symbols: libc } = dlopen("libc.so.6", {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
+  close: { args: ["i32"], returns: "i32" },
+});
+
+const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const MSG_DONTWAIT = 0x40;
+
+export class NotifySocket {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #messages: string[] = [];
+
+  /** `path` is a file to be made, or, behind an @, an abstract name. */
+  constructor(path: string) {
+    this.path = path;
+    this.#fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const name = path.startsWith("@") ? `\0${path.slice(1)}` : `${path}\0`;
+    const address = Buffer.concat([Uint8Array.of(AF_UNIX, 0), Buffer.from(name)]);
+    if (libc.bind(this.#fd, address, address.length) < 0) throw new Error(`cannot bind ${path}`);
+  }
+
+  /** All that has come so far, one entry a datagram. */
+  get messages(): readonly string[] {
+    const buffer = new Uint8Array(4096);
+    for (;;) {
+      const length = Number(libc.recv(this.#fd, buffer, BigInt(buffer.length), MSG_DONTWAIT));
+      if (length < 0) return this.#messages;
+      this.#messages.push(Buffer.from(buffer.subarray(0, length)).toString());
+    }
+  }
+
+  close(): void {
+    libc.close(this.#fd);
+    if (!this.path.startsWith("@")) rmSync(this.path, { force: true });
+  }
+}
