@@ -68,7 +68,9 @@ describe("a cluster whose members die", () => {
       const down = { level: "warn", address, interval: "200ms", error };
       const of = (message: string) =>
         gateway.lines(message).filter((l) => l["address"] === address);
-      expect(of("deactivated endpoint")).toMatchObject([down]);
+      // The first dial may have met the member in its last moment, in the queue of its listener.
+      const first = expect.stringMatching(/connect: connection (refused|reset by peer)$/);
+      expect(of("deactivated endpoint")).toMatchObject([{ ...down, error: first }]);
       expect(of(STILL_DOWN)[0]).toMatchObject(down);
       expect(of("activated")).toMatchObject([{ level: "info", address }]);
     }
