@@ -2,7 +2,7 @@
 import { formatHostPort, type HostPort } from "../config/address.ts";
 import { UsageError } from "../config/usage-error.ts";
 import { isIP } from "node:net";
-import type { Lookup, Names } from "../resolver/names.ts";
+import type { Answer, Lookup, Names } from "../resolver/names.ts";
 import type { Endpoint } from "../resolver/pool.ts";
 import { StartError } from "./start-error.ts";
 
@@ -47,22 +47,20 @@ export async function checkEndpoints(
   endpoints: readonly Endpoint[],
   { names, isSelf, timeoutMs, listen }: EndpointChecks,
 ): Promise<[Endpoint, string][]> {
-  const unresolved: [Endpoint, string][] = [];
-  const check = async (endpoint: Endpoint) => {
+  const check = async (endpoint: Endpoint): Promise<[Endpoint, string][]> => {
     const { host, port } = endpoint.address;
-    const [addresses, error] = await new Promise<Parameters<Parameters<Names["resolve"]>[2]>>(
-      (resolve) => {
-        names.resolve(host, timeoutMs, (...answer) => resolve(answer));
-      },
-    );
-    if (addresses === undefined) unresolved.push([endpoint, error?.code ?? "no address"]);
+    const { promise, resolve } = Promise.withResolvers<Parameters<Answer>>();
+    names.resolve(host, timeoutMs, (...answer) => resolve(answer));
+    const [addresses, error] = await promise;
     const own = addresses?.find((address) => isSelf(address, port));
-    if (own === undefined) return;
-    throw new UsageError(
-      `Cannot use --endpoints "${endpoint.label}": it resolves to ${own}, the gateway's own --listen-addr "${listen}"; name etcd's address`,
-    );
+    if (own !== undefined) {
+      throw new UsageError(
+        `Cannot use --endpoints "${endpoint.label}": it resolves to ${own}, the gateway's own --listen-addr "${listen}"; name etcd's address`,
+      );
+    }
+    return addresses === undefined ? [[endpoint, error?.code ?? "no address"]] : [];
   };
-  await Promise.all(endpoints.map(check));
+  const unresolved = (await Promise.all(endpoints.map(check))).flat();
   if (unresolved.length === endpoints.length) {
     const names = unresolved.map(([{ label }, why]) => `"${label}" (${why})`);
     throw new StartError(`Cannot resolve any of --endpoints: ${names.join(", ")}`);
@@ -72,7 +70,7 @@ export async function checkEndpoints(
 
 /** The failed listen on what the user wrote, in words that say what to do. */
 export function listenFailure(listen: HostPort, error: unknown): StartError {
-  const { code = "unknown error" } = error as { code?: string };
+  const { code = String(error) } = error as { code?: string };
   const why: Record<string, string> = {
     EADDRINUSE: "the address is in use; stop the other program or choose another --listen-addr",
     EADDRNOTAVAIL: "this machine has no such address",
