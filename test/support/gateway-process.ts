@@ -104,12 +104,11 @@ export class GatewayProcess extends Command {
     accepts: (line: LogLine) => boolean = () => true,
   ): Promise<LogLine> {
     const find = () => this.lines(message).find(accepts);
-    try {
-      await until(() => find() !== undefined, `"${message}" was logged`);
-    } catch (error) {
-      throw new Error(`${(error as Error).message}; the log was:\n${this.stderr}`);
-    }
-    return find()!;
+    const isDecided = () => find() !== undefined || this.status !== undefined;
+    await until(isDecided, `"${message}" was logged`).catch(() => undefined);
+    const line = find();
+    if (line !== undefined) return line;
+    throw new Error(`waited in vain for "${message}"; the log was:\n${this.stdout}${this.stderr}`);
   }
 
   get descriptors(): number {
