@@ -21,9 +21,11 @@ export function requestOnce(
     socket: {
       open(socket) {
         const length = Buffer.byteLength(body);
-        socket.write(
+        const written = socket.write(
           `${method} ${path} HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n${body}`,
         );
+        // Reset before the first byte: the close that follows carries no error then.
+        if (written < 0) reject(failure("ECONNRESET", "reset at once"));
       },
       data(_, chunk) {
         text += chunk;
@@ -34,7 +36,8 @@ export function requestOnce(
       close(_, error) {
         const status = /^HTTP\/1\.1 (\d{3})/.exec(text)?.[1];
         if (error !== undefined && error !== null) reject(error);
-        else if (status === undefined) reject(failure("NOANSWER", text));
+        else if (status === undefined)
+          reject(failure("NOANSWER", `ended without an answer: "${text}"`));
         else resolve({ status: Number(status), text });
       },
     },
@@ -43,6 +46,6 @@ export function requestOnce(
   return promise;
 }
 
-function failure(code: string, text: string): Error {
-  return Object.assign(new Error(`ended without an answer: "${text}"`), { code });
+function failure(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
 }
