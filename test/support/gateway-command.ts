@@ -3,8 +3,8 @@
 import { until } from "./peer.ts";
 
 const PACKAGES: Readonly<Record<string, string>> = {
-  etcd: "etcd-server",
-  etcdctl: "etcd-client",
+  etcd: "etcd-server etcd-client",
+  etcdctl: "etcd-server etcd-client",
   openssl: "openssl",
   prlimit: "util-linux",
   unshare: "util-linux",
