@@ -4,15 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-
-/** `count` ports that were free a moment ago: etcd cannot be told to choose its own. */
-export function freePorts(count: number): number[] {
-  const held = Array.from({ length: count }, () =>
-    Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } }),
-  );
-  for (const listener of held) listener.stop();
-  return held.map(({ port }) => port);
-}
+import { freePorts } from "../support/free-port.ts";
 
 /** A child process; its log goes nowhere, its end is awaited. */
 export class Child {
@@ -67,16 +59,18 @@ export class Child {
 
 /** The gateway under test, in front of one endpoint. */
 export function startGateway(endpointPort: number): Child {
-  const [port] = freePorts(1) as [number];
-  const flags = [`--endpoints=127.0.0.1:${endpointPort}`, `--listen-addr=127.0.0.1:${port}`];
-  return new Child(["dist/etcd-gateway", "start", ...flags], port);
+  return startInFrontOf(endpointPort, ["dist/etcd-gateway", "start"]);
 }
 
 /** etcd's own gateway, in front of the same. */
 export function startEtcdGateway(endpointPort: number): Child {
+  return startInFrontOf(endpointPort, ["etcd", "gateway", "start"]);
+}
+
+function startInFrontOf(endpointPort: number, words: string[]): Child {
   const [port] = freePorts(1) as [number];
   const flags = [`--endpoints=127.0.0.1:${endpointPort}`, `--listen-addr=127.0.0.1:${port}`];
-  return new Child(["etcd", "gateway", "start", ...flags], port);
+  return new Child([...words, ...flags], port);
 }
 
 /** An etcd of one member; `port` is its clients'. */
