@@ -52,6 +52,8 @@ export class Gateway implements HealthEvents {
   readonly #relayDeps: RelayDeps;
   readonly #routeDeps: RouteDeps;
   #listen: HostPort;
+  readonly #isSelf = (address: string, port: number) =>
+    isSelf(this.#listen, address, port, this.#deps.isLocalAddress);
   #onEmpty: (() => void) | undefined;
 
   /** Stores; `start` starts. */
@@ -69,7 +71,7 @@ export class Gateway implements HealthEvents {
       system,
       clock,
       timeoutMs: config.dialTimeoutMs,
-      isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
+      isSelf: this.#isSelf,
     });
     this.#health = new Health({
       pool: this.#pool,
@@ -118,11 +120,11 @@ export class Gateway implements HealthEvents {
    * @throws {StartError} if no endpoint resolves or the address cannot be listened on.
    */
   async start(): Promise<HostPort> {
-    const { lookup, isLocalAddress, maxConnections } = this.#deps;
+    const { lookup, maxConnections } = this.#deps;
     this.#listen = await resolveListenHost(this.#config.listen, lookup);
     const unresolved = await checkEndpoints(this.#pool.endpoints, {
       names: this.#names,
-      isSelf: (address, port) => isSelf(this.#listen, address, port, isLocalAddress),
+      isSelf: this.#isSelf,
       timeoutMs: this.#config.dialTimeoutMs,
       listen: formatHostPort(this.#config.listen),
     });

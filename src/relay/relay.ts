@@ -42,11 +42,6 @@ export class Relay implements FlowEvents, Ending {
     client.data = this.#clientFlow;
   }
 
-  /** The client is gone: there is nobody left to join. */
-  get isClosed(): boolean {
-    return this.#client === undefined && this.#server === undefined;
-  }
-
   /** `host:port` of the client while it is there; a reset takes it away before `closed` comes. */
   get clientAddress(): string | undefined {
     const host: string | undefined = this.#client?.remoteAddress;
@@ -94,7 +89,7 @@ export class Relay implements FlowEvents, Ending {
   sourceClosed(flow: Flow, error: Error | undefined): void {
     if (flow === this.#clientFlow) this.#client = undefined;
     else this.#server = undefined;
-    if (this.isClosed) {
+    if (this.#client === undefined && this.#server === undefined) {
       this.#close();
       return;
     }
