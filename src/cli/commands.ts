@@ -3,10 +3,13 @@
 import { defineCommand, runCommand } from "citty";
 import packageJson from "../../package.json" with { type: "json" };
 import { UsageError } from "../config/usage-error.ts";
-import { gatewayHelp, helpHelp, programHelp, startHelp, versionHelp } from "./help.ts";
+import { readTextFile } from "../os/files.ts";
 import { platform } from "../os/process.ts";
+import { check } from "./check-command.ts";
+import { checkHelp, gatewayHelp, helpHelp, programHelp, startHelp, versionHelp } from "./help.ts";
+import { type FlagName, flagNamed, flagNames } from "./flags.ts";
 import { type Argv, parseArgv } from "./parse-argv.ts";
-import type { Environment } from "./read-config.ts";
+import type { Environment, Input } from "./read-config.ts";
 import { start } from "./start-command.ts";
 
 /** Where a command's text goes. */
@@ -23,6 +26,7 @@ const helpTexts: Readonly<Record<string, () => string>> = {
   start: startHelp,
   gateway: gatewayHelp,
   "gateway start": startHelp,
+  check: checkHelp,
   version: versionHelp,
   help: helpHelp,
 };
@@ -49,11 +53,12 @@ export async function run(
 
 async function dispatch(argv: Argv, environment: Environment, output: Output): Promise<number> {
   const command = commandOf(argv);
+  const input: Input = { given: argv.given, environment, readFile: readTextFile };
   let status = 0;
   const startCommand = defineCommand({
     meta: { name: "start", description: "run the gateway" },
     async run() {
-      status = await start(argv.given, environment);
+      status = await start(input);
     },
   });
   const program = defineCommand({
@@ -65,6 +70,11 @@ async function dispatch(argv: Argv, environment: Environment, output: Output): P
     subCommands: {
       start: startCommand,
       gateway: defineCommand({ subCommands: { start: startCommand } }),
+      check: defineCommand({
+        async run() {
+          status = await check(input, output.print);
+        },
+      }),
       version: defineCommand({ run: () => output.print(versionText()) }),
       help: defineCommand({ run: () => output.print(helpTexts[command.topic]!()) }),
     },
@@ -92,7 +102,15 @@ function commandOf({ words, wantsHelp, wantsVersion, given }: Argv): Command {
     throw new UsageError('Missing command: to run the gateway, "etcd-gateway start"');
   if (topic === "version" && given.size > 0)
     throw new UsageError(`Cannot use --${[...given.keys()][0]} with "version": it takes no flags`);
+  const stray = flagNames.find((name) => given.has(name) && isForeign(name, topic));
+  if (stray !== undefined)
+    throw new UsageError(`Cannot use --${stray} with "${topic}": it is a flag of "check"`);
   return { words: rest, topic };
+}
+
+function isForeign(name: FlagName, topic: string): boolean {
+  const { onlyFor = topic } = flagNamed(name);
+  return onlyFor !== topic;
 }
 
 /** Without the first `word`, so that `help help` is about help. */
@@ -108,7 +126,7 @@ function unknownCommand(words: readonly string[]): UsageError {
   const stray = words[known]!;
   return known === 0
     ? new UsageError(
-        `Unknown command "${stray}": the commands are start, gateway start, version and help`,
+        `Unknown command "${stray}": the commands are start, gateway start, check, version and help`,
       )
     : new UsageError(`Unexpected argument "${stray}" behind "${words.slice(0, known).join(" ")}"`);
 }

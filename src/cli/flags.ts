@@ -1,8 +1,18 @@
 // The one table of flags. Parsing, help and the names of environment variables
 // are all read off it; a flag that is not here does not exist.
-import { type HostPort, isDnsName, parseEndpoint, parseListenAddress } from "../config/address.ts";
-import { parseDuration } from "../config/duration.ts";
-import type { LogFormat, LogLevel } from "../config/gateway-config.ts";
+import { parseListenAddress } from "../config/address.ts";
+import type { LogFormat, LogLevel, Policy } from "../config/gateway-config.ts";
+import {
+  oneOf,
+  parseBoolean,
+  parseCount,
+  parseDnsServers,
+  parseDomain,
+  parseEndpoints,
+  parseServiceName,
+  parseTimer,
+  parseText,
+} from "./flag-values.ts";
 
 /** One flag of `start`. `parse` throws a RangeError whose message is the fact alone. */
 export interface Flag<T> {
@@ -12,14 +22,15 @@ export interface Flag<T> {
   readonly default?: string;
   /** May be given several times; the values are joined by commas. */
   readonly repeatable?: true;
+  /** The one command that takes it; undefined: all that run or try the gateway. */
+  readonly onlyFor?: "check";
+  /** Must not be shown to anybody. */
+  readonly isSecret?: true;
   readonly summary: string;
   /** The wanted form, shown in help and behind every error. */
   readonly example: string;
   parse(text: string): T;
 }
-
-// Timers hold a signed 32-bit count of milliseconds; beyond it they fire at once.
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const flags = {
   endpoints: {
@@ -27,7 +38,7 @@ export const flags = {
     default: "127.0.0.1:2379",
     repeatable: true,
     summary:
-      "etcd endpoints, comma-separated or repeated. A scheme and a path are stripped. Names are looked up at every dial.",
+      "etcd endpoints, comma-separated or repeated. A scheme and a path are stripped. Names are looked up at every dial. With --discovery-srv: used if that finds nothing at start.",
     example: "10.0.1.10:2379,10.0.1.11:2379,[fd00::12]:2379",
     parse: parseEndpoints,
   },
@@ -57,7 +68,7 @@ export const flags = {
     value: "DURATION",
     default: "10s",
     summary:
-      "How long relays may go on after SIGTERM or SIGINT before they are reset. 0: not at all.",
+      "How long relays may go on after SIGTERM or SIGINT, or after their endpoint left the cluster, before they are reset. 0: not at all.",
     example: "1m30s",
     parse: (text: string) => parseTimer(text, 0),
   },
@@ -69,31 +80,99 @@ export const flags = {
     example: "2000",
     parse: parseCount,
   },
+  policy: {
+    value: "POLICY",
+    default: "round-robin",
+    summary:
+      "Which endpoint of the best priority takes the next client: round-robin, or least-connections, which evens out long-lived connections after a member returns.",
+    example: "least-connections",
+    parse: oneOf<Policy>("round-robin", "least-connections"),
+  },
   "discovery-srv": {
     value: "DOMAIN",
-    summary: "DNS domain whose SRV records name the endpoints. Not yet supported.",
+    summary:
+      "DNS domain whose SRV records _etcd-client-ssl._tcp and _etcd-client._tcp name the endpoints, with priority and weight (RFC 2782).",
     example: "example.com",
     parse: parseDomain,
   },
   "discovery-srv-name": {
     value: "NAME",
-    summary: "Suffix of the service name that is looked up with --discovery-srv.",
+    summary:
+      "Suffix of the service names: with staging, _etcd-client-ssl-staging._tcp is asked for.",
     example: "staging",
     parse: parseServiceName,
   },
   "insecure-discovery": {
     value: "",
     default: "false",
-    summary: "Accept SRV records that are not authenticated.",
+    summary:
+      "Accept SRV records that are not authenticated. Without it only _etcd-client-ssl endpoints are used, each verified by a TLS handshake.",
     example: "true",
     parse: parseBoolean,
+  },
+  "discovery-refresh-interval": {
+    value: "DURATION",
+    default: "30s",
+    summary:
+      "How often the SRV records are looked up again. 0: at start, and when every endpoint is down. Otherwise at least 100ms.",
+    example: "1m",
+    parse: (text: string) => parseTimer(text, 100, "or 0"),
+  },
+  "discovery-servers": {
+    value: "HOST:PORT,...",
+    repeatable: true,
+    summary:
+      "DNS servers, by IP address, to ask instead of the system's for SRV records and for the names of endpoints. The hosts file is not read then.",
+    example: "10.0.0.53:53",
+    parse: parseDnsServers,
+  },
+  "endpoints-auto-sync-interval": {
+    value: "DURATION",
+    default: "0s",
+    summary:
+      "How often the cluster is asked for its member list, whose client URLs are then the endpoints. 0: never. Otherwise at least 100ms.",
+    example: "1m",
+    parse: (text: string) => parseTimer(text, 100, "or 0"),
   },
   "trusted-ca-file": {
     value: "FILE",
     summary:
-      "CA certificates that verify the endpoints found by --discovery-srv; never used for the traffic.",
+      "CA certificates that verify the endpoints found by --discovery-srv, and whoever is asked for the member list; never used for the traffic. Not set: the system's.",
     example: "/etc/etcd/ca.pem",
-    parse: (text: string) => text,
+    parse: parseText,
+  },
+  "cert-file": {
+    value: "FILE",
+    summary: "Client certificate for asking the member list; never used for the traffic.",
+    example: "/etc/etcd/client.pem",
+    parse: parseText,
+  },
+  "key-file": {
+    value: "FILE",
+    summary: "Key of --cert-file.",
+    example: "/etc/etcd/client.key",
+    parse: parseText,
+  },
+  user: {
+    value: "NAME",
+    summary: "User who asks for the member list of a cluster with authentication.",
+    example: "gateway",
+    parse: parseText,
+  },
+  password: {
+    value: "PASSWORD",
+    isSecret: true,
+    summary:
+      "Password of --user. On the command line every user of the machine can read it; the variable and the config file are safer.",
+    example: "secret",
+    parse: parseText,
+  },
+  "config-file": {
+    value: "FILE",
+    summary:
+      "YAML file whose keys are these flags' names without dashes. A flag or variable wins over it. SIGHUP reads it again.",
+    example: "/etc/etcd-gateway.yaml",
+    parse: parseText,
   },
   "log-level": {
     value: "LEVEL",
@@ -109,6 +188,14 @@ export const flags = {
       "json: one object a line; console: lines for people; auto: console if standard error is a terminal, else json.",
     example: "json",
     parse: oneOf<LogFormat>("auto", "json", "console"),
+  },
+  output: {
+    value: "FORMAT",
+    default: "table",
+    onlyFor: "check",
+    summary: "What to print: a table for people, or json for scripts.",
+    example: "json",
+    parse: oneOf<"table" | "json">("table", "json"),
   },
 } satisfies Record<string, Flag<unknown>>;
 
@@ -132,55 +219,3 @@ export function variableOf(name: FlagName): string {
 }
 
 export const ENVIRONMENT_PREFIX = "ETCD_GATEWAY_";
-
-function parseEndpoints(text: string): HostPort[] {
-  const parts = text.split(",").filter((part) => part.trim() !== "");
-  if (parts.length === 0) throw new RangeError("no endpoint in it");
-  return parts.map((part) => {
-    try {
-      return parseEndpoint(part);
-    } catch (error) {
-      const fact = (error as RangeError).message;
-      // In a list, say which one: the flag's whole value may be long.
-      throw new RangeError(parts.length === 1 ? fact : `"${part.trim()}": ${fact}`);
-    }
-  });
-}
-
-function parseTimer(text: string, leastMs: number): number {
-  const ms = parseDuration(text);
-  if (ms < leastMs) throw new RangeError(leastMs === 0 ? "below 0" : `shorter than ${leastMs}ms`);
-  if (ms > MAX_TIMER_MS) throw new RangeError("longer than 596h (24 days)");
-  return ms;
-}
-
-function parseCount(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new RangeError("not a whole number from 0 to 999999999");
-  return Number(text);
-}
-
-/** The words of Go's strconv.ParseBool. */
-function parseBoolean(text: string): boolean {
-  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
-  throw new RangeError("neither true nor false");
-}
-
-function parseDomain(text: string): string {
-  if (!isDnsName(text)) throw new RangeError("not a DNS domain");
-  return text;
-}
-
-function parseServiceName(text: string): string {
-  // One label together with "_etcd-client-ssl-", of at most 63 octets (RFC 1035).
-  if (!/^[a-z0-9-]{1,46}$/i.test(text))
-    throw new RangeError("not a name of 1 to 46 letters, digits and hyphens");
-  return text;
-}
-
-function oneOf<T extends string>(...words: T[]): (text: string) => T {
-  return (text) => {
-    if (!(words as string[]).includes(text)) throw new RangeError(`not one of ${words.join(", ")}`);
-    return text as T;
-  };
-}

@@ -12,6 +12,7 @@ and it carries each connection to an endpoint of the cluster that is up.
 Usage:
   etcd-gateway start [flags]           run the gateway
   etcd-gateway gateway start [flags]   the same, in the words of etcd's own binary
+  etcd-gateway check [flags]           try out what start would do, and print it
   etcd-gateway version                 print the version
   etcd-gateway help [command]          print help
 
@@ -59,21 +60,48 @@ export function startHelp(): string {
 Usage:
   etcd-gateway start [flags]
 
-Every flag has an environment variable; the flag wins over the variable.
-A DURATION is a number with a unit (ns, us, ms, s, m, h), as in "1m30s".
+${FLAG_RULES}
 
 Flags:
-${flagNames.map(flagHelp).join("\n")}
-  -h, --help
-      Print this text.
+${flagsHelp("start")}
 
 Signals:
   SIGTERM, SIGINT   stop accepting, let relays finish for --drain-timeout, end
                     with status 0; a second one ends at once
+  SIGHUP            read the config file again and look up everything anew;
+                    relays go on
 
 Exit status: 0 a clean end; 1 it could not run (an address in use); 2 it was told
 something wrong.
 `;
+}
+
+/** What `etcd-gateway help check` prints. */
+export function checkHelp(): string {
+  return `Does all that "start" does but listening: finds the endpoints, looks up their
+names, connects to each, and verifies those that must be. Prints what it saw.
+
+Usage:
+  etcd-gateway check [flags]
+
+${FLAG_RULES}
+
+Flags:
+${flagsHelp("check")}
+
+Exit status: 0 all is well; 1 something is not; 2 it was told something wrong.
+`;
+}
+
+const FLAG_RULES = `Every flag has an environment variable, and a key in the --config-file. The flag
+wins over the variable, the variable over the file.
+A DURATION is a number with a unit (ns, us, ms, s, m, h), as in "1m30s".`;
+
+function flagsHelp(command: "start" | "check"): string {
+  const names = flagNames.filter((name) => (flagNamed(name).onlyFor ?? command) === command);
+  return `${names.map(flagHelp).join("\n")}
+  -h, --help
+      Print this text.`;
 }
 
 function flagHelp(name: (typeof flagNames)[number]): string {

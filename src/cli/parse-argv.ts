@@ -2,7 +2,8 @@
 // line (cobra, pflag) rejects and citty accepts in silence. It knows which
 // flags exist and which take a value, not what the values mean.
 import { UsageError } from "../config/usage-error.ts";
-import { type FlagName, flagNamed, flagNames, flags } from "./flags.ts";
+import { type FlagName, flagNamed, flags } from "./flags.ts";
+import { nearestFlag } from "./nearest-flag.ts";
 
 export interface Argv {
   /** What is no flag, in order: `["gateway", "start"]`. */
@@ -58,30 +59,4 @@ function splitFlag(arg: string): { name: FlagName; inline: string | undefined } 
     throw new UsageError(`Unknown flag "${written}"${hint}`);
   }
   return { name: name as FlagName, inline: equals < 0 ? undefined : arg.slice(equals + 1) };
-}
-
-/** The flag of at most two slips' distance (`listenAddr`, `retry_delay`, `endpoint`). */
-function nearestFlag(written: string): FlagName | undefined {
-  const kebab = written
-    .replace(/([a-z])([A-Z])/g, "$1-$2")
-    .replaceAll("_", "-")
-    .toLowerCase();
-  const [nearest] = flagNames
-    .map((name) => ({ name, slips: editDistance(kebab, name) }))
-    .sort((a, b) => a.slips - b.slips);
-  return nearest !== undefined && nearest.slips <= 2 ? nearest.name : undefined;
-}
-
-/** Levenshtein distance, one row at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -1,6 +1,7 @@
-// Flags over environment over defaults: text in, GatewayConfig out.
-import type { GatewayConfig } from "../config/gateway-config.ts";
+// Flags over environment over config file over defaults: text in, GatewayConfig out.
+import type { Credentials, GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
 import { UsageError } from "../config/usage-error.ts";
+import { parseConfigFile } from "./config-file.ts";
 import {
   ENVIRONMENT_PREFIX,
   type FlagName,
@@ -12,33 +13,50 @@ import {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Where text is read from. The config file is named by one of the other two. */
+export interface Input {
+  readonly given: ReadonlyMap<FlagName, string>;
+  readonly environment: Environment;
+  /** Reads a file; throws an error with a `code`. */
+  readonly readFile: (path: string) => string;
+}
+
 export interface ReadConfig {
   readonly config: GatewayConfig;
+  readonly values: FlagValues;
   /** What the user should know though nothing is wrong; to be logged. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Turns the given flags and the environment into a configuration. An empty
- * variable counts as not set, as unit files and compose files write it.
+ * Turns what was given into a configuration. An empty variable counts as not
+ * set, as unit files and compose files write it.
  *
- * @throws {UsageError} naming the flag or variable, the value and the wanted form.
+ * @throws {UsageError} naming the flag, variable or file, the value and the wanted form.
  */
-export function readConfig(
-  given: ReadonlyMap<FlagName, string>,
-  environment: Environment,
-): ReadConfig {
+export function readConfig(input: Input): ReadConfig {
+  const path = textOf("config-file", input, new Map())?.text;
+  const file = path === undefined ? new Map<FlagName, string>() : readConfigFile(path, input);
+  const isGiven = (name: FlagName) => {
+    const found = textOf(name, input, file);
+    return found !== undefined && found.source !== "default";
+  };
   const values = Object.fromEntries(
-    flagNames.map((name) => [name, valueOf(name, given, environment)]),
+    flagNames.map((name) => [name, valueOf(name, input, file)]),
   ) as FlagValues;
-  if (values["discovery-srv"] !== undefined) {
-    throw new UsageError(
-      `Cannot use --discovery-srv "${values["discovery-srv"]}": SRV discovery is not yet supported; name the endpoints with --endpoints`,
-    );
-  }
+  const srv = srvOf(values);
   return {
+    values,
     config: {
-      endpoints: values.endpoints,
+      // With SRV discovery the default address is never what was meant.
+      endpoints: srv === undefined || isGiven("endpoints") ? values.endpoints : [],
+      srv,
+      discoveryServers: values["discovery-servers"] ?? [],
+      discoveryRefreshMs: values["discovery-refresh-interval"],
+      memberSyncMs: values["endpoints-auto-sync-interval"],
+      tls: tlsOf(values),
+      credentials: credentialsOf(values),
+      policy: values.policy,
       listen: values["listen-addr"],
       retryDelayMs: values["retry-delay"],
       dialTimeoutMs: values["dial-timeout"],
@@ -47,38 +65,115 @@ export function readConfig(
       logLevel: values["log-level"],
       logFormat: values["log-format"],
     },
-    warnings: [...idleDiscoveryFlags(values), ...unknownVariables(environment)],
+    warnings: [...idleFlags(values, isGiven), ...unknownVariables(input.environment)],
   };
 }
 
-function valueOf(
-  name: FlagName,
-  given: ReadonlyMap<FlagName, string>,
-  environment: Environment,
-): unknown {
-  const variable = variableOf(name);
-  const flag = flagNamed(name);
-  const fromFlag = given.get(name);
-  const text = fromFlag ?? (environment[variable] || flag.default);
-  // A flag without a default may be given empty, as etcd takes --discovery-srv="".
-  if (text === undefined || (text === "" && flag.default === undefined)) return undefined;
+function readConfigFile(path: string, { readFile }: Input): ReadonlyMap<FlagName, string> {
+  let text: string;
   try {
-    return flag.parse(text);
+    text = readFile(path);
+  } catch (error) {
+    const { code = String(error) } = error as { code?: string };
+    const why: Record<string, string> = {
+      ENOENT: "there is no such file",
+      EACCES: "not permitted to read it",
+      EISDIR: "it is a folder",
+    };
+    throw new UsageError(`Cannot read --config-file "${path}": ${why[code] ?? code}`);
+  }
+  return parseConfigFile(text, path);
+}
+
+interface Text {
+  readonly text: string;
+  /** In words for an error. */
+  readonly source: string;
+}
+
+function textOf(
+  name: FlagName,
+  { given, environment }: Input,
+  file: ReadonlyMap<FlagName, string>,
+): Text | undefined {
+  const fallback = flagNamed(name).default;
+  const variable = variableOf(name);
+  const fromFlag = given.get(name);
+  // A flag without a default may be given empty, as etcd takes --discovery-srv="".
+  if (fromFlag === "" && fallback === undefined) return undefined;
+  if (fromFlag !== undefined) return { text: fromFlag, source: `--${name}` };
+  const fromVariable = environment[variable];
+  if (fromVariable) return { text: fromVariable, source: `${variable} (--${name})` };
+  const fromFile = file.get(name);
+  if (fromFile !== undefined) return { text: fromFile, source: `${name} in the config file` };
+  return fallback === undefined ? undefined : { text: fallback, source: "default" };
+}
+
+function valueOf(name: FlagName, input: Input, file: ReadonlyMap<FlagName, string>): unknown {
+  const found = textOf(name, input, file);
+  if (found === undefined) return undefined;
+  const flag = flagNamed(name);
+  try {
+    return flag.parse(found.text);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    const source = fromFlag === undefined ? `${variable} (--${name})` : `--${name}`;
     throw new UsageError(
-      `Cannot parse ${source} "${text}": ${error.message}, for example "${flag.example}"`,
+      `Cannot parse ${found.source} "${found.text}": ${error.message}, for example "${flag.example}"`,
     );
   }
 }
 
-function idleDiscoveryFlags(values: FlagValues): string[] {
-  const idle: FlagName[] = [];
-  if (values["discovery-srv-name"] !== undefined) idle.push("discovery-srv-name");
-  if (values["insecure-discovery"]) idle.push("insecure-discovery");
-  if (values["trusted-ca-file"] !== undefined) idle.push("trusted-ca-file");
-  return idle.map((name) => `--${name} has no effect without --discovery-srv`);
+function srvOf(values: FlagValues): SrvConfig | undefined {
+  const domain = values["discovery-srv"];
+  if (domain === undefined) return undefined;
+  return {
+    domain,
+    name: values["discovery-srv-name"],
+    isInsecure: values["insecure-discovery"],
+  };
+}
+
+function tlsOf(values: FlagValues): GatewayConfig["tls"] {
+  const certFile = values["cert-file"];
+  const keyFile = values["key-file"];
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    const [given, missing] = keyFile === undefined ? ["cert", "key"] : ["key", "cert"];
+    throw new UsageError(
+      `Cannot use --${given}-file "${certFile ?? keyFile}" alone: --${missing}-file is missing`,
+    );
+  }
+  return { trustedCaFile: values["trusted-ca-file"], certFile, keyFile };
+}
+
+function credentialsOf({ user, password }: FlagValues): Credentials | undefined {
+  if (user === undefined && password === undefined) return undefined;
+  if (user === undefined) throw new UsageError("Cannot use --password alone: --user is missing");
+  if (password === undefined)
+    throw new UsageError(`Cannot use --user "${user}" alone: --password is missing`);
+  return { user, password };
+}
+
+const SRV: FlagName = "discovery-srv";
+const SYNC: FlagName = "endpoints-auto-sync-interval";
+
+/** Flags that do something only together with one of others. */
+const partners: readonly [name: FlagName, others: readonly FlagName[]][] = [
+  ["discovery-srv-name", [SRV]],
+  ["insecure-discovery", [SRV]],
+  ["discovery-refresh-interval", [SRV]],
+  ["trusted-ca-file", [SRV, SYNC]],
+  ["cert-file", [SRV, SYNC]],
+  ["user", [SYNC]],
+];
+
+function idleFlags(values: FlagValues, isGiven: (name: FlagName) => boolean): string[] {
+  const isOn = (name: FlagName) => Boolean(values[name]);
+  return partners
+    .filter(([name, others]) => isGiven(name) && isOn(name) && !others.some(isOn))
+    .map(([name, others]) => {
+      const wanted = others.map((other) => `--${other}`).join(" or ");
+      return `--${name} has no effect without ${wanted}`;
+    });
 }
 
 /** Misspelt variables. Those that Kubernetes makes for a service of our name are not. */

@@ -1,91 +1,101 @@
 // `start`: from flags to a gateway that runs until it is told to stop.
-import { connectionLimit } from "../gateway/connection-limit.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { StartError } from "../gateway/start-error.ts";
-import { createLog, type Logger } from "../observe/log.ts";
+import { createLog, type Log } from "../observe/log.ts";
 import { systemClock, wallClock } from "../os/clock.ts";
 import { raiseDescriptorLimit } from "../os/limits.ts";
-import { lookupHost } from "../os/lookup.ts";
-import { exit, isErrorTerminal, onUncaught, StopSignals, writeError } from "../os/process.ts";
+import * as network from "../os/network.ts";
+import {
+  exit,
+  isErrorTerminal,
+  onHangup,
+  onUncaught,
+  StopSignals,
+  writeError,
+} from "../os/process.ts";
 import { notifySystemd } from "../os/systemd.ts";
 import * as system from "../os/tcp.ts";
-import type { FlagName } from "./flags.ts";
-import { type Environment, readConfig } from "./read-config.ts";
+import { type Input, readConfig } from "./read-config.ts";
+import { Reload } from "./reload.ts";
 
 /**
  * Runs the gateway and resolves with the exit status once it has ended.
  *
- * @throws {UsageError} for what a flag or variable has wrong.
+ * @throws {UsageError} for what a flag, variable or config file has wrong.
  */
-export async function start(
-  given: ReadonlyMap<FlagName, string>,
-  environment: Environment,
-): Promise<number> {
-  const { config, warnings } = readConfig(given, environment);
+export async function start(input: Input): Promise<number> {
+  const read = readConfig(input);
+  const { config, warnings } = read;
   const automatic = isErrorTerminal() ? "console" : "json";
   const log = createLog({
     level: config.logLevel,
     format: config.logFormat === "auto" ? automatic : config.logFormat,
     write: writeError,
     now: wallClock,
-  }).from("cli/start-command.ts");
-  const stopSignals = new StopSignals();
-  onUncaught((error) => {
-    // A bug of ours. Nothing is known to hold any more: the supervisor starts us anew.
-    const { message, stack } = error instanceof Error ? error : new Error(String(error));
-    log.debug("stack of the unexpected error", { stack });
-    log.error("unexpected error, ending: please report this", { error: message });
-    exit(1);
   });
+  const stopSignals = new StopSignals();
+  endOnUncaught(log);
+  for (const warning of warnings) log.from(CALLER).warn(warning);
+  const gateway = new Gateway(config, {
+    clock: systemClock,
+    log,
+    network,
+    system,
+    isLocalAddress: system.isLocalAddress,
+    descriptorLimit: raiseDescriptorLimit(),
+  });
+  const reload = new Reload({ input, gateway, log }, read);
+  const ignoreHangups = onHangup(() => reload.request());
   try {
-    for (const warning of warnings) log.warn(warning);
-    const { maxConnections, warning } = connectionLimit(
-      config.maxConnections,
-      raiseDescriptorLimit(),
-      config.endpoints.length,
-    );
-    if (warning !== undefined) log.warn(warning);
-    const gateway = new Gateway(config, {
-      clock: systemClock,
-      log,
-      lookup: lookupHost,
-      system,
-      isLocalAddress: system.isLocalAddress,
-      maxConnections,
-    });
     await runUntilStopped(gateway, {
       log,
       stopSignals,
-      notifySocket: environment["NOTIFY_SOCKET"],
+      reload,
+      notifySocket: input.environment["NOTIFY_SOCKET"],
     });
     return 0;
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    log.error(error.message);
+    log.from(CALLER).error(error.message);
     return 1;
   } finally {
     stopSignals.close();
+    ignoreHangups();
+    gateway.close();
   }
 }
 
+const CALLER = "cli/start-command.ts";
+
 interface Running {
-  readonly log: Logger;
+  readonly log: Log;
   readonly stopSignals: StopSignals;
+  readonly reload: Reload;
   readonly notifySocket: string | undefined;
 }
 
-async function runUntilStopped(
-  gateway: Gateway,
-  { log, stopSignals, notifySocket }: Running,
-): Promise<void> {
+async function runUntilStopped(gateway: Gateway, running: Running): Promise<void> {
+  const { stopSignals, reload, notifySocket } = running;
+  const log = running.log.from(CALLER);
   const stop = stopSignals.next();
   const started = gateway.start();
   // A signal during a slow name lookup ends the start as well.
   if ((await Promise.race([started, stop.then(() => "stopped")])) !== "stopped") {
     notifySystemd(notifySocket, "READY=1");
+    reload.begin();
     log.info("stopping", { signal: await stop });
     notifySystemd(notifySocket, "STOPPING=1");
   }
   const cut = await gateway.drain(stopSignals.next());
   log.info("stopped", { cut });
+}
+
+/** A bug of ours. Nothing is known to hold any more: the supervisor starts us anew. */
+function endOnUncaught(log: Log): void {
+  onUncaught((error) => {
+    const { message, stack } = error instanceof Error ? error : new Error(String(error));
+    log.from(CALLER).debug("stack of the unexpected error", { stack });
+    log.from(CALLER).error("unexpected error, ending: please report this", { error: message });
+    exit(1);
+  });
 }

@@ -1,20 +1,57 @@
-// What a gateway is told to do: the result of reading flags and environment.
-// Its values are valid; the form of each is checked where the text is read.
+// What a gateway is told to do: the result of reading flags, environment and
+// config file. Its values are valid; the form of each is checked where the text
+// is read.
 import type { HostPort } from "./address.ts";
+import type { EndpointSpec } from "./endpoint-spec.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFormat = "auto" | "json" | "console";
+export type Policy = "round-robin" | "least-connections";
+
+/** SRV discovery, RFC 2782. */
+export interface SrvConfig {
+  readonly domain: string;
+  /** Suffix of the service names; undefined: none. */
+  readonly name: string | undefined;
+  /** Whether endpoints are used that were not verified by a TLS handshake. */
+  readonly isInsecure: boolean;
+}
+
+/** PEM files for the gateway's own TLS: verification and the member list, never the traffic. */
+export interface TlsFiles {
+  /** Undefined: the system's store. */
+  readonly trustedCaFile: string | undefined;
+  /** Set if and only if `keyFile` is. */
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
+/** For a cluster with authentication. */
+export interface Credentials {
+  readonly user: string;
+  readonly password: string;
+}
 
 export interface GatewayConfig {
-  /** At least one. The same address may stand twice only by another spelling. */
-  readonly endpoints: readonly HostPort[];
+  /** What --endpoints names; empty only if `srv` is set and --endpoints was not given. */
+  readonly endpoints: readonly EndpointSpec[];
+  readonly srv: SrvConfig | undefined;
+  /** DNS servers instead of the system's, an IP literal and a port each; empty: the system's. */
+  readonly discoveryServers: readonly HostPort[];
+  /** Milliseconds between two SRV lookups. 0: at start only. */
+  readonly discoveryRefreshMs: number;
+  /** Milliseconds between two reads of the cluster's member list. 0: it is never asked for. */
+  readonly memberSyncMs: number;
+  readonly tls: TlsFiles;
+  readonly credentials: Credentials | undefined;
+  readonly policy: Policy;
   /** Port 0: the system chooses. */
   readonly listen: HostPort;
   /** Milliseconds between two dials of an endpoint that is down. At least 1. */
   readonly retryDelayMs: number;
   /** Milliseconds for one endpoint's name lookup and connect together. At least 1. */
   readonly dialTimeoutMs: number;
-  /** Milliseconds that relays may go on after a stop was asked for. 0: none. */
+  /** Milliseconds that relays may go on after a stop, or after their endpoint left. 0: none. */
   readonly drainTimeoutMs: number;
   /** Relays at the same time. 0: as many as the descriptor limit allows. */
   readonly maxConnections: number;

@@ -1,5 +1,4 @@
 // How many relays the descriptor limit has room for.
-import { StartError } from "./start-error.ts";
 
 const DESCRIPTORS_PER_RELAY = 2;
 
@@ -8,29 +7,37 @@ const DESCRIPTORS_PER_RELAY = 2;
 // clients being refused. Probes come on top, one for each endpoint.
 const RESERVE = 64;
 
+// Following the cluster takes DNS sockets, 16 handshakes at a time
+// (resolver/admission.ts) and their files.
+const FOLLOWING_RESERVE = 64;
+
+export interface Room {
+  readonly descriptorLimit: number;
+  readonly endpoints: number;
+  /** Whether endpoints are looked up while the gateway runs. */
+  readonly isFollowing: boolean;
+}
+
 export interface ConnectionLimit {
+  /** 0 if there is no room for a single one. */
   readonly maxConnections: number;
   /** Set if less is possible than was asked for; to be logged. */
   readonly warning?: string;
 }
 
-/**
- * `wanted` relays, 0 for as many as `descriptorLimit` allows beside `endpoints`.
- *
- * @throws {StartError} if there is no room for a single one.
- */
+/** `wanted` relays, 0 for as many as there is room for. */
 export function connectionLimit(
   wanted: number,
-  descriptorLimit: number,
-  endpoints: number,
+  { descriptorLimit, endpoints, isFollowing }: Room,
 ): ConnectionLimit {
-  const reserve = RESERVE + endpoints;
+  const reserve = RESERVE + endpoints + (isFollowing ? FOLLOWING_RESERVE : 0);
   const possible = Math.floor((descriptorLimit - reserve) / DESCRIPTORS_PER_RELAY);
   if (possible < 1) {
     const least = reserve + DESCRIPTORS_PER_RELAY;
-    throw new StartError(
-      `Cannot run with a limit of ${descriptorLimit} open files: at least ${least} are needed; raise LimitNOFILE or ulimit -n`,
-    );
+    return {
+      maxConnections: 0,
+      warning: `Cannot run with a limit of ${descriptorLimit} open files: at least ${least} are needed; raise LimitNOFILE or ulimit -n`,
+    };
   }
   if (wanted === 0) return { maxConnections: possible };
   if (wanted <= possible) return { maxConnections: wanted };

@@ -5,16 +5,18 @@ import { DialError } from "../relay/dial-error.ts";
 import { Dial, type DialEvents, type SecondAttempts } from "../relay/dial.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { LookupError, Names } from "../resolver/names.ts";
-import type { Endpoint } from "../resolver/pool.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
 
 export interface EndpointDialerDeps {
   readonly names: Names;
   readonly system: TcpSystem;
   readonly clock: Clock;
   /** For the lookup and the connect of one endpoint together. */
-  readonly timeoutMs: number;
+  readonly timeoutMs: () => number;
   /** Whether a connection to this IP literal and port would reach the gateway itself. */
   readonly isSelf: (address: string, port: number) => boolean;
+  /** An endpoint has none but addresses that were not verified: looks whether they can be. */
+  readonly onUnverified: () => Promise<void>;
 }
 
 export class EndpointDialer {
@@ -27,43 +29,126 @@ export class EndpointDialer {
 
   /** Dials; `events` may be called before this returns. The function returned aborts. */
   dial(endpoint: Endpoint, events: DialEvents): () => void {
-    const { names, clock, timeoutMs } = this.#deps;
-    const deadline = clock.now() + timeoutMs;
-    let abortDial = () => {};
-    const cancelLookup = names.resolve(endpoint.address.host, timeoutMs, (addresses, error) => {
-      if (addresses === undefined) events.failed(lookupFailure(endpoint, error));
-      else
-        abortDial = this.#connect(endpoint, addresses, Math.max(1, deadline - clock.now()), events);
-    });
-    return () => {
-      cancelLookup();
-      abortDial();
+    const attempt: Attempt = {
+      endpoint,
+      events,
+      deadline: this.#deps.clock.now() + this.#deps.timeoutMs(),
+      abort: () => {},
     };
+    this.#lookUp(attempt, (addresses) => this.#connectVerified(attempt, addresses));
+    return () => attempt.abort();
   }
 
-  #connect(
-    { label, address: { port } }: Endpoint,
-    found: readonly string[],
-    timeoutMs: number,
-    events: DialEvents,
-  ): () => void {
-    const { system, clock, isSelf } = this.#deps;
-    const addresses = found.filter((address) => !isSelf(address, port));
-    if (addresses.length === 0) {
-      events.failed(
-        new DialError(`dial tcp ${label}`, "resolves to the gateway's own listen address"),
-      );
-      return () => {};
+  /** Whether a connection can be opened; it is closed again at once. The function returned aborts. */
+  probe(endpoint: Endpoint, done: (error: Error | undefined) => void): () => void {
+    return this.dial(endpoint, {
+      connected: (socket) => {
+        // A reset, as HAProxy's checks do: nothing was sent, and no TIME_WAIT stays.
+        socket.terminate();
+        done(undefined);
+      },
+      failed: done,
+    });
+  }
+
+  #lookUp(attempt: Attempt, found: (addresses: readonly string[]) => void): void {
+    const { endpoint, events } = attempt;
+    let isAnswered = false;
+    const cancel = this.#deps.names.resolve(
+      endpoint.address.host,
+      this.#remainingMs(attempt),
+      (addresses, error) => {
+        isAnswered = true;
+        if (addresses === undefined) events.failed(lookupFailure(endpoint, error));
+        else found(addresses);
+      },
+    );
+    if (!isAnswered) attempt.abort = cancel;
+  }
+
+  /** Where none of the addresses is verified, looks once whether they can be. */
+  #connectVerified(attempt: Attempt, found: readonly string[]): void {
+    const { verifiedAddresses } = attempt.endpoint.spec;
+    if (verifiedAddresses === undefined || found.some((a) => verifiedAddresses.has(a))) {
+      this.#connect(attempt, found);
+      return;
     }
+    let isWaiting = true;
+    const goOn = () => {
+      if (isWaiting) this.#connect(attempt, found);
+      isWaiting = false;
+    };
+    const cancelTimer = this.#deps.clock.after(this.#remainingMs(attempt), goOn);
+    attempt.abort = () => {
+      isWaiting = false;
+      cancelTimer();
+    };
+    void this.#deps.onUnverified().then(() => {
+      cancelTimer();
+      goOn();
+    });
+  }
+
+  #connect(attempt: Attempt, found: readonly string[]): void {
+    const { system, clock, isSelf } = this.#deps;
+    const { endpoint, events } = attempt;
+    const { port } = endpoint.address;
+    const { verifiedAddresses } = endpoint.spec;
+    const usable = found.filter(
+      (address) => !isSelf(address, port) && verifiedAddresses?.has(address) !== false,
+    );
+    if (usable.length === 0) {
+      const isOwn = found.every((address) => isSelf(address, port));
+      const why = isOwn
+        ? "resolves to the gateway's own listen address"
+        : "has no address that was verified";
+      events.failed(new DialError(`dial tcp ${endpoint.label}`, why));
+      return;
+    }
+    const addresses = inTurn(usable, endpoint.dials++);
     const dial = new Dial(
       system,
       clock,
-      { addresses, port, timeoutMs, secondAttempts: this.#secondAttempts },
+      {
+        addresses,
+        port,
+        timeoutMs: this.#remainingMs(attempt),
+        secondAttempts: this.#secondAttempts,
+      },
       events,
     );
+    attempt.abort = () => dial.abort();
     dial.start();
-    return () => dial.abort();
   }
+
+  #remainingMs({ deadline }: Attempt): number {
+    return Math.max(1, deadline - this.#deps.clock.now());
+  }
+}
+
+/** One dial: its lookup, the wait for a verification, its connect. */
+interface Attempt {
+  readonly endpoint: Endpoint;
+  readonly events: DialEvents;
+  /** For all of it together, on the clock. */
+  readonly deadline: number;
+  /** Ends what is under way. */
+  abort: () => void;
+}
+
+/**
+ * Begins with another of the first family's addresses each time: a name that
+ * stands for several members, as a headless service does, is spread over them.
+ * The system's preference between the families stays.
+ */
+function inTurn(addresses: readonly string[], turn: number): readonly string[] {
+  if (addresses.length === 1) return addresses;
+  const isLikeFirst = (address: string) => address.includes(":") === addresses[0]!.includes(":");
+  const preferred = addresses.filter(isLikeFirst);
+  const start = turn % preferred.length;
+  if (start === 0) return addresses;
+  const rest = addresses.filter((address) => !isLikeFirst(address));
+  return [...preferred.slice(start), ...preferred.slice(0, start), ...rest];
 }
 
 function lookupFailure(endpoint: Endpoint, error: LookupError | undefined): DialError {

@@ -9,24 +9,34 @@ import { EndingWatch } from "../relay/ending-watch.ts";
 import { Listener } from "../relay/listener.ts";
 import { Relay, type RelayDeps } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
-import { Health, type HealthEvents } from "../resolver/health.ts";
-import { type Lookup, Names } from "../resolver/names.ts";
-import { type Endpoint, Pool } from "../resolver/pool.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
-import { EndpointDialer } from "./endpoint-dialer.ts";
+import { SrvError } from "../resolver/srv.ts";
+import { Cluster } from "./cluster.ts";
+import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
+import { Departures } from "./departures.ts";
+import { Relays } from "./relays.ts";
 import { Refusals } from "./refusals.ts";
 import { Route, type RouteDeps } from "./route.ts";
-import { checkEndpoints, listenFailure, resolveListenHost } from "./start-checks.ts";
+import type { Network } from "./sources.ts";
+import {
+  checkEndpoints,
+  checkTlsFiles,
+  listenFailure,
+  noneResolves,
+  resolveListenHost,
+} from "./start-checks.ts";
+import { StartError } from "./start-error.ts";
 
 /** What the gateway needs of the machine. */
 export interface GatewayDeps {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly lookup: Lookup;
+  readonly network: Network;
   readonly system: TcpSystem;
   readonly isLocalAddress: IsLocalAddress;
-  /** Relays at the same time; more clients are reset. At least 1. */
-  readonly maxConnections: number;
+  /** Descriptors that this process may have open. */
+  readonly descriptorLimit: number;
   /** How long a relay that cannot end by itself stands still before it is reset, in milliseconds. */
   readonly terminationDelayMs?: number;
 }
@@ -39,54 +49,45 @@ const AT_LIMIT = "the connection limit is reached";
 const NO_DESCRIPTORS = "the system has no descriptors or memory left";
 const NOTHING_UP = "no endpoint accepts connections";
 
-export class Gateway implements HealthEvents {
-  readonly #config: GatewayConfig;
+export class Gateway {
+  #config: GatewayConfig;
   readonly #deps: GatewayDeps;
   readonly #log: Logger;
   readonly #refusals: Refusals;
-  readonly #pool: Pool;
-  readonly #names: Names;
-  readonly #health: Health;
+  readonly #cluster: Cluster;
+  readonly #departures: Departures;
   readonly #listener: Listener;
-  readonly #relays = new Set<Relay>();
+  readonly #relays = new Relays();
   readonly #relayDeps: RelayDeps;
   readonly #routeDeps: RouteDeps;
+  #maxConnections = 0;
   #listen: HostPort;
   readonly #isSelf = (address: string, port: number) =>
     isSelf(this.#listen, address, port, this.#deps.isLocalAddress);
-  #onEmpty: (() => void) | undefined;
 
   /** Stores; `start` starts. */
   constructor(config: GatewayConfig, deps: GatewayDeps) {
-    const { clock, system, lookup } = deps;
+    const { clock, log, network, system } = deps;
     this.#config = config;
     this.#deps = deps;
-    this.#log = deps.log.from("gateway/gateway.ts");
+    this.#log = log.from("gateway/gateway.ts");
     this.#refusals = new Refusals(this.#log);
     this.#listen = config.listen;
-    this.#pool = new Pool(config.endpoints);
-    this.#names = new Names(lookup, clock);
-    const dialer = new EndpointDialer({
-      names: this.#names,
-      system,
+    this.#departures = new Departures({
       clock,
-      timeoutMs: config.dialTimeoutMs,
-      isSelf: this.#isSelf,
+      timeoutMs: () => this.#config.drainTimeoutMs,
+      cut: (endpoint) => this.#cut(endpoint),
     });
-    this.#health = new Health({
-      pool: this.#pool,
+    this.#cluster = new Cluster(config, {
       clock,
-      retryDelayMs: config.retryDelayMs,
-      events: this,
-      probe: (endpoint, done) =>
-        dialer.dial(endpoint, {
-          connected: (socket) => {
-            // A reset, as HAProxy's checks do: nothing was sent, and no TIME_WAIT stays.
-            socket.terminate();
-            done(undefined);
-          },
-          failed: done,
-        }),
+      log,
+      network,
+      system,
+      isSelf: this.#isSelf,
+      takeBack: (label) => this.#departures.takeBack(label),
+      onRemoved: (endpoint) => this.#departures.leave(endpoint),
+      onChanged: () => this.#adjustLimit(),
+      onActivated: () => this.#refusals.clear(NOTHING_UP),
     });
     this.#listener = new Listener(system, (client) => this.#accept(client));
     this.#relayDeps = {
@@ -96,54 +97,58 @@ export class Gateway implements HealthEvents {
       onClosed: (relay) => this.#forget(relay),
     };
     this.#routeDeps = {
-      pool: this.#pool,
-      health: this.#health,
-      dialer,
+      cluster: this.#cluster,
       clock,
-      onJoined: (relay, { label }) => {
-        this.#refusals.clear(NO_DESCRIPTORS);
-        // One line a client is too much unless it was asked for.
-        if (config.logLevel === "debug")
-          this.#log.debug("relaying", { client: relay.clientAddress, endpoint: label });
-      },
+      onJoined: (relay, endpoint) => this.#onJoined(relay, endpoint),
       onRefused: (error) => {
-        if (error === undefined) this.#refusals.add(NOTHING_UP, { endpoints: this.#labels() });
-        else this.#refusals.add(NO_DESCRIPTORS, { error: error.message });
+        if (error !== undefined) this.#refusals.add(NO_DESCRIPTORS, { error: error.message });
+        else this.#refusals.add(NOTHING_UP, { endpoints: this.#cluster.labels() });
       },
     };
   }
 
   /**
-   * Checks the endpoints, then listens. Returns the address, with its real port.
+   * Finds the endpoints and checks them, then listens. Returns the address, with its real port.
    *
-   * @throws {UsageError} if an endpoint is the gateway itself.
-   * @throws {StartError} if no endpoint resolves or the address cannot be listened on.
+   * @throws {UsageError} if an endpoint is the gateway itself, or a file cannot be used.
+   * @throws {StartError} if there is no endpoint, none resolves, or the address cannot be listened on.
    */
   async start(): Promise<HostPort> {
-    const { lookup, maxConnections } = this.#deps;
-    this.#listen = await resolveListenHost(this.#config.listen, lookup);
-    const unresolved = await checkEndpoints(this.#pool.endpoints, {
-      names: this.#names,
-      isSelf: this.#isSelf,
-      timeoutMs: this.#config.dialTimeoutMs,
-      listen: formatHostPort(this.#config.listen),
-    });
-    for (const [{ label }, error] of unresolved)
-      this.#log.warn("endpoint does not resolve; it is looked up again at each dial", {
-        address: label,
-        error,
-      });
+    const { network } = this.#deps;
+    this.#listen = await resolveListenHost(this.#config.listen, (host) => network.lookup(host, []));
+    await this.#check(this.#config);
+    try {
+      await this.#cluster.start();
+    } catch (error) {
+      throw error instanceof SrvError ? new StartError(error.message, { cause: error }) : error;
+    }
+    if (this.#maxConnections === 0) throw new StartError(this.#limit().warning!);
     try {
       this.#listen = this.#listener.start(this.#listen);
     } catch (error) {
       throw listenFailure(this.#config.listen, error);
     }
+    this.#cluster.follow();
     this.#log.info("listening", {
       address: formatHostPort(this.#listen),
-      "max-connections": maxConnections,
+      "max-connections": this.#maxConnections,
     });
-    this.#log.info("ready to proxy client requests", { endpoints: this.#labels() });
+    this.#log.info("ready to proxy client requests", { endpoints: this.#cluster.labels() });
     return this.#listen;
+  }
+
+  /**
+   * Goes by another configuration from now on, but for where it listens, and
+   * looks everything up anew. Relays go on.
+   *
+   * @throws {UsageError} if an endpoint is the gateway itself; nothing has changed then.
+   * @throws {StartError} if none resolves; nothing has changed then either.
+   */
+  async reconfigure(config: GatewayConfig): Promise<void> {
+    await this.#check(config);
+    this.#config = config;
+    this.#adjustLimit();
+    await this.#cluster.reconfigure(config);
   }
 
   /**
@@ -155,20 +160,16 @@ export class Gateway implements HealthEvents {
     const { drainTimeoutMs } = this.#config;
     this.#listener.close();
     this.#log.info("draining: no new clients", {
-      relays: this.#relays.size,
+      relays: this.#relays.count,
       timeout: formatDuration(drainTimeoutMs),
     });
     let cancelTimer = () => {};
     const timeout = new Promise<void>((resolve) => {
       cancelTimer = this.#deps.clock.after(drainTimeoutMs, resolve);
     });
-    const empty = new Promise<void>((resolve) => {
-      this.#onEmpty = resolve;
-      if (this.#relays.size === 0) resolve();
-    });
-    await Promise.race([timeout, empty, hurry]);
+    await Promise.race([timeout, this.#relays.empty(), hurry]);
     cancelTimer();
-    const cut = this.#relays.size;
+    const cut = this.#relays.count;
     this.close();
     return cut;
   }
@@ -176,29 +177,16 @@ export class Gateway implements HealthEvents {
   /** Ends everything at once: relays are reset, timers cleared. May be called twice. */
   close(): void {
     this.#listener.close();
-    for (const relay of [...this.#relays]) relay.terminate();
-    this.#health.close();
+    this.#departures.close();
+    this.#relays.terminate();
+    this.#cluster.close();
     this.#relayDeps.endings.close();
   }
 
-  deactivated(endpoint: Endpoint, error: Error): void {
-    this.#log.warn("deactivated endpoint", this.#failure(endpoint, error));
-  }
-
-  stillDown(endpoint: Endpoint, error: Error): void {
-    const message = "failed to activate endpoint (stay inactive for another interval)";
-    this.#log.warn(message, this.#failure(endpoint, error));
-  }
-
-  activated(endpoint: Endpoint): void {
-    this.#log.info("activated", { address: endpoint.label });
-    this.#refusals.clear(NOTHING_UP);
-  }
-
   #accept(client: TcpSocket): void {
-    if (this.#relays.size >= this.#deps.maxConnections) {
+    if (this.#relays.count >= this.#maxConnections) {
       client.terminate();
-      this.#refusals.add(AT_LIMIT, { "max-connections": this.#deps.maxConnections });
+      this.#refusals.add(AT_LIMIT, { "max-connections": this.#maxConnections });
       return;
     }
     const relay = new Relay(client, this.#relayDeps);
@@ -206,19 +194,55 @@ export class Gateway implements HealthEvents {
     new Route(relay, this.#routeDeps).start();
   }
 
+  #onJoined(relay: Relay, endpoint: Endpoint): void {
+    this.#relays.serve(relay, endpoint);
+    this.#refusals.clear(NO_DESCRIPTORS);
+    this.#refusals.clear(NOTHING_UP);
+    // One line a client is too much unless it was asked for.
+    if (this.#config.logLevel === "debug")
+      this.#log.debug("relaying", { client: relay.clientAddress, endpoint: endpoint.label });
+  }
+
   #forget(relay: Relay): void {
-    this.#relays.delete(relay);
-    if (this.#relays.size === 0) this.#onEmpty?.();
+    this.#relays.forget(relay);
     // Not at the first that leaves, or the log would flip with every client at the limit.
-    if (this.#relays.size <= this.#deps.maxConnections * 0.9) this.#refusals.clear(AT_LIMIT);
+    if (this.#relays.count <= this.#maxConnections * 0.9) this.#refusals.clear(AT_LIMIT);
   }
 
-  #labels(): string[] {
-    return this.#pool.endpoints.map((endpoint) => endpoint.label);
+  /** Endpoints are probed beside all relays, so more of them leave room for fewer relays. */
+  #adjustLimit(): void {
+    const { maxConnections, warning } = this.#limit();
+    if (maxConnections > 0 && warning !== undefined && maxConnections !== this.#maxConnections)
+      this.#log.warn(warning);
+    // Those who are served stay; without room for more, none is let in.
+    this.#maxConnections = maxConnections;
   }
 
-  #failure(endpoint: Endpoint, error: Error) {
-    const interval = formatDuration(this.#config.retryDelayMs);
-    return { address: endpoint.label, interval, error: error.message };
+  #limit(): ConnectionLimit {
+    return connectionLimit(this.#config.maxConnections, {
+      descriptorLimit: this.#deps.descriptorLimit,
+      endpoints: this.#cluster.pool.endpoints.length,
+      isFollowing: this.#cluster.isFollowing,
+    });
+  }
+
+  /** Resets the relays to an endpoint that left, so that their clients come again. */
+  #cut(endpoint: Endpoint): void {
+    const relays = this.#relays.terminate(endpoint);
+    if (relays === 0) return;
+    this.#log.info("reset relays to an endpoint that left", { address: endpoint.label, relays });
+  }
+
+  async #check({ endpoints, srv, tls, dialTimeoutMs, listen }: GatewayConfig): Promise<void> {
+    await checkTlsFiles(this.#deps.network, tls);
+    const unresolved = await checkEndpoints(endpoints, {
+      names: this.#cluster.names,
+      isSelf: this.#isSelf,
+      timeoutMs: dialTimeoutMs,
+      listen: formatHostPort(listen),
+    });
+    if (srv !== undefined) return; // they are there in case that SRV names nothing
+    if (unresolved.length === endpoints.length) throw noneResolves(unresolved);
+    for (const [spec, why] of unresolved) this.#cluster.log.unresolved(spec, why);
   }
 }

@@ -1,9 +1,10 @@
 // What must hold before the gateway listens.
 import { formatHostPort, type HostPort } from "../config/address.ts";
+import type { TlsFiles } from "../config/gateway-config.ts";
 import { UsageError } from "../config/usage-error.ts";
 import { isIP } from "node:net";
-import type { Answer, Lookup, Names } from "../resolver/names.ts";
-import type { Endpoint } from "../resolver/pool.ts";
+import type { Names } from "../resolver/names.ts";
+import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import { StartError } from "./start-error.ts";
 
 /**
@@ -12,7 +13,10 @@ import { StartError } from "./start-error.ts";
  *
  * @throws {StartError} if the name does not resolve.
  */
-export async function resolveListenHost(listen: HostPort, lookup: Lookup): Promise<HostPort> {
+export async function resolveListenHost(
+  listen: HostPort,
+  lookup: (host: string) => Promise<readonly string[]>,
+): Promise<HostPort> {
   if (isIP(listen.host) !== 0) return listen;
   try {
     const addresses = await lookup(listen.host);
@@ -29,6 +33,18 @@ export async function resolveListenHost(listen: HostPort, lookup: Lookup): Promi
   }
 }
 
+/** @throws {UsageError} if a file that is named cannot be used. */
+export async function checkTlsFiles(
+  network: { checkTlsFiles(files: TlsFiles): Promise<void> },
+  files: TlsFiles,
+): Promise<void> {
+  try {
+    await network.checkTlsFiles(files);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
 export interface EndpointChecks {
   readonly names: Names;
   readonly isSelf: (address: string, port: number) => boolean;
@@ -38,34 +54,32 @@ export interface EndpointChecks {
 }
 
 /**
- * Resolves every endpoint and returns those that do not, with the reason.
+ * Resolves what --endpoints names and returns what does not, with the reason.
  *
  * @throws {UsageError} if one resolves to the gateway itself.
- * @throws {StartError} if none resolves.
  */
 export async function checkEndpoints(
-  endpoints: readonly Endpoint[],
+  endpoints: readonly EndpointSpec[],
   { names, isSelf, timeoutMs, listen }: EndpointChecks,
-): Promise<[Endpoint, string][]> {
-  const check = async (endpoint: Endpoint): Promise<[Endpoint, string][]> => {
-    const { host, port } = endpoint.address;
-    const { promise, resolve } = Promise.withResolvers<Parameters<Answer>>();
-    names.resolve(host, timeoutMs, (...answer) => resolve(answer));
-    const [addresses, error] = await promise;
+): Promise<[EndpointSpec, string][]> {
+  const check = async (spec: EndpointSpec): Promise<[EndpointSpec, string][]> => {
+    const { host, port } = spec.address;
+    const { addresses, error } = await names.find(host, timeoutMs);
     const own = addresses?.find((address) => isSelf(address, port));
     if (own !== undefined) {
       throw new UsageError(
-        `Cannot use --endpoints "${endpoint.label}": it resolves to ${own}, the gateway's own --listen-addr "${listen}"; name etcd's address`,
+        `Cannot use --endpoints "${labelOf(spec)}": it resolves to ${own}, the gateway's own --listen-addr "${listen}"; name etcd's address`,
       );
     }
-    return addresses === undefined ? [[endpoint, error?.code ?? "no address"]] : [];
+    return addresses === undefined ? [[spec, error?.code ?? "no address"]] : [];
   };
-  const unresolved = (await Promise.all(endpoints.map(check))).flat();
-  if (unresolved.length === endpoints.length) {
-    const names = unresolved.map(([{ label }, why]) => `"${label}" (${why})`);
-    throw new StartError(`Cannot resolve any of --endpoints: ${names.join(", ")}`);
-  }
-  return unresolved;
+  return (await Promise.all(endpoints.map(check))).flat();
+}
+
+/** No endpoint has an address: why, of each. */
+export function noneResolves(unresolved: readonly [EndpointSpec, string][]): StartError {
+  const names = unresolved.map(([spec, why]) => `"${labelOf(spec)}" (${why})`);
+  return new StartError(`Cannot resolve any of --endpoints: ${names.join(", ")}`);
 }
 
 /** The failed listen on what the user wrote, in words that say what to do. */

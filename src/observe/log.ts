@@ -24,8 +24,13 @@ export interface LogOptions {
   readonly now: () => number;
 }
 
+/** A log whose level may change while it is written. */
+export interface Log extends Logger {
+  setLevel(level: LogLevel): void;
+}
+
 /** Opens a log. It holds no resource and needs no closing. */
-export function createLog({ level, format, write, now }: LogOptions): Logger {
+export function createLog({ level, format, write, now }: LogOptions): Log {
   const encode = format === "json" ? encodeJson : encodeLine;
   const reporter: ConsolaReporter = {
     log: ({ type, args: [message, fields, caller] }) =>
@@ -41,7 +46,12 @@ export function createLog({ level, format, write, now }: LogOptions): Logger {
     error: (message, fields) => consola.error(message, fields, caller),
     from,
   });
-  return from("main.ts");
+  return {
+    ...from("main.ts"),
+    setLevel: (wanted) => {
+      consola.level = LogLevels[wanted];
+    },
+  };
 }
 
 interface Head {

@@ -41,6 +41,12 @@ export class StopSignals {
   }
 }
 
+/** Calls `handler` at each SIGHUP from now on; the function returned takes it back. */
+export function onHangup(handler: () => void): () => void {
+  process.on("SIGHUP", handler);
+  return () => process.off("SIGHUP", handler);
+}
+
 /** Ends the process now with this status. */
 export function exit(status: number): never {
   process.exit(status);

@@ -2,7 +2,8 @@
 // delay, and at once when a client has nowhere else to go. It opens no socket;
 // the probe is given to it.
 import type { Clock } from "../config/clock.ts";
-import type { Endpoint, Pool } from "./pool.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Pool } from "./pool.ts";
 
 /** Dials an endpoint and closes the connection again; the function returned aborts it. */
 export type Probe = (endpoint: Endpoint, done: (error: Error | undefined) => void) => () => void;
@@ -19,7 +20,8 @@ export interface HealthDeps {
   readonly pool: Pool;
   readonly clock: Clock;
   readonly probe: Probe;
-  readonly retryDelayMs: number;
+  /** Asked whenever a timer starts; at least 1. */
+  readonly retryDelayMs: () => number;
   readonly events: HealthEvents;
 }
 
@@ -64,6 +66,24 @@ export class Health {
     this.#probe(endpoint, recovery);
   }
 
+  /** The endpoint has left the pool: stops what is under way for it, and tells who waits. */
+  forget(endpoint: Endpoint): void {
+    const recovery = this.#recoveries.get(endpoint);
+    if (recovery === undefined) return;
+    this.#recoveries.delete(endpoint);
+    recovery.cancelTimer();
+    recovery.abortProbe?.();
+    for (const done of recovery.waiting) done(new Error(`${endpoint.label} has left`));
+  }
+
+  /** The retry delay is another one: timers start anew with it. */
+  restartTimers(): void {
+    for (const [endpoint, recovery] of this.#recoveries) {
+      recovery.cancelTimer();
+      this.#retryLater(endpoint, recovery);
+    }
+  }
+
   /** Stops all probes and timers; who waits is not told. May be called twice. */
   close(): void {
     for (const { cancelTimer, abortProbe } of this.#recoveries.values()) {
@@ -74,9 +94,10 @@ export class Health {
   }
 
   #retryLater(endpoint: Endpoint, recovery: Recovery): void {
-    recovery.cancelTimer = this.#deps.clock.after(this.#deps.retryDelayMs, () => {
+    recovery.cancelTimer();
+    recovery.cancelTimer = this.#deps.clock.after(this.#deps.retryDelayMs(), () => {
       recovery.waiting.push((error) => {
-        if (error === undefined) return;
+        if (error === undefined || !this.#recoveries.has(endpoint)) return;
         this.#deps.events.stillDown(endpoint, error);
         this.#retryLater(endpoint, recovery);
       });

@@ -10,6 +10,12 @@ export type Lookup = (host: string) => Promise<readonly string[]>;
 /** IP literals in the order of preference, or, if there are none, why. */
 export type Answer = (addresses: readonly string[] | undefined, error?: LookupError) => void;
 
+/** One of the two is set. */
+export interface Found {
+  readonly addresses: readonly string[] | undefined;
+  readonly error: LookupError | undefined;
+}
+
 /** `code` is dns.lookup's, such as ENOTFOUND. */
 export type LookupError = Error & { readonly code?: string };
 
@@ -66,6 +72,13 @@ export class Names {
       cancelTimer();
       waiting.delete(settle);
     };
+  }
+
+  /** As `resolve`, for who may wait and never takes the question back. */
+  find(host: string, timeoutMs: number): Promise<Found> {
+    return new Promise((done) => {
+      this.resolve(host, timeoutMs, (addresses, error) => done({ addresses, error }));
+    });
   }
 
   #entry(host: string): Known {

@@ -1,52 +1,100 @@
 // Who exists, who is up, who is next. Opens nothing and waits for nothing.
-import { formatHostPort, type HostPort } from "../config/address.ts";
+import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
+import type { Policy } from "../config/gateway-config.ts";
+import { Endpoint } from "./endpoint.ts";
+import { assignShares, leastLoaded, nextInTurn } from "./balance.ts";
 
-/** One etcd address. Whether it is up is its pool's to change. */
-export class Endpoint {
-  readonly address: HostPort;
-  /** `host:port`: how logs name it, and what makes two endpoints the same. */
-  readonly label: string;
-  isUp = true;
-  /** When it last came up, on the clock; a failure that began before is old news. */
-  upSince = Number.NEGATIVE_INFINITY;
-
-  constructor(address: HostPort) {
-    this.address = address;
-    this.label = formatHostPort(address);
-  }
+export interface Changes {
+  readonly added: readonly Endpoint[];
+  readonly removed: readonly Endpoint[];
 }
 
 export class Pool {
-  readonly endpoints: readonly Endpoint[];
-  #up: readonly Endpoint[];
-  #turn = 0;
+  policy: Policy;
+  #byLabel: ReadonlyMap<string, Endpoint> = new Map();
+  #endpoints: readonly Endpoint[] = [];
+  /** Those that are up, by priority, the best first. */
+  #tiers: readonly (readonly Endpoint[])[] = [];
 
-  /** All endpoints are up until they are found down. An address given twice counts once. */
-  constructor(addresses: readonly HostPort[]) {
-    const byLabel = new Map(addresses.map((a) => [formatHostPort(a), new Endpoint(a)]));
-    this.endpoints = [...byLabel.values()];
-    this.#up = this.endpoints;
+  /** Empty until `reconcile`. */
+  constructor(policy: Policy) {
+    this.policy = policy;
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints;
+  }
+
+  get hasUp(): boolean {
+    return this.#tiers.length > 0;
+  }
+
+  /** Whether it is still one of the pool's. */
+  has(endpoint: Endpoint): boolean {
+    return this.#byLabel.get(endpoint.label) === endpoint;
   }
 
   /**
-   * The next endpoint in turn that is up and not among `tried`; undefined if
-   * there is none. The turn goes over those that are up, so that the neighbour
-   * of one that is down gets no double share.
+   * Takes over a new set. An endpoint that stays keeps its state, and its place
+   * in the order, whatever the order of the answer; one that is new comes from
+   * `former`, if that still has it, and is up until it is found down. A label
+   * given twice counts once, with the better priority.
+   */
+  reconcile(
+    specs: readonly EndpointSpec[],
+    former: (label: string) => Endpoint | undefined = () => undefined,
+  ): Changes {
+    const wanted = new Map<string, EndpointSpec>();
+    for (const spec of specs) {
+      const other = wanted.get(labelOf(spec));
+      if (other === undefined || spec.priority < other.priority) wanted.set(labelOf(spec), spec);
+    }
+    const staying = this.#endpoints.filter(({ label }) => wanted.has(label));
+    const removed = this.#endpoints.filter(({ label }) => !wanted.has(label));
+    const added = [...wanted]
+      .filter(([label]) => !this.#byLabel.has(label))
+      .map(([label, spec]) => former(label) ?? new Endpoint(spec));
+    for (const endpoint of added) Object.assign(endpoint, { isUp: true, credit: 0 });
+    this.#endpoints = [...staying, ...added];
+    for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(endpoint.label)!;
+    this.#byLabel = new Map(this.#endpoints.map((endpoint) => [endpoint.label, endpoint]));
+    this.#rank();
+    return { added, removed };
+  }
+
+  /**
+   * The next endpoint that is up and not among `tried`, of the best priority
+   * that has one; undefined if there is none. Turns go over those that are up,
+   * so that the neighbour of one that is down gets no double share.
    */
   pick(tried: ReadonlySet<Endpoint>): Endpoint | undefined {
-    const up = this.#up;
-    for (let i = 0; i < up.length; i++) {
-      const endpoint = up[this.#turn++ % up.length]!;
-      if (!tried.has(endpoint)) return endpoint;
+    const choose = this.policy === "least-connections" ? leastLoaded : nextInTurn;
+    for (const tier of this.#tiers) {
+      const endpoint = choose(tier, tried);
+      if (endpoint !== undefined) return endpoint;
     }
     return undefined;
   }
 
-  /** Returns whether that changed anything. */
+  /** Returns whether that changed anything; nothing for an endpoint that has left. */
   setUp(endpoint: Endpoint, isUp: boolean): boolean {
-    if (endpoint.isUp === isUp) return false;
+    if (endpoint.isUp === isUp || !this.has(endpoint)) return false;
     endpoint.isUp = isUp;
-    this.#up = this.endpoints.filter((e) => e.isUp);
+    // What was owed before it went down is not made good by a burst.
+    endpoint.credit = 0;
+    this.#rank();
     return true;
+  }
+
+  #rank(): void {
+    const priorities = [...new Set(this.#endpoints.map(({ spec }) => spec.priority))];
+    this.#tiers = priorities
+      .sort((a, b) => a - b)
+      .map((priority) => {
+        const tier = this.#endpoints.filter(({ spec }) => spec.priority === priority);
+        assignShares(tier);
+        return tier.filter(({ isUp }) => isUp);
+      })
+      .filter((tier) => tier.length > 0);
   }
 }

@@ -1,16 +1,38 @@
 import { describe, expect, test } from "bun:test";
 import { type FlagName, flagNames, flags, variableOf } from "../../src/cli/flags.ts";
-import { readConfig } from "../../src/cli/read-config.ts";
+import { type Environment, readConfig } from "../../src/cli/read-config.ts";
+import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
 import { UsageError } from "../../src/config/usage-error.ts";
 
 const none = new Map<FlagName, string>();
 const given = (name: FlagName, text: string) => new Map([[name, text]]);
 
+function read(
+  flagTexts: ReadonlyMap<FlagName, string>,
+  environment: Environment,
+  files: Record<string, string> = {},
+) {
+  const readFile = (path: string) => {
+    const text = files[path];
+    if (text === undefined) throw Object.assign(new Error("no file"), { code: "ENOENT" });
+    return text;
+  };
+  return readConfig({ given: flagTexts, environment, readFile });
+}
+
 describe("readConfig()", () => {
   test("gives etcd's defaults when nothing is set", () => {
-    expect(readConfig(none, {})).toEqual({
+    const { config, warnings } = read(none, {});
+    expect({ config, warnings }).toEqual({
       config: {
-        endpoints: [{ host: "127.0.0.1", port: 2379 }],
+        endpoints: [parseStaticEndpoint("127.0.0.1:2379")],
+        srv: undefined,
+        discoveryServers: [],
+        discoveryRefreshMs: 30_000,
+        memberSyncMs: 0,
+        tls: { trustedCaFile: undefined, certFile: undefined, keyFile: undefined },
+        credentials: undefined,
+        policy: "round-robin",
         listen: { host: "127.0.0.1", port: 23790 },
         retryDelayMs: 60_000,
         dialTimeoutMs: 3000,
@@ -25,25 +47,25 @@ describe("readConfig()", () => {
 
   test("lets the flag win over the variable, and the variable over the default", () => {
     const environment = { ETCD_GATEWAY_RETRY_DELAY: "5s" };
-    expect(readConfig(none, environment).config.retryDelayMs).toBe(5000);
-    expect(readConfig(given("retry-delay", "7s"), environment).config.retryDelayMs).toBe(7000);
+    expect(read(none, environment).config.retryDelayMs).toBe(5000);
+    expect(read(given("retry-delay", "7s"), environment).config.retryDelayMs).toBe(7000);
   });
 
   test("does not mix endpoints of the flag with those of the variable", () => {
     const environment = { ETCD_GATEWAY_ENDPOINTS: "a:1,b:2" };
-    expect(readConfig(given("endpoints", "c:3"), environment).config.endpoints).toEqual([
-      { host: "c", port: 3 },
+    expect(read(given("endpoints", "c:3"), environment).config.endpoints).toEqual([
+      parseStaticEndpoint("c:3"),
     ]);
   });
 
   test("takes an empty variable as not set", () => {
-    expect(readConfig(none, { ETCD_GATEWAY_RETRY_DELAY: "" }).config.retryDelayMs).toBe(60_000);
+    expect(read(none, { ETCD_GATEWAY_RETRY_DELAY: "" }).config.retryDelayMs).toBe(60_000);
   });
 
   test.each(["discovery-srv", "discovery-srv-name", "trusted-ca-file"] as const)(
     "takes an empty --%s as not set, as etcd does",
     (name) => {
-      expect(readConfig(given(name, ""), {}).warnings).toEqual([]);
+      expect(read(given(name, ""), {}).warnings).toEqual([]);
     },
   );
 
@@ -55,12 +77,22 @@ describe("readConfig()", () => {
       "ETCD_GATEWAY_DIAL_TIMEOUT",
       "ETCD_GATEWAY_DRAIN_TIMEOUT",
       "ETCD_GATEWAY_MAX_CONNECTIONS",
+      "ETCD_GATEWAY_POLICY",
       "ETCD_GATEWAY_DISCOVERY_SRV",
       "ETCD_GATEWAY_DISCOVERY_SRV_NAME",
       "ETCD_GATEWAY_INSECURE_DISCOVERY",
+      "ETCD_GATEWAY_DISCOVERY_REFRESH_INTERVAL",
+      "ETCD_GATEWAY_DISCOVERY_SERVERS",
+      "ETCD_GATEWAY_ENDPOINTS_AUTO_SYNC_INTERVAL",
       "ETCD_GATEWAY_TRUSTED_CA_FILE",
+      "ETCD_GATEWAY_CERT_FILE",
+      "ETCD_GATEWAY_KEY_FILE",
+      "ETCD_GATEWAY_USER",
+      "ETCD_GATEWAY_PASSWORD",
+      "ETCD_GATEWAY_CONFIG_FILE",
       "ETCD_GATEWAY_LOG_LEVEL",
       "ETCD_GATEWAY_LOG_FORMAT",
+      "ETCD_GATEWAY_OUTPUT",
     ]);
   });
 
@@ -70,13 +102,13 @@ describe("readConfig()", () => {
   });
 
   test.each(["1", "t", "T", "TRUE", "true", "True"])("reads the switch %p as true", (text) => {
-    expect(readConfig(given("insecure-discovery", text), {}).warnings).toEqual([
+    expect(read(given("insecure-discovery", text), {}).warnings).toEqual([
       "--insecure-discovery has no effect without --discovery-srv",
     ]);
   });
 
   test.each(["0", "f", "F", "FALSE", "false", "False"])("reads the switch %p as false", (text) => {
-    expect(readConfig(given("insecure-discovery", text), {}).warnings).toEqual([]);
+    expect(read(given("insecure-discovery", text), {}).warnings).toEqual([]);
   });
 
   const refused: [name: FlagName, text: string, message: string][] = [
@@ -96,26 +128,98 @@ describe("readConfig()", () => {
     ["listen-addr", "23790", 'missing port, for example "127.0.0.1:23790"'],
     ["discovery-srv", "a b", 'not a DNS domain, for example "example.com"'],
     ["discovery-srv-name", "a.b", "not a name of 1 to 46 letters, digits and hyphens"],
+    ["discovery-refresh-interval", "99ms", 'shorter than 100ms, and not 0, for example "1m"'],
+    ["endpoints-auto-sync-interval", "-1s", 'shorter than 100ms, and not 0, for example "1m"'],
+    ["discovery-servers", "dns.test:53", '"dns.test" is not an IP address'],
+    ["discovery-servers", "10.0.0.53:0", "port 0 is not a port to dial"],
+    ["discovery-servers", "10.0.0.1,x:1", '"x:1": "x" is not an IP address'],
+    ["policy", "random", "not one of round-robin, least-connections"],
     ["endpoints", "", "no endpoint in it"],
     ["endpoints", " , ", "no endpoint in it"],
     ["endpoints", "h", "missing port"],
     ["endpoints", "a:1,h,b:2", '"h": missing port'],
   ];
   test.each(refused)("refuses --%s %p", (name, text, fact) => {
-    expect(() => readConfig(given(name, text), {})).toThrow(UsageError);
-    expect(() => readConfig(given(name, text), {})).toThrow(`Cannot parse --${name} "${text}": `);
-    expect(() => readConfig(given(name, text), {})).toThrow(fact);
+    expect(() => read(given(name, text), {})).toThrow(UsageError);
+    expect(() => read(given(name, text), {})).toThrow(`Cannot parse --${name} "${text}": `);
+    expect(() => read(given(name, text), {})).toThrow(fact);
   });
 
   test("names the variable when that is what is wrong", () => {
-    expect(() => readConfig(none, { ETCD_GATEWAY_RETRY_DELAY: "123" })).toThrow(
+    expect(() => read(none, { ETCD_GATEWAY_RETRY_DELAY: "123" })).toThrow(
       'Cannot parse ETCD_GATEWAY_RETRY_DELAY (--retry-delay) "123": missing unit, for example "30s"',
     );
   });
 
-  test("refuses SRV discovery, which is not yet supported", () => {
-    expect(() => readConfig(given("discovery-srv", "example.com"), {})).toThrow(
-      'Cannot use --discovery-srv "example.com": SRV discovery is not yet supported',
+  test("with SRV discovery keeps endpoints only if somebody named them", () => {
+    const srv = { ETCD_GATEWAY_DISCOVERY_SRV: "example.com" };
+    expect(read(none, srv).config).toMatchObject({
+      endpoints: [],
+      srv: { domain: "example.com", name: undefined, isInsecure: false },
+    });
+    const { endpoints } = read(given("endpoints", "127.0.0.1:2379"), srv).config;
+    expect(endpoints).toEqual([parseStaticEndpoint("127.0.0.1:2379")]);
+  });
+
+  test("keeps the scheme of an endpoint, for asking the member list", () => {
+    const text = "http://a:1,https://b:2,c:3,HTTPS://d:4,grpc://e:5";
+    const { endpoints } = read(given("endpoints", text), {}).config;
+    expect(endpoints.map(({ scheme }) => scheme)).toEqual([
+      "http",
+      "https",
+      undefined,
+      "https",
+      undefined,
+    ]);
+  });
+
+  test("takes a DNS server without a port at port 53", () => {
+    const text = "10.0.0.53,::1,[fd00::53]:5353,10.0.0.54:54";
+    expect(read(given("discovery-servers", text), {}).config.discoveryServers).toEqual([
+      { host: "10.0.0.53", port: 53 },
+      { host: "::1", port: 53 },
+      { host: "fd00::53", port: 5353 },
+      { host: "10.0.0.54", port: 54 },
+    ]);
+  });
+
+  test.each<[FlagName, string, string]>([
+    ["cert-file", "/c", 'Cannot use --cert-file "/c" alone: --key-file is missing'],
+    ["key-file", "/k", 'Cannot use --key-file "/k" alone: --cert-file is missing'],
+    ["user", "u", 'Cannot use --user "u" alone: --password is missing'],
+    ["password", "secret", "Cannot use --password alone: --user is missing"],
+  ])("refuses half of a pair: --%s", (name, text, message) => {
+    expect(() => read(given(name, text), {})).toThrow(new UsageError(message));
+  });
+
+  test.each<[FlagName, string, string]>([
+    ["discovery-srv-name", "x", "--discovery-srv"],
+    ["discovery-refresh-interval", "5s", "--discovery-srv"],
+    ["trusted-ca-file", "/ca", "--discovery-srv or --endpoints-auto-sync-interval"],
+  ])("warns that --%s alone has no effect", (name, text, partners) => {
+    expect(read(given(name, text), {}).warnings).toEqual([
+      `--${name} has no effect without ${partners}`,
+    ]);
+  });
+
+  test("takes flag over variable over file over default", () => {
+    const files = { "/gw.yaml": "retry-delay: 1s\ndial-timeout: 2s\ndrain-timeout: 3s\n" };
+    const environment = {
+      ETCD_GATEWAY_CONFIG_FILE: "/gw.yaml",
+      ETCD_GATEWAY_DIAL_TIMEOUT: "4s",
+      ETCD_GATEWAY_DRAIN_TIMEOUT: "5s",
+    };
+    expect(read(given("drain-timeout", "6s"), environment, files).config).toMatchObject({
+      retryDelayMs: 1000,
+      dialTimeoutMs: 4000,
+      drainTimeoutMs: 6000,
+      maxConnections: 0,
+    });
+  });
+
+  test("names the config file that is not there", () => {
+    expect(() => read(given("config-file", "/gone.yaml"), {})).toThrow(
+      new UsageError('Cannot read --config-file "/gone.yaml": there is no such file'),
     );
   });
 
@@ -127,7 +231,7 @@ describe("readConfig()", () => {
       ETCD_GATEWAY_PORT_23790_TCP_ADDR: "10.0.0.1",
       ETCD_NAME: "infra0",
     };
-    expect(readConfig(none, environment).warnings).toEqual([
+    expect(read(none, environment).warnings).toEqual([
       "unrecognized environment variable ETCD_GATEWAY_ENDPOINT",
     ]);
   });

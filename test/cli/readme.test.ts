@@ -26,7 +26,9 @@ describe("README.md", () => {
     (command) => {
       const { words, given } = parseArgv(command.split(" "));
       expect(words.at(-1)).toBe("start");
-      expect(readConfig(given, {}).config.endpoints.length).toBeGreaterThan(0);
+      expect(
+        readConfig({ given, environment: {}, readFile: () => "" }).config.endpoints.length,
+      ).toBeGreaterThan(0);
     },
   );
 

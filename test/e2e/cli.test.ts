@@ -2,7 +2,7 @@
 // status it ends. What each flag accepts is in test/cli and test/config.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import packageJson from "../../package.json" with { type: "json" };
-import { flagNamed, flagNames, variableOf } from "../../src/cli/flags.ts";
+import { type FlagName, flagNamed, flagNames, variableOf } from "../../src/cli/flags.ts";
 import { freePort } from "../support/free-port.ts";
 import { Closers, eventually, run } from "../support/gateway-command.ts";
 import { gatewayBinary, GatewayProcess, type GatewayOptions } from "../support/gateway-process.ts";
@@ -65,17 +65,23 @@ describe("what was asked for goes to standard output, with status 0", () => {
     }
   });
 
-  test("help about start gives each flag with its default, an example and its variable", async () => {
-    const { stdout } = await cli("help start");
-    for (const name of flagNames) {
-      const { default: text = "not set", example } = flagNamed(name);
-      const [, section] = stdout.split(new RegExp(`^  --${name}(?:=.*)?\n`, "m"));
-      const lines = section!.split(/^  -/m)[0]!.split("\n");
-      expect(lines).toContain(`      default: ${text}`);
-      expect(lines).toContain(`      example: --${name}=${example}`);
-      expect(lines).toContain(`      variable: ${variableOf(name)}`);
-    }
-  });
+  test.each(["start", "check"])(
+    "help about %s gives each flag with all that it needs",
+    async (command) => {
+      const { stdout } = await cli(`help ${command}`);
+      const isFlag = (name: FlagName) => (flagNamed(name).onlyFor ?? command) === command;
+      const shown: string[] = stdout.match(/^  --[\w-]+/gm) ?? [];
+      expect(shown).toEqual(flagNames.filter(isFlag).map((n) => `  --${n}`));
+      for (const name of flagNames.filter(isFlag)) {
+        const { default: text = "not set", example } = flagNamed(name);
+        const [, section] = stdout.split(new RegExp(`^  --${name}(?:=.*)?\n`, "m"));
+        const lines = section!.split(/^  -/m)[0]!.split("\n");
+        expect(lines).toContain(`      default: ${text}`);
+        expect(lines).toContain(`      example: --${name}=${example}`);
+        expect(lines).toContain(`      variable: ${variableOf(name)}`);
+      }
+    },
+  );
 
   test("help into a closed pipe ends quietly", async () => {
     const { status, stderr } = await run(["sh", "-c", '"$0" help start | :', binary]);
@@ -87,7 +93,10 @@ describe("what is wrong is refused before anything starts, on standard error alo
   const refused: [line: string, message: string][] = [
     ["", 'Missing command: to run the gateway, "etcd-gateway start"'],
     ["--endpoints=a:1", 'Missing command: to run the gateway, "etcd-gateway start"'],
-    ["bogus", 'Unknown command "bogus": the commands are start, gateway start, version and help'],
+    [
+      "bogus",
+      'Unknown command "bogus": the commands are start, gateway start, check, version and help',
+    ],
     ["gateway bogus", 'Unexpected argument "bogus" behind "gateway"'],
     ["start now", 'Unexpected argument "now" behind "start"'],
     ["version --endpoints=a:1", 'Cannot use --endpoints with "version": it takes no flags'],
@@ -110,9 +119,14 @@ describe("what is wrong is refused before anything starts, on standard error alo
       "start --listen-addr=127.0.0.1:65536",
       'Cannot parse --listen-addr "127.0.0.1:65536": port "65536" is not a number from 0 to 65535, for example "127.0.0.1:23790"',
     ],
+    ["start --output=json", 'Cannot use --output with "start": it is a flag of "check"'],
     [
-      "start --discovery-srv=example.com",
-      'Cannot use --discovery-srv "example.com": SRV discovery is not yet supported; name the endpoints with --endpoints',
+      "check --config-file=/gone.yaml",
+      'Cannot read --config-file "/gone.yaml": there is no such file',
+    ],
+    [
+      "start --endpoints-auto-sync-interval=1s --trusted-ca-file=/gone.pem",
+      'Cannot use --trusted-ca-file "/gone.pem": there is no such file',
     ],
     [
       "start --endpoints=127.0.0.1:23790",

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readConfig } from "../../src/cli/read-config.ts";
 import { EtcdCluster } from "../support/etcd-cluster.ts";
 import { run } from "../support/gateway-command.ts";
-import { GatewayProcess } from "../support/gateway-process.ts";
+import { gatewayBinary, GatewayProcess } from "../support/gateway-process.ts";
 
 const readme = await Bun.file("README.md").text();
 const commands = [...readme.matchAll(/^```sh\n(.*?)^```/gms)]
@@ -34,6 +35,7 @@ describe("README.md", () => {
       "install -m 755 dist/etcd-gateway /usr/local/bin/etcd-gateway",
       "etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
       "etcdctl --endpoints=127.0.0.1:23790 put greeting hello",
+      "etcd-gateway check --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
       "docker build --tag etcd-gateway .",
       "docker run --publish 127.0.0.1:23790:23790 etcd-gateway start --endpoints=10.0.1.10:2379",
     ]);
@@ -58,5 +60,25 @@ describe("README.md", () => {
     const { status, stdout } = await cluster.etcdctl(gateway.address, args);
     expect([status, stdout.trim()]).toEqual([0, "OK"]);
     await gateway.close();
+  });
+
+  test("shows how to check a configuration", async () => {
+    const [, ...words] = commands[6]!.split(" ");
+    const flags = words.map((word) => word.replace(/(?<=^--endpoints=).*/, cluster.endpoints));
+    const { status, stdout } = await run([gatewayBinary(), ...flags]);
+    expect([status, stdout.split("\n").at(-2)]).toEqual([0, "all is well"]);
+  });
+
+  test("shows a config file that the gateway takes", async () => {
+    const [, text] = /^```yaml\n(.*?)^```/ms.exec(readme)!;
+    const config = readConfig({
+      given: new Map([["config-file", "gw.yaml"]]),
+      environment: {},
+      readFile: () => text!,
+    });
+    expect(config).toMatchObject({
+      config: { srv: { domain: "example.com" }, policy: "least-connections" },
+      warnings: [],
+    });
   });
 });

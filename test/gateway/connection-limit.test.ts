@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { connectionLimit } from "../../src/gateway/connection-limit.ts";
 
+const room = (descriptorLimit: number) => ({
+  descriptorLimit,
+  endpoints: 3,
+  isFollowing: false,
+});
+
 describe("connectionLimit()", () => {
   const rows: [wanted: number, descriptors: number, maxConnections: number][] = [
     [0, 1024, 478],
@@ -12,21 +18,29 @@ describe("connectionLimit()", () => {
   test.each(rows)(
     "of %d wanted with %d descriptors is %d",
     (wanted, descriptors, maxConnections) => {
-      expect(connectionLimit(wanted, descriptors, 3)).toEqual({ maxConnections });
+      expect(connectionLimit(wanted, room(descriptors))).toEqual({ maxConnections });
     },
   );
 
   test("says what is missing when more is wanted than there is room for", () => {
-    expect(connectionLimit(1000, 1024, 3)).toEqual({
+    expect(connectionLimit(1000, room(1024))).toEqual({
       maxConnections: 478,
       warning:
         '--max-connections "1000" needs 2067 open files and the limit is 1024: 478 are served; raise LimitNOFILE or ulimit -n',
     });
   });
 
-  test("refuses to run without room for one", () => {
-    expect(() => connectionLimit(0, 68, 3)).toThrow(
-      "Cannot run with a limit of 68 open files: at least 69 are needed; raise LimitNOFILE or ulimit -n",
-    );
+  test("says what is needed without room for one", () => {
+    expect(connectionLimit(0, room(68))).toEqual({
+      maxConnections: 0,
+      warning:
+        "Cannot run with a limit of 68 open files: at least 69 are needed; raise LimitNOFILE or ulimit -n",
+    });
+  });
+
+  test("leaves room for following the cluster", () => {
+    expect(connectionLimit(0, { ...room(1024), isFollowing: true })).toEqual({
+      maxConnections: 446,
+    });
   });
 });

@@ -6,48 +6,16 @@ import { StartError } from "../../src/gateway/start-error.ts";
 import { UsageError } from "../../src/config/usage-error.ts";
 import * as system from "../../src/os/tcp.ts";
 import { Blackhole } from "../support/blackhole.ts";
-import { LocalGateway } from "../support/local-gateway.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
+import { createScene, deadPort, local } from "../support/scene.ts";
 
 const MIB = 1 << 20;
 
-const closers: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closers.splice(0).reverse()) close();
-});
-
-function keep<T extends { close(): void }>(resource: T): T {
-  closers.push(() => resource.close());
-  return resource;
-}
+const scene = createScene();
+const { keep, gatewayTo, greeter, served } = scene;
+afterEach(() => scene.close());
 
 const serverAt = (port?: number) => keep(new PeerServer(port));
-const gatewayTo = (endpoints: string[], options?: ConstructorParameters<typeof LocalGateway>[1]) =>
-  keep(new LocalGateway(endpoints, options)).start();
-const local = (port: number) => `127.0.0.1:${port}`;
-
-function deadPort(): number {
-  const server = new PeerServer();
-  const { port } = server;
-  server.close();
-  return port;
-}
-
-/** A client that has been answered through the gateway. */
-async function served(gateway: LocalGateway): Promise<Peer> {
-  const client = await Peer.connect(gateway.port);
-  closers.push(() => client.reset());
-  await until(() => client.receivedBytes === 1 || client.outcome !== undefined, "it was answered");
-  expect(client.outcome).toBeUndefined();
-  return client;
-}
-
-/** A server that greets each client with one byte. */
-function greeter(port?: number, address?: string): PeerServer {
-  const server = keep(new PeerServer(port, address));
-  server.onPeer = (peer) => void peer.send(1);
-  return server;
-}
 
 describe("endpoints", () => {
   test("clients are spread evenly", async () => {

@@ -2,17 +2,17 @@
 import { describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import { raiseDescriptorLimit } from "../../src/os/limits.ts";
-import { lookupHost } from "../../src/os/lookup.ts";
+import { lookupHost } from "../../src/os/dns.ts";
 import { isLocalAddress, startConnect } from "../../src/os/tcp.ts";
 
 describe("lookupHost()", () => {
   test("honours the hosts file", async () => {
-    expect(await lookupHost("localhost")).toContain("127.0.0.1");
+    expect(await lookupHost("localhost", [])).toContain("127.0.0.1");
   });
 
   test("rejects with a code for a name that does not exist", async () => {
     // RFC 6761 reserves .invalid.
-    await expect(lookupHost("etcd.invalid")).rejects.toMatchObject({ code: "ENOTFOUND" });
+    await expect(lookupHost("etcd.invalid", [])).rejects.toMatchObject({ code: "ENOTFOUND" });
   });
 });
 

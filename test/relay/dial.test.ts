@@ -7,16 +7,11 @@ import { Dial, type DialOptions } from "../../src/relay/dial.ts";
 import { Blackhole } from "../support/blackhole.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { PeerServer, until } from "../support/peer.ts";
+import { createScene, deadPort } from "../support/scene.ts";
 
-const closers: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closers.splice(0)) close();
-});
-
-function keep<T extends { close(): void }>(resource: T): T {
-  closers.push(() => resource.close());
-  return resource;
-}
+const scene = createScene();
+const { keep } = scene;
+afterEach(() => scene.close());
 
 const openDescriptors = () => readdirSync("/proc/self/fd").length;
 
@@ -52,13 +47,6 @@ function dial(
 }
 
 /** A port on which nothing listens: one that was just given back. */
-function deadPort(): number {
-  const server = new PeerServer();
-  const { port } = server;
-  server.close();
-  return port;
-}
-
 describe("Dial", () => {
   test("connects to an endpoint that listens", async () => {
     const { port } = keep(new PeerServer());

@@ -1,23 +1,24 @@
 import { describe, expect, test } from "bun:test";
+import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
 import { Health } from "../../src/resolver/health.ts";
-import { type Endpoint, Pool } from "../../src/resolver/pool.ts";
+import type { Endpoint } from "../../src/resolver/endpoint.ts";
+import { Pool } from "../../src/resolver/pool.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const RETRY = 1000;
 
 function setUp() {
+  let retryDelayMs = RETRY;
   const clock = new ManualClock();
-  const pool = new Pool([
-    { host: "a", port: 1 },
-    { host: "b", port: 1 },
-  ]);
+  const pool = new Pool("round-robin");
+  pool.reconcile(["a:1", "b:1"].map(parseStaticEndpoint));
   const [a, b] = pool.endpoints as [Endpoint, Endpoint];
   const log: string[] = [];
   const probes: { endpoint: Endpoint; done: (error?: Error) => void; aborted: boolean }[] = [];
   const health = new Health({
     pool,
     clock,
-    retryDelayMs: RETRY,
+    retryDelayMs: () => retryDelayMs,
     events: {
       deactivated: ({ label }, error) => log.push(`deactivated ${label} ${error.message}`),
       activated: ({ label }) => log.push(`activated ${label}`),
@@ -32,7 +33,10 @@ function setUp() {
     },
   });
   const fail = (endpoint: Endpoint) => health.markDown(endpoint, new Error("refused"), clock.now());
-  return { clock, pool, a, b, log, probes, health, fail };
+  const setRetryDelay = (ms: number) => {
+    retryDelayMs = ms;
+  };
+  return { clock, pool, a, b, log, probes, health, fail, setRetryDelay };
 }
 
 describe("Health", () => {
@@ -125,6 +129,39 @@ describe("Health", () => {
     expect(log).toEqual(["deactivated a:1 refused", "stillDown a:1 slow no"]);
     clock.advance(RETRY);
     expect(probes).toHaveLength(2);
+  });
+
+  test("forget() stops the probe and the timer, and tells who waits, but logs nothing", () => {
+    const { health, clock, pool, fail, a, b, probes, log } = setUp();
+    fail(a);
+    clock.advance(RETRY);
+    const outcomes: (string | undefined)[] = [];
+    health.revive(a, (error) => outcomes.push(error?.message));
+    pool.reconcile([b.spec]);
+    health.forget(a);
+    expect(outcomes).toEqual(["a:1 has left"]);
+    expect(probes.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(log).toEqual(["deactivated a:1 refused"]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("markDown() ignores an endpoint that has left", () => {
+    const { clock, pool, fail, a, b, log } = setUp();
+    pool.reconcile([b.spec]);
+    fail(a);
+    expect([log.length, clock.pending]).toEqual([0, 0]);
+  });
+
+  test("restartTimers() goes by the new retry delay at once, with one timer each", () => {
+    const { health, clock, fail, a, probes, setRetryDelay } = setUp();
+    fail(a);
+    setRetryDelay(10);
+    health.restartTimers();
+    clock.advance(10);
+    expect(probes).toHaveLength(1);
+    health.restartTimers();
+    probes[0]!.done(new Error("no"));
+    expect(clock.pending).toBe(1);
   });
 
   test("close() aborts probes and clears timers, also twice", () => {

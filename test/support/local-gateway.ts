@@ -1,9 +1,11 @@
 // A gateway inside the test's process, on real loopback sockets.
-import { parseEndpoint } from "../../src/config/address.ts";
+import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
 import type { GatewayConfig } from "../../src/config/gateway-config.ts";
 import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
+import type { Network } from "../../src/gateway/sources.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock, wallClock } from "../../src/os/clock.ts";
+import * as network from "../../src/os/network.ts";
 import * as system from "../../src/os/tcp.ts";
 import { until } from "./peer.ts";
 
@@ -13,17 +15,25 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
+/** What a test may choose; everything else is real, but names: there are none. */
+export type LocalOptions = Partial<GatewayDeps> & Partial<GatewayConfig> & Partial<Network>;
+
 export class LocalGateway {
   readonly log: LogLine[] = [];
   port = 0;
+  readonly config: GatewayConfig;
   readonly #gateway: Gateway;
 
-  constructor(
-    endpoints: readonly string[],
-    options: Partial<GatewayDeps> & Partial<GatewayConfig> = {},
-  ) {
-    const config: GatewayConfig = {
-      endpoints: endpoints.map(parseEndpoint),
+  constructor(endpoints: readonly string[], options: LocalOptions = {}) {
+    this.config = {
+      endpoints: endpoints.map(parseStaticEndpoint),
+      srv: undefined,
+      discoveryServers: [],
+      discoveryRefreshMs: 0,
+      memberSyncMs: 0,
+      tls: { trustedCaFile: undefined, certFile: undefined, keyFile: undefined },
+      credentials: undefined,
+      policy: "round-robin",
       listen: { host: "127.0.0.1", port: 0 },
       retryDelayMs: 60_000,
       dialTimeoutMs: 3000,
@@ -36,21 +46,30 @@ export class LocalGateway {
     const write = (line: string) => {
       this.log.push(JSON.parse(line));
     };
-    this.#gateway = new Gateway(config, {
+    this.#gateway = new Gateway(this.config, {
       clock: systemClock,
       log: createLog({ level: "debug", format: "json", write, now: wallClock }),
-      lookup: () =>
-        Promise.reject(Object.assign(new Error("no names here"), { code: "ENOTFOUND" })),
+      network: {
+        ...network,
+        lookup: () =>
+          Promise.reject(Object.assign(new Error("no names here"), { code: "ENOTFOUND" })),
+        ...options,
+      },
       system,
       isLocalAddress: system.isLocalAddress,
+      descriptorLimit: 30_000,
       ...options,
-      maxConnections: options.maxConnections ?? 10_000,
     });
   }
 
   async start(): Promise<this> {
     this.port = (await this.#gateway.start()).port;
     return this;
+  }
+
+  /** As a reload does it, with this much changed. */
+  reconfigure(changed: Partial<GatewayConfig>): Promise<void> {
+    return this.#gateway.reconfigure({ ...this.config, ...changed });
   }
 
   /** How many relays there are at this moment, as a drain without patience counts them. */

@@ -1,0 +1,89 @@
+// What stands behind a flag, read into a value. Each parser throws a RangeError
+// whose message is the fact alone; the caller says which flag and which text.
+import { isIP } from "node:net";
+import { type HostPort, isDnsName, parseEndpoint } from "../config/address.ts";
+import { parseDuration } from "../config/duration.ts";
+import { type EndpointSpec, parseStaticEndpoint } from "../config/endpoint-spec.ts";
+
+// Timers hold a signed 32-bit count of milliseconds; beyond it they fire at once.
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export function parseEndpoints(text: string): EndpointSpec[] {
+  return parseList(text, "endpoint", parseStaticEndpoint);
+}
+
+/** IP literals: a name would have to be looked up by the very servers that it names. */
+export function parseDnsServers(text: string): HostPort[] {
+  return parseList(text, "server", (part) => {
+    const server = isIP(part) === 0 ? parseEndpoint(part) : { host: part, port: 53 };
+    if (isIP(server.host) === 0) throw new RangeError(`"${server.host}" is not an IP address`);
+    return server;
+  });
+}
+
+function parseList<T>(text: string, what: string, parse: (part: string) => T): T[] {
+  const parts = text.split(",").filter((part) => part.trim() !== "");
+  if (parts.length === 0) throw new RangeError(`no ${what} in it`);
+  return parts.map((part) => {
+    try {
+      return parse(part.trim());
+    } catch (error) {
+      const fact = (error as RangeError).message;
+      // In a list, say which one: the flag's whole value may be long.
+      throw new RangeError(parts.length === 1 ? fact : `"${part.trim()}": ${fact}`);
+    }
+  });
+}
+
+/** Milliseconds of at least `leastMs`; with `orZero`, 0 is one more choice. */
+export function parseTimer(text: string, leastMs: number, orZero?: "or 0"): number {
+  const ms = parseDuration(text);
+  if (ms === 0 && orZero !== undefined) return 0;
+  if (ms < leastMs) throw new RangeError(tooShort(leastMs, orZero));
+  if (ms > MAX_TIMER_MS) throw new RangeError("longer than 596h (24 days)");
+  return ms;
+}
+
+function tooShort(leastMs: number, orZero: "or 0" | undefined): string {
+  if (leastMs === 0) return "below 0";
+  return orZero === undefined
+    ? `shorter than ${leastMs}ms`
+    : `shorter than ${leastMs}ms, and not 0`;
+}
+
+export function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new RangeError("not a whole number from 0 to 999999999");
+  return Number(text);
+}
+
+/** The words of Go's strconv.ParseBool. */
+export function parseBoolean(text: string): boolean {
+  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
+  throw new RangeError("neither true nor false");
+}
+
+export function parseDomain(text: string): string {
+  if (!isDnsName(text)) throw new RangeError("not a DNS domain");
+  return text;
+}
+
+export function parseServiceName(text: string): string {
+  // One label together with "_etcd-client-ssl-", of at most 63 octets (RFC 1035).
+  if (!/^[a-z0-9-]{1,46}$/i.test(text))
+    throw new RangeError("not a name of 1 to 46 letters, digits and hyphens");
+  return text;
+}
+
+export function oneOf<T extends string>(...words: T[]): (text: string) => T {
+  return (text) => {
+    if (!(words as string[]).includes(text)) throw new RangeError(`not one of ${words.join(", ")}`);
+    return text as T;
+  };
+}
+
+/** Any text that is not empty. */
+export function parseText(text: string): string {
+  if (text === "") throw new RangeError("empty");
+  return text;
+}

@@ -1,0 +1,32 @@
+// Which flag somebody meant who wrote a name that does not exist.
+import { type FlagName, flagNames } from "./flags.ts";
+
+const MOST_SLIPS = 2;
+
+/** The flag of at most two slips' distance (`listenAddr`, `retry_delay`, `endpoint`). */
+export function nearestFlag(written: string): FlagName | undefined {
+  const kebab = written
+    .replace(/([a-z])([A-Z])/g, "$1-$2")
+    .replaceAll("_", "-")
+    .toLowerCase();
+  const [nearest] = flagNames
+    // Each slip changes the length by one at most; so a megabyte costs nothing.
+    .filter((name) => Math.abs(name.length - kebab.length) <= MOST_SLIPS)
+    .map((name) => ({ name, slips: editDistance(kebab, name) }))
+    .sort((a, b) => a.slips - b.slips);
+  return nearest !== undefined && nearest.slips <= MOST_SLIPS ? nearest.name : undefined;
+}
+
+/** Levenshtein distance, one row at a time. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const swap = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(swap, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,154 @@
+// A trial of the whole configuration: who is found, and whether each can be
+// resolved, connected to and verified. It listens nowhere and keeps nothing.
+import type { HostPort } from "../config/address.ts";
+import type { Clock } from "../config/clock.ts";
+import type { EndpointSpec } from "../config/endpoint-spec.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { TcpSystem } from "../relay/tcp-socket.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
+import { Pool } from "../resolver/pool.ts";
+import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
+import { whyNot } from "../resolver/tls-failure.ts";
+import { createSources, mustVerify, type Network, type Sources } from "./sources.ts";
+import { checkTlsFiles, resolveListenHost } from "./start-checks.ts";
+
+// These interfaces are what `check --output json` prints; scripts rely on them.
+
+/** One step of the trial of one endpoint. */
+export interface Step {
+  readonly ok: boolean;
+  readonly ms: number;
+  /** What was found, or why not. */
+  readonly text: string;
+}
+
+export interface EndpointReport {
+  readonly endpoint: string;
+  readonly from: EndpointSpec["origin"];
+  readonly priority: number;
+  readonly weight: number;
+  readonly resolves: Step;
+  /** Null if it does not resolve. */
+  readonly accepts: Step | null;
+  /** Null if it need not be verified, or does not accept. */
+  readonly verifies: Step | null;
+}
+
+export interface CheckReport {
+  /** Whether nothing at all is wrong. */
+  readonly ok: boolean;
+  readonly endpoints: readonly EndpointReport[];
+  /** What is wrong with no single endpoint: a source that names none. */
+  readonly errors: readonly string[];
+}
+
+export interface CheckDeps {
+  readonly clock: Clock;
+  readonly network: Network;
+  readonly system: TcpSystem;
+  readonly isLocalAddress: IsLocalAddress;
+}
+
+/**
+ * Tries everything once.
+ *
+ * @throws {UsageError} if a file that is named cannot be used.
+ * @throws {StartError} if the listen address does not resolve.
+ */
+export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promise<CheckReport> {
+  const { clock, network, system, isLocalAddress } = deps;
+  await checkTlsFiles(network, config.tls);
+  const listen: HostPort = await resolveListenHost(config.listen, (host) =>
+    network.lookup(host, []),
+  );
+  const sources = createSources({
+    config: () => config,
+    clock,
+    network,
+    system,
+    isSelf: (address, port) => isSelf(listen, address, port, isLocalAddress),
+    onUnverified: () => Promise.resolve(),
+  });
+  const errors: string[] = [];
+  const specs = await findSpecs(config, sources, errors);
+  // Through a pool, so that an endpoint that two sources name is tried once.
+  const pool = new Pool(config.policy);
+  pool.reconcile(specs);
+  const endpoints = await Promise.all(
+    pool.endpoints.map((endpoint) => tryEndpoint(endpoint, { config, sources, clock })),
+  );
+  return { ok: errors.length === 0 && endpoints.every(isWell), endpoints, errors };
+}
+
+async function findSpecs(
+  config: GatewayConfig,
+  { srv, members }: Sources,
+  errors: string[],
+): Promise<readonly EndpointSpec[]> {
+  let found = config.endpoints;
+  try {
+    if (config.srv !== undefined) found = await srv.find(config.srv);
+  } catch (error) {
+    errors.push((error as Error).message);
+  }
+  if (config.memberSyncMs === 0 || found.length === 0) return found;
+  try {
+    return [...found, ...(await members.ask(found, config.credentials))];
+  } catch (error) {
+    errors.push(`Cannot read the member list: ${(error as Error).message}`);
+    return found;
+  }
+}
+
+interface Trial {
+  readonly config: GatewayConfig;
+  readonly sources: Sources;
+  readonly clock: Clock;
+}
+
+async function tryEndpoint(
+  endpoint: Endpoint,
+  { config, sources, clock }: Trial,
+): Promise<EndpointReport> {
+  const { spec, label } = endpoint;
+  const { host, port } = spec.address;
+  let addresses: readonly string[] = [];
+  const resolves = await step(clock, async () => {
+    const found = await sources.names.find(host, config.dialTimeoutMs);
+    if (found.addresses === undefined) throw new Error(found.error?.code ?? "no address");
+    addresses = found.addresses;
+    return addresses.join(" ");
+  });
+  const accepts = resolves.ok ? await step(clock, () => accept(endpoint, sources)) : null;
+  const isDue = mustVerify(config, spec) && accepts?.ok === true;
+  const verifies = isDue
+    ? await step(clock, async () => {
+        if (spec.scheme === "http") throw new Error("not authenticated (plain service)");
+        for (const address of addresses)
+          await sources.verify({ host: address, port }, spec.certificateNames);
+        return "yes";
+      })
+    : null;
+  const { origin: from, priority, weight } = spec;
+  return { endpoint: label, from, priority, weight, resolves, accepts, verifies };
+}
+
+/** Never rejects: a failure is what the step found. */
+async function step(clock: Clock, work: () => Promise<string>): Promise<Step> {
+  const since = clock.now();
+  const outcome = await work().then(
+    (text) => ({ ok: true, text }),
+    (error: unknown) => ({ ok: false, text: whyNot(error) }),
+  );
+  return { ...outcome, ms: Math.round((clock.now() - since) * 10) / 10 };
+}
+
+function accept(endpoint: Endpoint, { dialer }: Sources): Promise<string> {
+  return new Promise((resolve, reject) => {
+    dialer.probe(endpoint, (error) => (error === undefined ? resolve("yes") : reject(error)));
+  });
+}
+
+function isWell({ resolves, accepts, verifies }: EndpointReport): boolean {
+  return resolves.ok && accepts?.ok === true && verifies?.ok !== false;
+}

@@ -1,0 +1,156 @@
+// The cluster as the gateway sees it: who exists, who is up, how each is
+// reached. It puts the resolver's parts together and owns all that they start.
+import type { Clock } from "../config/clock.ts";
+import type { EndpointSpec } from "../config/endpoint-spec.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { Logger } from "../observe/log.ts";
+import type { TcpSystem } from "../relay/tcp-socket.ts";
+import { Discovery } from "../resolver/discovery.ts";
+import { Health } from "../resolver/health.ts";
+import type { Names } from "../resolver/names.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
+import { Pool } from "../resolver/pool.ts";
+import { ClusterLog } from "./cluster-log.ts";
+import type { EndpointDialer } from "./endpoint-dialer.ts";
+import { createSources, type Network } from "./sources.ts";
+
+export interface ClusterDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly network: Network;
+  readonly system: TcpSystem;
+  /** Whether a connection to this IP literal and port would reach the gateway itself. */
+  readonly isSelf: (address: string, port: number) => boolean;
+  /** The endpoint that is about to leave under this label; it stays then. */
+  readonly takeBack: (label: string) => Endpoint | undefined;
+  /** The endpoint is no longer one of the pool's. */
+  readonly onRemoved: (endpoint: Endpoint) => void;
+  /** Endpoints came, left or changed. */
+  readonly onChanged: () => void;
+  /** One that was down is up. */
+  readonly onActivated: () => void;
+}
+
+export class Cluster {
+  readonly pool: Pool;
+  readonly names: Names;
+  readonly health: Health;
+  readonly dialer: EndpointDialer;
+  #config: GatewayConfig;
+  readonly #deps: ClusterDeps;
+  readonly log: ClusterLog;
+  readonly #discovery: Discovery;
+
+  /** Stores; `start` starts. */
+  constructor(config: GatewayConfig, deps: ClusterDeps) {
+    const { clock, network, system, isSelf } = deps;
+    this.#config = config;
+    this.#deps = deps;
+    this.log = new ClusterLog(deps.log.from("gateway/cluster.ts"), () => this.#config.retryDelayMs);
+    this.pool = new Pool(config.policy);
+    const sources = createSources({
+      config: () => this.#config,
+      clock,
+      network,
+      system,
+      isSelf,
+      onUnverified: () => this.refresh(),
+    });
+    const { names, dialer, srv, members, verify } = sources;
+    this.names = names;
+    this.dialer = dialer;
+    this.health = new Health({
+      pool: this.pool,
+      clock,
+      retryDelayMs: () => this.#config.retryDelayMs,
+      events: {
+        deactivated: (endpoint, error) => this.#onDown(endpoint, error),
+        activated: (endpoint) => this.#onUp(endpoint),
+        stillDown: (endpoint, error) => this.log.stillDown(endpoint, error),
+      },
+      probe: (endpoint, done) => dialer.probe(endpoint, done),
+    });
+    this.#discovery = new Discovery(config, {
+      clock,
+      srv,
+      members,
+      admission: {
+        names,
+        isSelf,
+        verify,
+        timeoutMs: () => this.#config.dialTimeoutMs,
+        events: this.log,
+      },
+      events: this.log,
+      inUse: () => {
+        const byState = this.pool.endpoints.toSorted((a, b) => Number(b.isUp) - Number(a.isUp));
+        return byState.map(({ spec }) => spec);
+      },
+      publish: (specs) => this.#reconcile(specs),
+    });
+  }
+
+  /**
+   * Finds the first endpoints.
+   *
+   * @throws {SrvError} if there are none.
+   */
+  start(): Promise<void> {
+    return this.#discovery.start();
+  }
+
+  /** Follows all changes from now on. */
+  follow(): void {
+    this.#discovery.follow();
+  }
+
+  /** Looks for other endpoints now, if there is a place to look; resolves when that is over. */
+  refresh(): Promise<void> {
+    return this.#discovery.refresh();
+  }
+
+  /** Whether `refresh` may find other endpoints than there are. */
+  get isFollowing(): boolean {
+    return this.#discovery.isFollowing;
+  }
+
+  /** Goes by another configuration from now on; resolves when everything was looked up anew. */
+  reconfigure(config: GatewayConfig): Promise<void> {
+    const before = this.#config;
+    this.#config = config;
+    this.pool.policy = config.policy;
+    if (config.retryDelayMs !== before.retryDelayMs) this.health.restartTimers();
+    return this.#discovery.reconfigure(config);
+  }
+
+  labels(): string[] {
+    return this.pool.endpoints.map(({ label }) => label);
+  }
+
+  /** Stops everything. May be called twice. */
+  close(): void {
+    this.#discovery.close();
+    this.health.close();
+  }
+
+  #reconcile(specs: readonly EndpointSpec[]): void {
+    const isFirst = this.pool.endpoints.length === 0;
+    const changes = this.pool.reconcile(specs, this.#deps.takeBack);
+    for (const endpoint of changes.removed) {
+      this.health.forget(endpoint);
+      this.#deps.onRemoved(endpoint);
+    }
+    if (!isFirst) this.log.changed(changes);
+    this.#deps.onChanged();
+  }
+
+  #onDown(endpoint: Endpoint, error: Error): void {
+    this.log.deactivated(endpoint, error);
+    if (!this.pool.hasUp) void this.refresh();
+  }
+
+  #onUp(endpoint: Endpoint): void {
+    this.log.activated(endpoint);
+    this.#deps.onActivated();
+  }
+}

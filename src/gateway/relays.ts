@@ -1,0 +1,47 @@
+// The relays that there are, and to which endpoint each goes.
+import type { Relay } from "../relay/relay.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
+
+export class Relays {
+  /** Each with the endpoint that serves it, once one does. */
+  readonly #endpoints = new Map<Relay, Endpoint | undefined>();
+  #onEmpty: (() => void) | undefined;
+
+  get count(): number {
+    return this.#endpoints.size;
+  }
+
+  add(relay: Relay): void {
+    this.#endpoints.set(relay, undefined);
+  }
+
+  /** The dial that the endpoint counted has become this relay's connection. */
+  serve(relay: Relay, endpoint: Endpoint): void {
+    this.#endpoints.set(relay, endpoint);
+  }
+
+  /** The relay is closed; its endpoint has one connection less. */
+  forget(relay: Relay): void {
+    const endpoint = this.#endpoints.get(relay);
+    if (endpoint !== undefined) endpoint.connections--;
+    this.#endpoints.delete(relay);
+    if (this.#endpoints.size === 0) this.#onEmpty?.();
+  }
+
+  /** Resolves when there is none. */
+  empty(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve;
+      if (this.#endpoints.size === 0) resolve();
+    });
+  }
+
+  /** Resets all, or those to one endpoint; returns how many. */
+  terminate(of?: Endpoint): number {
+    const relays = [...this.#endpoints]
+      .filter(([, endpoint]) => of === undefined || endpoint === of)
+      .map(([relay]) => relay);
+    for (const relay of relays) relay.terminate();
+    return relays.length;
+  }
+}

@@ -1,0 +1,38 @@
+// What the gateway asks of the network beside its clients' traffic: DNS, and
+// etcd itself by TLS and HTTP. Files are read anew at each call, since
+// certificates are renewed while we run.
+import type { HostPort } from "../config/address.ts";
+import type { TlsFiles } from "../config/gateway-config.ts";
+import { type Answer, post as postJson } from "./http.ts";
+import { readTlsFiles, shakeHands } from "./tls.ts";
+
+export { lookupHost as lookup, resolveSrv } from "./dns.ts";
+export { checkTlsFiles } from "./tls.ts";
+
+/** @throws {Error} with a `code`, or a TlsFileError. */
+export async function verify(
+  address: HostPort,
+  names: readonly string[],
+  { tls, timeoutMs }: { readonly tls: TlsFiles; readonly timeoutMs: number },
+): Promise<void> {
+  await shakeHands({ address, names, tls: await readTlsFiles(tls), timeoutMs });
+}
+
+/** What to POST; without `tls` in plain HTTP. */
+export interface Posting {
+  readonly path: string;
+  readonly body: unknown;
+  readonly token?: string;
+  readonly tls: TlsFiles | undefined;
+  readonly timeoutMs: number;
+}
+
+/** @throws {Error} with a `code`, or a TlsFileError. */
+export async function post(
+  address: HostPort,
+  names: readonly string[],
+  { tls, ...posting }: Posting,
+): Promise<Answer> {
+  const options = tls && (await readTlsFiles(tls));
+  return postJson({ address, names, tls: options, ...posting });
+}

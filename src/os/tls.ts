@@ -1,0 +1,146 @@
+// TLS as the gateway itself speaks it: to verify endpoints and to ask etcd for
+// its members. Never for its clients' traffic.
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import tls from "node:tls";
+import type { HostPort } from "../config/address.ts";
+import type { TlsFiles } from "../config/gateway-config.ts";
+import { systemClock } from "./clock.ts";
+
+/** A file that cannot be used; the message names it and says why. */
+export class TlsFileError extends Error {
+  override name = "TlsFileError";
+}
+
+/** What node:tls takes. */
+export interface TlsOptions {
+  readonly ca: string | readonly string[];
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/**
+ * Reads the files, anew each time: certificates are renewed while we run.
+ *
+ * @throws {TlsFileError} naming the flag and the file.
+ */
+export async function readTlsFiles(files: TlsFiles): Promise<TlsOptions> {
+  const { trustedCaFile, certFile, keyFile } = files;
+  return {
+    ca: trustedCaFile === undefined ? systemStore() : await readCa(trustedCaFile),
+    ...(certFile !== undefined && { cert: await readPem("--cert-file", certFile, "CERTIFICATE") }),
+    ...(keyFile !== undefined && { key: await readPem("--key-file", keyFile, "PRIVATE KEY") }),
+  };
+}
+
+/**
+ * Checks what is named, and nothing else: that it can be read, and that a
+ * certificate and its key belong together.
+ *
+ * @throws {TlsFileError} naming the flag and the file.
+ */
+export async function checkTlsFiles(files: TlsFiles): Promise<void> {
+  const { trustedCaFile, certFile, keyFile } = files;
+  if (trustedCaFile !== undefined) await readCa(trustedCaFile);
+  if (certFile === undefined || keyFile === undefined) return;
+  const cert = await readPem("--cert-file", certFile, "CERTIFICATE");
+  const key = await readPem("--key-file", keyFile, "PRIVATE KEY");
+  try {
+    tls.createSecureContext({ cert, key });
+  } catch (error) {
+    throw unusable(
+      "--cert-file",
+      certFile,
+      `with --key-file "${keyFile}", ${(error as Error).message}`,
+    );
+  }
+}
+
+function systemStore(): string[] {
+  const store = tls.getCACertificates("system");
+  if (store.length > 0) return store;
+  throw new TlsFileError("the system has no CA certificates; name some by --trusted-ca-file");
+}
+
+async function readCa(path: string): Promise<string> {
+  const text = await readPem("--trusted-ca-file", path, "CERTIFICATE");
+  try {
+    tls.createSecureContext({ ca: text });
+  } catch (error) {
+    throw unusable("--trusted-ca-file", path, (error as Error).message);
+  }
+  return text;
+}
+
+async function readPem(flag: string, path: string, block: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw unusable(flag, path, (error as { code?: string }).code ?? String(error));
+  }
+  if (!new RegExp(`-----BEGIN [A-Z ]*${block}-----`).test(text))
+    throw unusable(flag, path, `no ${block} in PEM in it`);
+  return text;
+}
+
+function unusable(flag: string, path: string, why: string): TlsFileError {
+  const words: Record<string, string> = {
+    ENOENT: "there is no such file",
+    EACCES: "not permitted to read it",
+    EISDIR: "it is a folder",
+  };
+  return new TlsFileError(`Cannot use ${flag} "${path}": ${words[why] ?? why}`);
+}
+
+/** Whom to shake hands with. */
+export interface Handshake {
+  /** An IP literal and a port. */
+  readonly address: HostPort;
+  /** Names of which the certificate must hold one; the first DNS name among them is asked for (SNI). */
+  readonly names: readonly string[];
+  readonly tls: TlsOptions;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Connects, shakes hands and closes again. Resolves if the server proved to be
+ * one of `names` by a certificate that the CA stands for; sends nothing else.
+ * A server that demands a client certificate refuses us only afterwards (TLS 1.3).
+ *
+ * @throws {Error} with a `code` of OpenSSL or of the system.
+ */
+export function shakeHands({ address, names, tls: options, timeoutMs }: Handshake): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const socket = tls.connect({ ...connection(address, names), ...mutable(options) });
+  const cancelDeadline = systemClock.after(timeoutMs, () =>
+    reject(Object.assign(new Error("handshake timed out"), { code: "ETIMEDOUT" })),
+  );
+  socket.on("secureConnect", resolve);
+  socket.on("error", reject);
+  socket.on("close", () => reject(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
+  return promise.finally(() => {
+    cancelDeadline();
+    socket.destroy();
+  });
+}
+
+/** Where to connect and what to check there, for node:tls and node:https. */
+export function connection({ host, port }: HostPort, names: readonly string[]) {
+  const servername = names.find((name) => isIP(name) === 0);
+  return {
+    host,
+    port,
+    ...(servername !== undefined && { servername }),
+    rejectUnauthorized: true,
+    checkServerIdentity: (_: string, certificate: tls.PeerCertificate) => {
+      const errors = names.map((name) => tls.checkServerIdentity(name, certificate));
+      return errors.includes(undefined) ? undefined : errors[0];
+    },
+  };
+}
+
+/** The same, as node's types want it. */
+export function mutable({ ca, ...rest }: TlsOptions) {
+  return { ...rest, ca: typeof ca === "string" ? ca : [...ca] };
+}

@@ -1,0 +1,136 @@
+// Which of the endpoints that somebody named may be used: none that is the
+// gateway itself, and, where discovery must be verified, none that did not prove
+// itself in a TLS handshake.
+import type { HostPort } from "../config/address.ts";
+import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
+import type { LookupError, Names } from "./names.ts";
+import { whyNot } from "./tls-failure.ts";
+
+/** Shakes hands with an IP literal, whose certificate must hold one of `names`. Rejects with a `code`. */
+export type Verify = (address: HostPort, names: readonly string[]) => Promise<void>;
+
+export interface AdmissionEvents {
+  /** Not used, or not at all its addresses; told when the reason changes. */
+  rejected(spec: EndpointSpec, why: string): void;
+  /** Used, though it has no address at this moment. */
+  unresolved(spec: EndpointSpec, why: string): void;
+}
+
+export interface AdmissionDeps {
+  readonly names: Names;
+  readonly isSelf: (address: string, port: number) => boolean;
+  readonly verify: Verify;
+  /** For one name lookup, in milliseconds. */
+  readonly timeoutMs: () => number;
+  readonly events: AdmissionEvents;
+}
+
+// Handshakes under way at the same time: they cost descriptors.
+const MAX_CHECKS = 16;
+
+export class Admission {
+  readonly #deps: AdmissionDeps;
+  /** Addresses that proved themselves, by label; a later answer of DNS may bring more. */
+  #verified = new Map<string, ReadonlySet<string>>();
+  /** What was last said of an endpoint. */
+  #reasons = new Map<string, string>();
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+  }
+
+  /** Returns those that may be used. One that was verified before, and stays, is not asked again. */
+  async admit(
+    specs: readonly EndpointSpec[],
+    mustVerify: boolean,
+  ): Promise<readonly EndpointSpec[]> {
+    const admitted: (EndpointSpec | undefined)[] = [];
+    const waiting = specs.map((spec, i) => async () => {
+      admitted[i] = await this.#check(spec, mustVerify);
+    });
+    const work = async () => {
+      for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) await check();
+    };
+    await Promise.all(Array.from({ length: MAX_CHECKS }, work));
+    this.#keepOnly(new Set(specs.map(labelOf)));
+    return admitted.filter((spec) => spec !== undefined);
+  }
+
+  /** Forgets who was verified: all are asked again. */
+  reset(): void {
+    this.#verified.clear();
+    this.#reasons.clear();
+  }
+
+  async #check(spec: EndpointSpec, mustVerify: boolean): Promise<EndpointSpec | undefined> {
+    const { names, isSelf, timeoutMs } = this.#deps;
+    const { host, port } = spec.address;
+    const { addresses, error } = await names.find(host, timeoutMs());
+    if (addresses === undefined) return this.#withoutAddress(spec, mustVerify, error);
+    const own = addresses.find((address) => isSelf(address, port));
+    if (own !== undefined) {
+      this.#reject(spec, `it resolves to ${own}, the gateway's own listen address`);
+      return undefined;
+    }
+    if (mustVerify) return this.#verify(spec, addresses);
+    this.#reasons.delete(labelOf(spec));
+    return spec;
+  }
+
+  #withoutAddress(
+    spec: EndpointSpec,
+    mustVerify: boolean,
+    error: LookupError | undefined,
+  ): EndpointSpec | undefined {
+    const why = error?.code ?? "no address";
+    if (mustVerify) {
+      this.#reject(spec, `it does not resolve (${why})`);
+      return undefined;
+    }
+    if (this.#isNews(spec, why)) this.#deps.events.unresolved(spec, why);
+    return spec;
+  }
+
+  async #verify(
+    spec: EndpointSpec,
+    addresses: readonly string[],
+  ): Promise<EndpointSpec | undefined> {
+    const label = labelOf(spec);
+    const verified = new Set(this.#verified.get(label));
+    const failures: string[] = [];
+    for (const host of addresses.filter((address) => !verified.has(address))) {
+      try {
+        await this.#deps.verify({ host, port: spec.address.port }, spec.certificateNames);
+        verified.add(host);
+      } catch (error) {
+        failures.push(
+          failures.length + verified.size === 0 ? whyNot(error) : `${host}: ${whyNot(error)}`,
+        );
+      }
+    }
+    this.#verified.set(label, verified);
+    if (failures.length > 0) this.#reject(spec, failures.join("; "));
+    else this.#reasons.delete(label);
+    const usable = addresses.some((address) => verified.has(address));
+    return usable ? { ...spec, verifiedAddresses: verified } : undefined;
+  }
+
+  #reject(spec: EndpointSpec, why: string): void {
+    if (this.#isNews(spec, why)) this.#deps.events.rejected(spec, why);
+  }
+
+  #isNews(spec: EndpointSpec, why: string): boolean {
+    const label = labelOf(spec);
+    if (this.#reasons.get(label) === why) return false;
+    this.#reasons.set(label, why);
+    return true;
+  }
+
+  #keepOnly(labels: ReadonlySet<string>): void {
+    for (const label of [...this.#verified.keys(), ...this.#reasons.keys()]) {
+      if (labels.has(label)) continue;
+      this.#verified.delete(label);
+      this.#reasons.delete(label);
+    }
+  }
+}

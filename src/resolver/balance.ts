@@ -1,0 +1,50 @@
+// Which of several endpoints comes next: weighted round robin, alone or among
+// those with the fewest connections. Nothing here knows of up and down.
+import type { Endpoint } from "./endpoint.ts";
+
+/**
+ * Turns weights into shares of at least 1. If some are 0 and some are not, all
+ * zeros together get one part of the sum plus one, which is the chance that the
+ * algorithm of RFC 2782 gives them; if all are 0, the shares are equal.
+ */
+export function assignShares(tier: readonly Endpoint[]): void {
+  const zeros = tier.filter(({ spec }) => spec.weight === 0).length;
+  for (const endpoint of tier)
+    endpoint.share = Math.max(1, endpoint.spec.weight * Math.max(1, zeros));
+}
+
+/**
+ * The next in turn of those not `tried`; undefined if there is none. Smooth
+ * weighted round robin, as nginx does it: over a full period each gets exactly
+ * its share, and no run of one endpoint is longer than it must be.
+ */
+export function nextInTurn(
+  tier: readonly Endpoint[],
+  tried: ReadonlySet<Endpoint>,
+  maxLoad = Number.POSITIVE_INFINITY,
+): Endpoint | undefined {
+  let next: Endpoint | undefined;
+  let sum = 0;
+  for (const endpoint of tier) {
+    if (tried.has(endpoint) || loadOf(endpoint) > maxLoad) continue;
+    endpoint.credit += endpoint.share;
+    sum += endpoint.share;
+    if (next === undefined || endpoint.credit > next.credit) next = endpoint;
+  }
+  if (next !== undefined) next.credit -= sum;
+  return next;
+}
+
+/** The one with the fewest connections for its share, in turn among equals. */
+export function leastLoaded(
+  tier: readonly Endpoint[],
+  tried: ReadonlySet<Endpoint>,
+): Endpoint | undefined {
+  let least = Number.POSITIVE_INFINITY;
+  for (const endpoint of tier) if (!tried.has(endpoint)) least = Math.min(least, loadOf(endpoint));
+  return nextInTurn(tier, tried, least);
+}
+
+function loadOf({ connections, share }: Endpoint): number {
+  return connections / share;
+}

@@ -1,0 +1,248 @@
+// Who exists, followed while the gateway runs: SRV records, then the cluster's
+// own member list. It decides when to look and what to keep when looking fails;
+// nothing that it learns is ever replaced by nothing.
+import type { Clock } from "../config/clock.ts";
+import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
+import type { GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
+import { Admission, type AdmissionDeps } from "./admission.ts";
+import type { MemberList } from "./members.ts";
+import { SrvError, type SrvSource } from "./srv.ts";
+
+/** Flips and changes; each is one log line. */
+export interface DiscoveryEvents {
+  /** The records are others than last time. */
+  discovered(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
+  /** Records of the plain service, which nothing authenticates, are not used. */
+  dropped(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
+  /** What passed the handshake is another set than last time. */
+  validated(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
+  /** Nothing usable was found, as last time it was; the last good set stays. */
+  failed(source: Source, error: Error): void;
+  recovered(source: Source): void;
+  /** Nothing was found at start; what --endpoints names is used. */
+  fellBack(error: Error, specs: readonly EndpointSpec[]): void;
+}
+
+export type Source = "SRV discovery" | "member list";
+
+export interface DiscoveryDeps {
+  readonly srv: SrvSource;
+  readonly admission: AdmissionDeps;
+  readonly members: MemberList;
+  readonly clock: Clock;
+  readonly events: DiscoveryEvents;
+  /** Endpoints in use, the first to be asked for the member list. */
+  readonly inUse: () => readonly EndpointSpec[];
+  /** Takes over a new set, never empty, perhaps the same as before. */
+  readonly publish: (specs: readonly EndpointSpec[]) => void;
+}
+
+// Clients that find nothing up ask for a look at once, and there may be thousands.
+const MIN_GAP_MS = 1000;
+
+export class Discovery {
+  readonly #deps: DiscoveryDeps;
+  #config: GatewayConfig;
+  /** From SRV, or what --endpoints names. */
+  #seeds: readonly EndpointSpec[] = [];
+  /** What the cluster says; undefined until it has said something. */
+  #members: readonly EndpointSpec[] | undefined;
+  readonly #srvAdmission: Admission;
+  readonly #memberAdmission: Admission;
+  /** Rounds one after the other. */
+  #last: Promise<void> = Promise.resolve();
+  /** The round that nobody has begun yet or that is under way, for all who ask now. */
+  #forced: Promise<void> | undefined;
+  #refreshedAt = Number.NEGATIVE_INFINITY;
+  #cancelSrv = () => {};
+  #cancelMembers = () => {};
+  #isClosed = false;
+  readonly #failing = new Set<Source>();
+  readonly #said = new Map<string, string>();
+
+  constructor(config: GatewayConfig, deps: DiscoveryDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#srvAdmission = new Admission(deps.admission);
+    this.#memberAdmission = new Admission(deps.admission);
+  }
+
+  /**
+   * Publishes the first set. The member list is asked for after that, in the background.
+   *
+   * @throws {SrvError} if nothing is found that may be used, and --endpoints names nothing.
+   */
+  async start(): Promise<void> {
+    const { endpoints, srv } = this.#config;
+    this.#seeds = endpoints;
+    if (srv !== undefined) {
+      try {
+        this.#seeds = await this.#findBySrv(srv);
+      } catch (error) {
+        if (!(error instanceof SrvError) || endpoints.length === 0) throw error;
+        this.#failing.add("SRV discovery");
+        this.#deps.events.fellBack(error, endpoints);
+      }
+    }
+    this.#publish();
+  }
+
+  /** From now on it looks by itself, at the member list at once. */
+  follow(): void {
+    this.#armSrv();
+    if (this.#config.memberSyncMs > 0) void this.#round(false, true);
+  }
+
+  /** Whether there is anything to look up. */
+  get isFollowing(): boolean {
+    return this.#config.srv !== undefined || this.#config.memberSyncMs > 0;
+  }
+
+  /**
+   * Looks everything up now, or joins who is looking; resolves when that is
+   * over, at once if it has just been done.
+   */
+  refresh(): Promise<void> {
+    const isRecent = this.#deps.clock.now() - this.#refreshedAt < MIN_GAP_MS;
+    if (this.#isClosed || !this.isFollowing) return Promise.resolve();
+    if (this.#forced === undefined && isRecent) return Promise.resolve();
+    this.#forced ??= this.#round(true, true).finally(() => {
+      this.#forced = undefined;
+      this.#refreshedAt = this.#deps.clock.now();
+    });
+    return this.#forced;
+  }
+
+  /** Goes by another configuration from now on, and looks everything up anew. */
+  async reconfigure(config: GatewayConfig): Promise<void> {
+    const before = this.#config;
+    this.#config = config;
+    const isSame = sourcesOf(before) === sourcesOf(config);
+    // What SRV named stays until SRV has answered again, unless SRV is no longer asked.
+    if (config.srv === undefined) this.#seeds = config.endpoints;
+    // Another source may mean another cluster, of which these are no members.
+    if (!isSame || config.memberSyncMs === 0) this.#members = undefined;
+    this.#srvAdmission.reset();
+    this.#memberAdmission.reset();
+    this.#deps.members.reset();
+    await this.#round(true, true);
+  }
+
+  /** Stops looking. What is under way publishes nothing more. May be called twice. */
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelSrv();
+    this.#cancelMembers();
+  }
+
+  #round(withSrv: boolean, withMembers: boolean): Promise<void> {
+    this.#last = this.#last.then(() => this.#look(withSrv, withMembers));
+    return this.#last;
+  }
+
+  async #look(withSrv: boolean, withMembers: boolean): Promise<void> {
+    const { srv, memberSyncMs } = this.#config;
+    if (this.#isClosed) return;
+    if (withSrv && srv !== undefined) {
+      await this.#attempt("SRV discovery", async () => {
+        this.#seeds = await this.#findBySrv(srv);
+      });
+    }
+    if (withMembers && memberSyncMs > 0) {
+      await this.#attempt("member list", async () => {
+        this.#members = await this.#askMembers();
+      });
+    }
+    if (this.#isClosed) return;
+    this.#publish();
+    if (withSrv) this.#armSrv();
+    if (withMembers) this.#armMembers();
+  }
+
+  /** What fails is said once, and what it would have replaced stays. */
+  async #attempt(source: Source, look: () => Promise<void>): Promise<void> {
+    const { events } = this.#deps;
+    try {
+      await look();
+      if (this.#failing.delete(source)) events.recovered(source);
+    } catch (error) {
+      if (!this.#failing.has(source)) events.failed(source, error as Error);
+      this.#failing.add(source);
+    }
+  }
+
+  async #findBySrv(srv: SrvConfig): Promise<readonly EndpointSpec[]> {
+    const { events } = this.#deps;
+    const found = await this.#deps.srv.find(srv);
+    if (this.#isNews("discovered", found)) events.discovered(srv, found);
+    const plain = srv.isInsecure ? [] : found.filter(({ scheme }) => scheme === "http");
+    if (this.#isNews("dropped", plain) && plain.length > 0) events.dropped(srv, plain);
+    const candidates = found.filter((spec) => !plain.includes(spec));
+    const admitted = await this.#srvAdmission.admit(candidates, !srv.isInsecure);
+    if (admitted.length === 0)
+      throw new SrvError(
+        `Cannot use what --discovery-srv "${srv.domain}" names: no endpoint passed; see the lines before`,
+      );
+    if (!srv.isInsecure && this.#isNews("validated", admitted)) events.validated(srv, admitted);
+    return admitted;
+  }
+
+  async #askMembers(): Promise<readonly EndpointSpec[]> {
+    const { members, inUse } = this.#deps;
+    const { srv, credentials } = this.#config;
+    const known = this.#members === undefined ? [] : inUse();
+    const found = await members.ask([...known, ...this.#seeds], credentials);
+    const mustVerify = srv !== undefined && !srv.isInsecure;
+    const named = mustVerify
+      ? found.map((spec) => ({
+          ...spec,
+          certificateNames: [...spec.certificateNames, srv.domain],
+        }))
+      : found;
+    const admitted = await this.#memberAdmission.admit(named, mustVerify);
+    if (admitted.length > 0) return admitted;
+    throw new Error("none of the members may be used; see the lines before");
+  }
+
+  #publish(): void {
+    const seeds = this.#seeds;
+    this.#deps.publish(
+      this.#members === undefined ? seeds : this.#members.map((m) => ranked(m, seeds)),
+    );
+  }
+
+  #isNews(what: string, specs: readonly EndpointSpec[]): boolean {
+    const text = specs.map(labelOf).sort().join();
+    if (this.#said.get(what) === text) return false;
+    this.#said.set(what, text);
+    return true;
+  }
+
+  #armSrv(): void {
+    const { srv, discoveryRefreshMs } = this.#config;
+    this.#cancelSrv();
+    if (srv === undefined || discoveryRefreshMs === 0 || this.#isClosed) return;
+    const { clock } = this.#deps;
+    this.#cancelSrv = clock.after(discoveryRefreshMs, () => void this.#round(true, false));
+  }
+
+  #armMembers(): void {
+    const { memberSyncMs } = this.#config;
+    this.#cancelMembers();
+    if (memberSyncMs === 0 || this.#isClosed) return;
+    const { clock } = this.#deps;
+    this.#cancelMembers = clock.after(memberSyncMs, () => void this.#round(false, true));
+  }
+}
+
+function sourcesOf({ srv, endpoints }: GatewayConfig): string {
+  return JSON.stringify([srv, endpoints.map(labelOf)]);
+}
+
+/** A member that SRV names too has its priority and weight; any other is one of the best. */
+function ranked(member: EndpointSpec, seeds: readonly EndpointSpec[]): EndpointSpec {
+  const same = seeds.find((seed) => labelOf(seed) === labelOf(member));
+  const priority = same?.priority ?? Math.min(...seeds.map((seed) => seed.priority));
+  const weight = same?.weight ?? Math.max(...seeds.map((seed) => seed.weight));
+  return { ...member, priority, weight };
+}

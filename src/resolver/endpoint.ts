@@ -1,0 +1,28 @@
+// One etcd address of the pool, and what the others need to remember of it.
+import type { HostPort } from "../config/address.ts";
+import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
+
+/** One etcd address. Its pool changes it, but for what others count in it. */
+export class Endpoint {
+  readonly address: HostPort;
+  /** `host:port`: how logs name it, and what makes two endpoints the same. */
+  readonly label: string;
+  spec: EndpointSpec;
+  isUp = true;
+  /** When it last came up, on the clock; a failure that began before is old news. */
+  upSince = Number.NEGATIVE_INFINITY;
+  /** Relays and dials to it. Whoever dials it counts. */
+  connections = 0;
+  /** Dials so far, for whoever dials: a name's addresses take turns. */
+  dials = 0;
+  /** Its weight, made comparable within its priority. At least 1. */
+  share = 1;
+  /** What weighted round robin owes it. */
+  credit = 0;
+
+  constructor(spec: EndpointSpec) {
+    this.spec = spec;
+    this.address = spec.address;
+    this.label = labelOf(spec);
+  }
+}

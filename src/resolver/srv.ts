@@ -1,0 +1,137 @@
+// Endpoints out of SRV records (RFC 2782): both of etcd's services, their
+// union, and in words what kept a lookup from an answer.
+import { isDnsName } from "../config/address.ts";
+import type { EndpointSpec, Scheme } from "../config/endpoint-spec.ts";
+import type { SrvConfig } from "../config/gateway-config.ts";
+
+/** One SRV record. `name` is the target, perhaps with its trailing dot. */
+export interface SrvRecord {
+  readonly priority: number;
+  readonly weight: number;
+  readonly port: number;
+  readonly name: string;
+}
+
+/** Asks DNS for SRV records; empty if there are none. Rejects with a `code` of node:dns. */
+export type ResolveSrv = (name: string) => Promise<readonly SrvRecord[]>;
+
+/** Neither service has a usable record. The message names both and says why. */
+export class SrvError extends Error {
+  override name = "SrvError";
+}
+
+/**
+ * The names that are asked for, the authenticated service first.
+ * @see etcd client/pkg/srv/srv.go, GetClient
+ */
+export function serviceNames({ domain, name }: SrvConfig): Record<Scheme, string> {
+  const suffix = name === undefined ? "" : `-${name}`;
+  return {
+    https: `_etcd-client-ssl${suffix}._tcp.${domain}`,
+    http: `_etcd-client${suffix}._tcp.${domain}`,
+  };
+}
+
+/** What a service answered, or why it did not. */
+type Outcome = { readonly specs: readonly EndpointSpec[]; readonly why?: string };
+
+export class SrvSource {
+  readonly #resolve: ResolveSrv;
+  /** The last answer of each service name, for when the next lookup gives none. */
+  readonly #lastGood = new Map<string, readonly EndpointSpec[]>();
+
+  constructor(resolve: ResolveSrv) {
+    this.#resolve = resolve;
+  }
+
+  /**
+   * The union of both services. If one of them cannot be asked (DNS refuses,
+   * fails or is late), what it said last stands in for its answer: half of a
+   * cluster does not vanish by a lost packet.
+   *
+   * @throws {SrvError} if both are empty or could not be asked.
+   */
+  async find(srv: SrvConfig): Promise<readonly EndpointSpec[]> {
+    const names = serviceNames(srv);
+    const [secure, plain] = await Promise.all([
+      this.#ask(names.https, "https", srv.domain),
+      this.#ask(names.http, "http", srv.domain),
+    ]);
+    const isFresh = secure.why === undefined || plain.why === undefined;
+    if (isFresh && secure.specs.length + plain.specs.length > 0)
+      return [...secure.specs, ...plain.specs];
+    throw new SrvError(
+      `Cannot discover endpoints by --discovery-srv "${srv.domain}": "${names.https}": ${secure.why ?? NO_RECORD}; "${names.http}": ${plain.why ?? NO_RECORD}`,
+    );
+  }
+
+  async #ask(service: string, scheme: Scheme, domain: string): Promise<Outcome> {
+    try {
+      const records = await this.#resolve(service);
+      const specs = specsOf(records, scheme, domain);
+      if (specs.length === 0) return { specs, why: whyUnusable(records) };
+      this.#lastGood.set(service, specs);
+      return { specs };
+    } catch (error) {
+      const code = (error as { code?: string }).code ?? String(error);
+      const isAnswer = NO_NAME.has(code);
+      return {
+        specs: isAnswer ? [] : (this.#lastGood.get(service) ?? []),
+        why: isAnswer ? NO_RECORD : (WORDS[code] ?? code),
+      };
+    }
+  }
+}
+
+const NO_RECORD = "no such name, or it has no SRV record";
+
+const NO_NAME = new Set(["ENOTFOUND", "ENODATA"]);
+
+const WORDS: Record<string, string> = {
+  ECANCELLED: "the DNS server did not answer in time",
+  EBADNAME: "this is no name that DNS can be asked for",
+  EBADRESP: "the DNS server's answer is malformed",
+  ECONNREFUSED: "the DNS server cannot be reached",
+  EFORMERR: "the DNS server does not understand the question",
+  ENOTIMP: "the DNS server does not implement the question",
+  EREFUSED: "the DNS server refused to answer",
+  ESERVFAIL: "the DNS server failed (SERVFAIL)",
+  ETIMEOUT: "the DNS server did not answer in time",
+};
+
+function specsOf(records: readonly SrvRecord[], scheme: Scheme, domain: string): EndpointSpec[] {
+  const parent = hostOf(domain);
+  return records.filter(isUsable).map(({ name, port, priority, weight }) => {
+    const host = hostOf(name);
+    return {
+      address: { host, port },
+      scheme,
+      priority,
+      weight,
+      origin: "SRV",
+      certificateNames: isInside(host, parent) ? [host, parent] : [parent],
+    };
+  });
+}
+
+/** Names are compared without case, and DNS servers may send any. */
+function hostOf(target: string): string {
+  return target.replace(/\.$/, "").toLowerCase();
+}
+
+function isInside(host: string, parent: string): boolean {
+  return host === parent || host.endsWith(`.${parent}`);
+}
+
+/** A target of "." says that there is no such service (RFC 2782); port 0 cannot be dialled. */
+function isUsable({ name, port }: SrvRecord): boolean {
+  return isDnsName(hostOf(name)) && port > 0 && port <= 65535;
+}
+
+function whyUnusable(records: readonly SrvRecord[]): string {
+  if (records.length === 0) return NO_RECORD;
+  const isDenied = records.every(({ name }) => hostOf(name) === "");
+  return isDenied
+    ? 'its record says that there is no such service (target ".")'
+    : "no record has a usable target and port";
+}

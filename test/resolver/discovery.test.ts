@@ -1,0 +1,401 @@
+// When discovery looks, and what it keeps when looking fails. Time and the
+// answers are the test's; the real DNS and etcd are in test/e2e.
+import { describe, expect, test } from "bun:test";
+import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
+import type { GatewayConfig } from "../../src/config/gateway-config.ts";
+import { Discovery } from "../../src/resolver/discovery.ts";
+import { MemberList } from "../../src/resolver/members.ts";
+import { Names } from "../../src/resolver/names.ts";
+import { type SrvRecord, SrvSource } from "../../src/resolver/srv.ts";
+import { LocalGateway } from "../support/local-gateway.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const srv = { domain: "a.test", name: undefined, isInsecure: true };
+const secure = { ...srv, isInsecure: false };
+const REFRESH = 30_000;
+const SYNC = 60_000;
+
+interface World {
+  /** Hosts of the plain and of the -ssl service; undefined: no such name; a text: an error. */
+  plain?: readonly (string | SrvRecord)[] | string | undefined;
+  ssl?: readonly (string | SrvRecord)[] | string | undefined;
+  /** Client URLs; undefined: nobody answers. */
+  members?: string[] | undefined;
+  /** Hosts whose certificate is wrong. */
+  untrusted: Set<string>;
+}
+
+function setUp(changed: Partial<GatewayConfig>) {
+  const clock = new ManualClock();
+  const world: World = { untrusted: new Set() };
+  const log: string[] = [];
+  const published: string[][] = [];
+  const specs: EndpointSpec[][] = [];
+  const asked = { srv: 0, members: [] as string[] };
+  const names = new Names(() => Promise.reject(new Error("no names here")), clock);
+  const config = (more: Partial<GatewayConfig>): GatewayConfig => ({
+    ...new LocalGateway([]).config,
+    discoveryRefreshMs: REFRESH,
+    ...changed,
+    ...more,
+  });
+  const tell = (what: string, found: readonly EndpointSpec[]) =>
+    log.push(`${what} ${found.map(labelOf).join()}`);
+  const discovery = new Discovery(config({}), {
+    clock,
+    srv: new SrvSource((name) => {
+      asked.srv++;
+      const answer = name.includes("-ssl") ? world.ssl : world.plain;
+      if (Array.isArray(answer)) return Promise.resolve(answer.map(recordOf));
+      return Promise.reject(Object.assign(new Error("no"), { code: answer ?? "ENOTFOUND" }));
+    }),
+    members: new MemberList({
+      names,
+      isSelf: () => false,
+      timeoutMs: () => 1000,
+      post: (_, address) => {
+        asked.members.push(address);
+        if (world.members === undefined)
+          return Promise.reject(Object.assign(new Error("no"), { code: "ECONNREFUSED" }));
+        const body = JSON.stringify({ members: [{ clientURLs: world.members }] });
+        return Promise.resolve({ status: 200, body });
+      },
+    }),
+    admission: {
+      names,
+      isSelf: () => false,
+      timeoutMs: () => 1000,
+      verify: ({ host }) =>
+        world.untrusted.has(host)
+          ? Promise.reject(Object.assign(new Error("no"), { code: "CERT_HAS_EXPIRED" }))
+          : Promise.resolve(),
+      events: {
+        rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
+        unresolved: (spec) => log.push(`unresolved ${labelOf(spec)}`),
+      },
+    },
+    events: {
+      discovered: (_, found) => tell("discovered", found),
+      dropped: (_, found) => tell("dropped", found),
+      validated: (_, found) => tell("validated", found),
+      failed: (source) => log.push(`${source} failed`),
+      recovered: (source) => log.push(`${source} recovered`),
+      fellBack: (_, found) => tell("fell back", found),
+    },
+    inUse: () => specs.at(-1) ?? [],
+    publish: (found) => {
+      specs.push([...found]);
+      published.push(found.map(labelOf));
+    },
+  });
+  const now = () => published.at(-1);
+  /** Moves time on and lets what it began come to its end. */
+  const after = async (ms: number) => {
+    clock.advance(ms);
+    for (let i = 0; i < 50; i++) await Promise.resolve();
+  };
+  return { clock, world, log, published, specs, asked, discovery, config, now, after };
+}
+
+function recordOf(host: string | SrvRecord): SrvRecord {
+  return typeof host === "string" ? { name: host, port: 1, priority: 0, weight: 0 } : host;
+}
+
+const staticEndpoints = (...texts: string[]) => texts.map(parseStaticEndpoint);
+
+describe("static endpoints", () => {
+  test("are published once, and nothing is looked up", async () => {
+    const { discovery, clock, now, asked } = setUp({ endpoints: staticEndpoints("10.0.0.1:1") });
+    await discovery.start();
+    discovery.follow();
+    await discovery.refresh();
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    expect([discovery.isFollowing, asked.srv, clock.pending]).toEqual([false, 0, 0]);
+  });
+});
+
+describe("SRV discovery", () => {
+  test("looks again at each interval and publishes what it finds", async () => {
+    const { discovery, world, log, now, after } = setUp({ srv });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    discovery.follow();
+    world.plain = ["10.0.0.2", "10.0.0.1"];
+    await after(REFRESH - 1);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    await after(1);
+    expect(now()).toEqual(["10.0.0.2:1", "10.0.0.1:1"]);
+    world.plain = ["10.0.0.3"];
+    await after(REFRESH);
+    expect(now()).toEqual(["10.0.0.3:1"]);
+    expect(log).toEqual([
+      "discovered 10.0.0.1:1",
+      "discovered 10.0.0.2:1,10.0.0.1:1",
+      "discovered 10.0.0.3:1",
+    ]);
+  });
+
+  test("says nothing of the same answer in another order", async () => {
+    const { discovery, world, log, after } = setUp({ srv });
+    world.plain = ["10.0.0.1", "10.0.0.2"];
+    await discovery.start();
+    discovery.follow();
+    world.plain = ["10.0.0.2", "10.0.0.1"];
+    await after(REFRESH);
+    expect(log).toHaveLength(1);
+  });
+
+  test.each([undefined, "ESERVFAIL", "ETIMEOUT"])(
+    "keeps the last good set on %p, and says so once",
+    async (failure) => {
+      const { discovery, world, log, now, after } = setUp({ srv });
+      world.plain = ["10.0.0.1"];
+      await discovery.start();
+      discovery.follow();
+      world.plain = failure;
+      for (let i = 0; i < 3; i++) await after(REFRESH);
+      expect(now()).toEqual(["10.0.0.1:1"]);
+      world.plain = ["10.0.0.2"];
+      await after(REFRESH);
+      expect(now()).toEqual(["10.0.0.2:1"]);
+      expect(log.slice(1)).toEqual([
+        "SRV discovery failed",
+        "discovered 10.0.0.2:1",
+        "SRV discovery recovered",
+      ]);
+    },
+  );
+
+  test("an interval of 0 looks at start only, and when asked to", async () => {
+    const { discovery, clock, world, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(clock.pending).toBe(0);
+    world.plain = ["10.0.0.2"];
+    await discovery.refresh();
+    expect(now()).toEqual(["10.0.0.2:1"]);
+  });
+
+  test("start() rejects when nothing is found and --endpoints names nothing", async () => {
+    const { discovery, published } = setUp({ srv });
+    await expect(discovery.start()).rejects.toThrow('--discovery-srv "a.test"');
+    expect(published).toEqual([]);
+  });
+
+  test("start() falls back to --endpoints, until SRV names some", async () => {
+    const endpoints = staticEndpoints("10.0.0.9:9");
+    const { discovery, world, log, now, after } = setUp({ srv, endpoints });
+    await discovery.start();
+    discovery.follow();
+    expect(now()).toEqual(["10.0.0.9:9"]);
+    world.plain = ["10.0.0.1"];
+    await after(REFRESH);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    world.plain = undefined;
+    await after(REFRESH);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    expect(log).toEqual([
+      "fell back 10.0.0.9:9",
+      "discovered 10.0.0.1:1",
+      "SRV discovery recovered",
+      "SRV discovery failed",
+    ]);
+  });
+});
+
+describe("verification", () => {
+  test("drops the plain service, and uses who passed", async () => {
+    const { discovery, world, log, now } = setUp({ srv: secure });
+    world.plain = ["10.0.0.1"];
+    world.ssl = ["10.0.0.2", "10.0.0.3"];
+    world.untrusted.add("10.0.0.3");
+    await discovery.start();
+    expect(now()).toEqual(["10.0.0.2:1"]);
+    expect(log).toEqual([
+      "discovered 10.0.0.2:1,10.0.0.3:1,10.0.0.1:1",
+      "dropped 10.0.0.1:1",
+      "rejected 10.0.0.3:1: its certificate has expired",
+      "validated 10.0.0.2:1",
+    ]);
+  });
+
+  test("start() never uses what did not pass", async () => {
+    const { discovery, world, published } = setUp({ srv: secure });
+    world.ssl = ["10.0.0.1"];
+    world.untrusted.add("10.0.0.1");
+    await expect(discovery.start()).rejects.toThrow("no endpoint passed");
+    expect(published).toEqual([]);
+  });
+
+  test("takes in at the next look who passes by then", async () => {
+    const { discovery, world, now, after } = setUp({ srv: secure });
+    world.ssl = ["10.0.0.1", "10.0.0.2"];
+    world.untrusted.add("10.0.0.2");
+    await discovery.start();
+    discovery.follow();
+    world.untrusted.clear();
+    await after(REFRESH);
+    expect(now()).toEqual(["10.0.0.1:1", "10.0.0.2:1"]);
+  });
+
+  test("keeps the last good set when nothing of a new one passes", async () => {
+    const { discovery, world, log, now, after } = setUp({ srv: secure });
+    world.ssl = ["10.0.0.1"];
+    await discovery.start();
+    discovery.follow();
+    world.ssl = ["10.0.0.2"];
+    world.untrusted.add("10.0.0.2");
+    await after(REFRESH);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    expect(log.at(-1)).toBe("SRV discovery failed");
+  });
+});
+
+describe("refresh()", () => {
+  test("is one look for all who ask at the same time, and none right after one", async () => {
+    const { discovery, clock, world, asked } = setUp({ srv });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    await Promise.all(Array.from({ length: 1000 }, () => discovery.refresh()));
+    expect(asked.srv).toBe(4); // two names at start, two for all the thousand
+    await discovery.refresh();
+    expect(asked.srv).toBe(4);
+    clock.advance(1000);
+    await discovery.refresh();
+    expect(asked.srv).toBe(6);
+  });
+
+  test("does nothing after close(), nor does a timer", async () => {
+    const { discovery, clock, world, asked, after } = setUp({ srv, memberSyncMs: SYNC });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    discovery.close();
+    discovery.close();
+    await discovery.refresh();
+    expect([asked.srv, clock.pending]).toEqual([2, 0]);
+  });
+});
+
+describe("the member list", () => {
+  const endpoints = staticEndpoints("10.0.0.1:1");
+
+  test("is asked for at once, then at each interval, and replaces the seeds", async () => {
+    const { discovery, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
+    await discovery.start();
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    discovery.follow();
+    await after(0);
+    expect(now()).toEqual(["10.0.1.1:2379", "10.0.1.2:2379"]);
+    world.members = ["http://10.0.1.2:2379"];
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.1.2:2379"]);
+    expect(asked.members).toEqual(["10.0.0.1", "10.0.1.1"]);
+  });
+
+  test("stays the last good one while nobody answers, and the seeds are asked as well", async () => {
+    const { discovery, world, asked, log, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    world.members = ["http://10.0.1.1:2379"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    world.members = undefined;
+    await after(SYNC);
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.1.1:2379"]);
+    expect(asked.members).toEqual(["10.0.0.1", "10.0.1.1", "10.0.0.1", "10.0.1.1", "10.0.0.1"]);
+    expect(log).toEqual(["member list failed"]);
+  });
+
+  test("has SRV's rank for whom SRV names, and the best for others", async () => {
+    const { discovery, world, specs, after } = setUp({ srv, memberSyncMs: SYNC });
+    world.plain = [
+      { name: "10.0.0.1", port: 1, priority: 5, weight: 7 },
+      { name: "10.0.0.2", port: 1, priority: 1, weight: 3 },
+    ];
+    world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1", "http://10.0.0.3:1"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(specs.at(-1)!.map(({ priority, weight }) => [priority, weight])).toEqual([
+      [5, 7],
+      [1, 3],
+      [1, 7],
+    ]);
+  });
+
+  test("must pass verification where SRV's must", async () => {
+    const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    world.ssl = ["10.0.0.1"];
+    world.members = ["https://10.0.0.1:1", "https://10.0.0.2:1"];
+    world.untrusted.add("10.0.0.2");
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+  });
+
+  test("does not have SRV's endpoints verified again", async () => {
+    const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    world.ssl = ["10.0.0.1"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    world.untrusted.add("10.0.0.1");
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+  });
+});
+
+describe("reconfigure()", () => {
+  test("asks the new endpoints, not those of the cluster before", async () => {
+    const { discovery, world, config, asked, now, after } = setUp({
+      endpoints: staticEndpoints("10.0.0.1:1"),
+      memberSyncMs: SYNC,
+    });
+    world.members = ["http://10.0.1.1:2379"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    world.members = ["http://10.0.2.1:2379"];
+    await discovery.reconfigure(config({ endpoints: staticEndpoints("10.0.0.2:1") }));
+    expect(asked.members).toEqual(["10.0.0.1", "10.0.0.2"]);
+    expect(now()).toEqual(["10.0.2.1:2379"]);
+  });
+
+  test("keeps what SRV named while another domain names nothing", async () => {
+    const { discovery, world, config, log, now } = setUp({ srv });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    world.plain = undefined;
+    await discovery.reconfigure(config({ srv: { ...srv, domain: "b.test" } }));
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    expect(log.at(-1)).toBe("SRV discovery failed");
+  });
+
+  test("goes back to --endpoints when SRV is no longer asked, and clears its timer", async () => {
+    const { discovery, world, config, clock, now } = setUp({ srv });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    discovery.follow();
+    await discovery.reconfigure(
+      config({ srv: undefined, endpoints: staticEndpoints("10.0.0.9:9") }),
+    );
+    expect([now(), clock.pending]).toEqual([["10.0.0.9:9"], 0]);
+  });
+
+  test("takes a new interval at once", async () => {
+    const { discovery, world, config, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    discovery.follow();
+    await discovery.reconfigure(config({ discoveryRefreshMs: 100 }));
+    world.plain = ["10.0.0.2"];
+    await after(100);
+    expect(now()).toEqual(["10.0.0.2:1"]);
+  });
+});

@@ -1,0 +1,180 @@
+// The answers that a real etcd does not give on demand; the others are in test/e2e.
+import { describe, expect, test } from "bun:test";
+import { labelOf, parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
+import { MemberList, membersOf, type Question } from "../../src/resolver/members.ts";
+import { Names } from "../../src/resolver/names.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const member = (...clientURLs: unknown[]) => ({ ID: "1", name: "m", clientURLs });
+const list = (...members: unknown[]) => ({ header: {}, members });
+const ONE = list(member("http://10.0.0.1:2379"));
+
+interface Asked extends Question {
+  readonly at: string;
+}
+
+/** A cluster of which a test says what each endpoint answers. */
+function cluster(answer: (asked: Asked) => { status?: number; body: unknown } | Error) {
+  const asked: Asked[] = [];
+  const members = new MemberList({
+    names: new Names(() => Promise.reject(new Error("no names here")), new ManualClock()),
+    isSelf: (address) => address === "127.0.0.99",
+    timeoutMs: () => 1000,
+    post: (spec, address, question) => {
+      const one = { ...question, at: `${address}:${spec.address.port}` };
+      asked.push(one);
+      const given = answer(one);
+      if (given instanceof Error) return Promise.reject(given);
+      const { status = 200, body } = given;
+      const text = typeof body === "string" ? body : JSON.stringify(body);
+      return Promise.resolve({ status, body: text });
+    },
+  });
+  const ask = async (endpoints: string[], credentials?: { user: string; password: string }) => {
+    const specs = await members.ask(endpoints.map(parseStaticEndpoint), credentials);
+    return specs.map(labelOf);
+  };
+  return { ask, asked, members };
+}
+
+describe("membersOf()", () => {
+  const rows: [what: string, answer: unknown, labels: string[]][] = [
+    ["every client URL", list(member("http://a:1", "https://b:2"), member("http://c:3")), ["a:1", "b:2", "c:3"]],
+    ["no learner", list({ ...member("http://a:1"), isLearner: true }, member("http://b:2")), ["b:2"]],
+    ["no member that has not started", list({ ID: "1", peerURLs: ["http://x:1"] }, member("http://b:2")), ["b:2"]],
+    ["no Unix socket", list(member("unix:///run/etcd.sock", "http://b:2")), ["b:2"]],
+    ["nothing that is no URL", list(member(7, null, "", "b", "http://b:2")), ["b:2"]],
+    ["nothing that is no member", list(null, 7, "x", [], member("http://b:2")), ["b:2"]],
+    ["no loopback of another machine", list(member("http://localhost:2379", "http://127.0.0.1:2379", "http://[::1]:1", "http://0.0.0.0:1", "http://b:2")), ["b:2"]],
+  ]; // prettier-ignore
+  test.each(rows)("takes %s", (_, answer, labels) => {
+    expect(membersOf(answer, "10.0.0.9").map(labelOf)).toEqual(labels);
+  });
+
+  test("takes loopback from a member on loopback", () => {
+    expect(membersOf(list(member("http://localhost:1")), "127.0.0.1").map(labelOf)).toEqual([
+      "localhost:1",
+    ]);
+  });
+
+  test("keeps the scheme and asks for the host's own certificate", () => {
+    expect(membersOf(list(member("https://b.test:2")), "10.0.0.9")).toMatchObject([
+      { scheme: "https", certificateNames: ["b.test"], origin: "member list" },
+    ]);
+  });
+
+  test.each([[{}], [{ members: {} }], [{ members: "x" }], [[]]])("refuses %j", (answer) => {
+    expect(() => membersOf(answer, "10.0.0.9")).toThrow("the answer is no member list");
+  });
+
+  test.each([list(), list(member()), list(member("unix:///x"))])("refuses %j", (answer) => {
+    expect(() => membersOf(answer, "10.0.0.9")).toThrow(
+      "no member advertises an address that can be dialled",
+    );
+  });
+});
+
+describe("MemberList.ask()", () => {
+  test("asks for a linearizable list, and takes the first answer", async () => {
+    const { ask, asked } = cluster(() => ({ body: ONE }));
+    expect(await ask(["10.0.0.1:1", "10.0.0.2:2"])).toEqual(["10.0.0.1:2379"]);
+    expect(asked).toEqual([
+      { at: "10.0.0.1:1", path: "/v3/cluster/member/list", body: { linearizable: true } },
+    ]);
+  });
+
+  const useless: [what: string, answer: { status?: number; body: unknown } | Error, why: string][] = [
+    ["an error page", { status: 404, body: "404 page not found\n" }, "HTTP 404: 404 page not found"],
+    ["etcd's refusal", { status: 403, body: { error: "etcdserver: permission denied", code: 7 } }, "HTTP 403: etcdserver: permission denied"],
+    ["no JSON", { body: "<html>" }, "HTTP 200: <html>"],
+    ["an empty list", { body: list() }, "no member advertises an address that can be dialled"],
+    ["nothing", { body: "" }, "HTTP 200: "],
+    ["a refused connection", Object.assign(new Error("x"), { code: "ECONNREFUSED" }), "connection refused"],
+    ["a foreign certificate", Object.assign(new Error("x"), { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }), "its certificate is signed by an unknown authority"],
+  ]; // prettier-ignore
+  test.each(useless)("passes over %s", async (_, answer) => {
+    const { ask } = cluster(({ at }) => (at === "10.0.0.1:1" ? answer : { body: ONE }));
+    expect(await ask(["10.0.0.1:1", "10.0.0.2:2"])).toEqual(["10.0.0.1:2379"]);
+  });
+
+  test.each(useless)("says of each that gave %s", async (_, answer, why) => {
+    const { ask } = cluster(() => answer);
+    await expect(ask(["10.0.0.1:1", "10.0.0.2:2"])).rejects.toThrow(
+      `10.0.0.1:1: ${why}; 10.0.0.2:2: ${why}`,
+    );
+  });
+
+  test("never asks the gateway itself, nor a name without an address", async () => {
+    const { ask, asked } = cluster(() => ({ body: ONE }));
+    await expect(ask(["127.0.0.99:1", "nobody.test:1"])).rejects.toThrow(
+      "127.0.0.99:1: none of its addresses may be dialled; nobody.test:1: does not resolve",
+    );
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("authentication", () => {
+  const credentials = { user: "root", password: "secret" };
+  const login = "/v3/auth/authenticate";
+
+  test("gets one token and keeps it", async () => {
+    const { ask, asked } = cluster(({ path }) =>
+      path === login ? { body: { token: "t1" } } : { body: ONE },
+    );
+    await ask(["10.0.0.1:1"], credentials);
+    await ask(["10.0.0.1:1"], credentials);
+    expect(asked.map(({ path, token }) => [path, token])).toEqual([
+      [login, undefined],
+      ["/v3/cluster/member/list", "t1"],
+      ["/v3/cluster/member/list", "t1"],
+    ]);
+    expect(asked[0]!.body).toEqual({ name: "root", password: "secret" });
+  });
+
+  test("gets another token when etcd knows the old one no more, once", async () => {
+    let valid = "t1";
+    const { ask, asked } = cluster(({ path, token }) => {
+      if (path === login) return { body: { token: valid } };
+      if (token === valid) return { body: ONE };
+      return { status: 401, body: { error: "etcdserver: invalid auth token", code: 16 } };
+    });
+    await ask(["10.0.0.1:1"], credentials);
+    valid = "t2";
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+    expect(asked.filter(({ path }) => path === login)).toHaveLength(2);
+  });
+
+  test("does not go round and round when every token is refused", async () => {
+    const { ask, asked } = cluster(({ path }) =>
+      path === login
+        ? { body: { token: "t" } }
+        : { status: 401, body: { error: "etcdserver: invalid auth token", code: 16 } },
+    );
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
+    expect(asked.length).toBeLessThanOrEqual(6);
+  });
+
+  test("needs no token of a cluster without authentication", async () => {
+    const { ask, asked } = cluster(({ path }) =>
+      path === login
+        ? { status: 400, body: { error: "etcdserver: authentication is not enabled", code: 9 } }
+        : { body: ONE },
+    );
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+    expect(asked.at(-1)!.token).toBe("");
+  });
+
+  test("says what is wrong with the password, never the password", async () => {
+    const { ask } = cluster(() => ({
+      status: 400,
+      body: { error: "etcdserver: authentication failed, invalid user ID or password", code: 3 },
+    }));
+    const error: Error = await ask(["10.0.0.1:1"], credentials).then(
+      () => new Error("no failure"),
+      (failure) => failure,
+    );
+    expect(error.message).toContain("invalid user ID or password");
+    expect(error.message).not.toContain("secret");
+  });
+});
