@@ -8,6 +8,7 @@ import { freePort } from "../support/free-port.ts";
 import { Closers } from "../support/gateway-command.ts";
 import { Hosts } from "../support/gateway-hosts.ts";
 import { GatewayProcess } from "../support/gateway-process.ts";
+import { type Attempt, Load } from "../support/load.ts";
 import { until } from "../support/peer.ts";
 
 setDefaultTimeout(120_000);
@@ -197,75 +198,6 @@ describe("an endpoint that is a name", () => {
     });
   });
 });
-
-interface Attempt {
-  readonly number: number;
-  /** On performance.now()'s clock, as `endedAt`. */
-  readonly startedAt: number;
-  readonly endedAt: number;
-  /** An errno's name, an HTTP status that is not 200, or undefined for success. */
-  readonly code: string | undefined;
-}
-
-type Request = Parameters<typeof requestOnce>[1];
-
-/** Workers that ask one request after the other, each on a new connection, until they are stopped. */
-class Load {
-  readonly attempts: Attempt[] = [];
-  readonly #workers: Promise<void>[];
-  #isStopped = false;
-  #number = 0;
-
-  constructor(port: number, workers: number, request: (number: number) => Request) {
-    this.#workers = Array.from({ length: workers }, () => this.#work(port, request));
-  }
-
-  get succeeded(): Attempt[] {
-    return this.attempts.filter(({ code }) => code === undefined);
-  }
-
-  get failed(): Attempt[] {
-    return this.attempts.filter(({ code }) => code !== undefined);
-  }
-
-  /** Resolves when this many attempts that began after the call have succeeded. */
-  async successes(count: number): Promise<void> {
-    const from = performance.now();
-    const first = this.attempts.length;
-    const isNewSuccess = ({ startedAt, code }: Attempt) => startedAt >= from && code === undefined;
-    const are = () => this.attempts.slice(first).filter(isNewSuccess).length >= count;
-    await until(are, `${count} attempts had succeeded`, 30_000);
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await Promise.all(this.#workers);
-  }
-
-  report(): string {
-    const ends = this.succeeded.map(({ endedAt }) => endedAt).toSorted((a, b) => a - b);
-    const gaps = ends.slice(1).map((end, i) => end - ends[i]!);
-    const codes = new Map<string, number>();
-    for (const { code } of this.failed) codes.set(code!, (codes.get(code!) ?? 0) + 1);
-    const failures = [...codes].map(([code, count]) => `, ${count} ${code}`).join("");
-    const gap = Math.max(...gaps).toFixed(0);
-    return `${this.attempts.length} attempts, ${this.failed.length} failed${failures}; longest gap ${gap} ms`;
-  }
-
-  async #work(port: number, request: (number: number) => Request): Promise<void> {
-    while (!this.#isStopped) {
-      const number = this.#number++;
-      const startedAt = performance.now();
-      const code = await requestOnce(port, request(number)).then(
-        ({ status }) => (status === 200 ? undefined : `HTTP ${status}`),
-        (error: Error & { code?: string }) => error.code ?? error.message,
-      );
-      this.attempts.push({ number, startedAt, endedAt: performance.now(), code });
-      // A pace, so that the load leaves the members CPU for their elections.
-      await Bun.sleep(5);
-    }
-  }
-}
 
 /** Servers on one port of several loopback addresses; each says its address and ends. */
 function greeters(...addresses: string[]): number {

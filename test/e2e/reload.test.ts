@@ -1,0 +1,164 @@
+// The config file of a gateway that runs, changed under it: SIGHUP takes over
+// what is right, refuses what is wrong, and costs no client anything.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EtcdCluster } from "../support/etcd-cluster.ts";
+import { encode } from "../support/etcd-json.ts";
+import { requestOnce } from "../support/etcd-request.ts";
+import { Closers } from "../support/gateway-command.ts";
+import { GatewayProcess } from "../support/gateway-process.ts";
+import { Load } from "../support/load.ts";
+import { until } from "../support/peer.ts";
+
+setDefaultTimeout(120_000);
+
+const closers = new Closers();
+afterAll(() => closers.close());
+
+let cluster: EtcdCluster;
+beforeAll(async () => {
+  cluster = closers.add(await EtcdCluster.start(3));
+});
+
+/** A gateway with a config file, which a test may change. */
+async function gatewayWith(text: string, flags: readonly string[] = []) {
+  const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-reload-"));
+  closers.defer(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "gateway.yaml");
+  writeFileSync(path, text);
+  const gateway = closers.add(await GatewayProcess.start([`--config-file=${path}`, ...flags]));
+  /** Changes the file, sends SIGHUP and returns the line that says what came of it. */
+  const reload = async (changed: string) => {
+    const outcomes = () => [
+      ...gateway.lines("reloaded"),
+      ...gateway.lines("reload failed, nothing was changed"),
+    ];
+    const before = outcomes();
+    writeFileSync(path, changed);
+    gateway.signal("SIGHUP");
+    await until(() => outcomes().length > before.length, "the reload was over");
+    return outcomes().find((line) => !before.includes(line))!;
+  };
+  return { gateway, path, reload };
+}
+
+const endpoints = (...numbers: number[]) =>
+  `endpoints: [${numbers.map((i) => cluster.members[i]!.address).join(", ")}]\n`;
+
+describe("SIGHUP", () => {
+  test("under load loses nothing, whatever changes", async () => {
+    const { gateway, reload } = await gatewayWith(endpoints(0));
+    const puts = new Load(gateway.port, 4, (n) => ({
+      method: "POST",
+      path: "/v3/kv/put",
+      body: JSON.stringify({ key: encode(`reload/${n}`), value: encode(`${n}`) }),
+    }));
+    const reads = new Load(gateway.port, 4, () => ({ path: "/version" }));
+    const texts = [
+      endpoints(1),
+      `${endpoints(0, 1, 2)}policy: least-connections\n`,
+      `${endpoints(2, 0)}log-level: debug\n`,
+      `${endpoints(1, 2)}max-connections: 100\nretry-delay: 1s\n`,
+      `${endpoints(0, 1, 2)}drain-timeout: 1s\ndial-timeout: 1s\n`,
+    ];
+    for (let round = 0; round < 4; round++) {
+      for (const text of texts) {
+        expect(await reload(text)).toMatchObject({ msg: "reloaded" });
+        await reads.successes(10);
+      }
+    }
+    await Promise.all([puts.stop(), reads.stop()]);
+    console.log(`20 reloads; puts: ${puts.report()}; reads: ${reads.report()}`);
+    expect([puts.failed, reads.failed]).toEqual([[], []]);
+    expect(puts.succeeded.length).toBeGreaterThan(100);
+    expect(gateway.lines("deactivated endpoint")).toEqual([]);
+  });
+
+  test("says which flags changed, and only those", async () => {
+    const { reload } = await gatewayWith(`${endpoints(0)}retry-delay: 5s\n`);
+    const line = await reload(`${endpoints(1)}retry-delay: 5s\nmax-connections: 7\n`);
+    expect(line).toMatchObject({
+      level: "info",
+      msg: "reloaded",
+      changed: ["--endpoints", "--max-connections"],
+    });
+    expect(await reload(`${endpoints(1)}retry-delay: 5s\nmax-connections: 7\n`)).toMatchObject({
+      changed: [],
+    });
+  });
+
+  test("keeps where it listens, and says so at each reload", async () => {
+    const { gateway, reload } = await gatewayWith(endpoints(0));
+    const moved = `${endpoints(0)}listen-addr: 127.0.0.1:1\nlog-format: console\n`;
+    // The command line wins over the file: only log-format is another one.
+    expect(await reload(moved)).toMatchObject({ msg: "reloaded", changed: [] });
+    const message = "cannot change while running; restart to apply it";
+    expect(gateway.lines(message)).toMatchObject([{ level: "warn", flag: "--log-format" }]);
+    await reload(moved);
+    expect(gateway.lines(message)).toHaveLength(2);
+    expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
+  });
+
+  test("changes the log level", async () => {
+    const { gateway, reload } = await gatewayWith(endpoints(0));
+    await requestOnce(gateway.port, { path: "/version" });
+    expect(gateway.lines("relaying")).toEqual([]);
+    await reload(`${endpoints(0)}log-level: debug\n`);
+    await requestOnce(gateway.port, { path: "/version" });
+    await gateway.logged("relaying");
+  });
+
+  const broken: [what: string, text: string, error: string][] = [
+    ["an unknown key", "endpoint: a:1\n", '"endpoint" in PATH line 1: unknown key; did you mean "endpoints"?'],
+    ["a wrong value", "retry-delay: 5\n", 'Cannot parse retry-delay in the config file "5": missing unit, for example "30s"'],
+    ["no YAML", "endpoints: [a:1\n", "PATH line 1"],
+    ["no name that resolves", "endpoints: gone.invalid:1\n", 'Cannot resolve any of --endpoints: "gone.invalid:1"'],
+    ["itself as endpoint", "endpoints: SELF\n", "the gateway's own --listen-addr"],
+    ["a CA that is not there", "trusted-ca-file: /gone.pem\n", 'Cannot use --trusted-ca-file "/gone.pem": there is no such file'],
+  ]; // prettier-ignore
+  test.each(broken)("of a file with %s changes nothing", async (_, text, error) => {
+    const { gateway, path, reload } = await gatewayWith(endpoints(0));
+    const line = await reload(text.replace("SELF", gateway.address));
+    expect(line).toMatchObject({ level: "error", msg: "reload failed, nothing was changed" });
+    expect(line["error"]).toContain(error.replace("PATH", path));
+    expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
+    expect(gateway.lines("endpoints changed")).toEqual([]);
+    expect(await reload(endpoints(1))).toMatchObject({ msg: "reloaded" });
+    expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
+  });
+
+  test("a hundred times at once is served and ends", async () => {
+    const { gateway, reload } = await gatewayWith(endpoints(0));
+    for (let i = 0; i < 100; i++) gateway.signal("SIGHUP");
+    await gateway.logged("reloaded");
+    await reload(endpoints(1));
+    expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
+    gateway.signal("SIGTERM");
+    expect(await gateway.exited()).toBe(0);
+  });
+
+  test("without a config file only looks everything up again", async () => {
+    const gateway = closers.add(await GatewayProcess.start([`--endpoints=${cluster.endpoints}`]));
+    gateway.signal("SIGHUP");
+    expect(await gateway.logged("reloaded")).toMatchObject({ changed: [] });
+  });
+
+  test("moves relays off an endpoint that left, once they have had their time", async () => {
+    const { gateway, reload } = await gatewayWith(`${endpoints(0)}drain-timeout: 200ms\n`);
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    await Bun.connect({
+      hostname: "127.0.0.1",
+      port: gateway.port,
+      socket: { data() {}, close: (_, error) => resolve(error as Error | undefined) },
+    });
+    await requestOnce(gateway.port, { path: "/version" });
+    await reload(`${endpoints(1)}drain-timeout: 200ms\n`);
+    expect(await promise).toMatchObject({ code: "ECONNRESET" });
+    expect(await gateway.logged("reset relays to an endpoint that left")).toMatchObject({
+      address: cluster.members[0]!.address,
+      relays: 1,
+    });
+  });
+});
