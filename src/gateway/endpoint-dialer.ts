@@ -139,15 +139,15 @@ interface Attempt {
 /**
  * Begins with another of the first family's addresses each time: a name that
  * stands for several members, as a headless service does, is spread over them.
- * The system's preference between the families stays.
+ * Sorted first, since DNS servers rotate as well, and two rotations may cancel
+ * each other. The system's preference between the families stays.
  */
 function inTurn(addresses: readonly string[], turn: number): readonly string[] {
   if (addresses.length === 1) return addresses;
   const isLikeFirst = (address: string) => address.includes(":") === addresses[0]!.includes(":");
-  const preferred = addresses.filter(isLikeFirst);
-  const start = turn % preferred.length;
-  if (start === 0) return addresses;
+  const preferred = addresses.filter(isLikeFirst).sort();
   const rest = addresses.filter((address) => !isLikeFirst(address));
+  const start = turn % preferred.length;
   return [...preferred.slice(start), ...preferred.slice(0, start), ...rest];
 }
 
