@@ -4,10 +4,10 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { EtcdCluster, type EtcdMember } from "../support/etcd-cluster.ts";
 import { decode, encode, postJson } from "../support/etcd-json.ts";
 import { requestOnce } from "../support/etcd-request.ts";
-import { freePort } from "../support/free-port.ts";
 import { Closers } from "../support/gateway-command.ts";
 import { Hosts } from "../support/gateway-hosts.ts";
 import { GatewayProcess } from "../support/gateway-process.ts";
+import { greetersOn, greeting } from "../support/greeters.ts";
 import { type Attempt, Load } from "../support/load.ts";
 import { until } from "../support/peer.ts";
 
@@ -127,7 +127,7 @@ describe("an endpoint that is a name", () => {
     closers.add(await GatewayProcess.start(flags, { wrapper }));
 
   test("is looked up at every dial: a client goes where the name points at its time", async () => {
-    const port = greeters("127.0.0.1", "127.0.0.2");
+    const port = greetersOn(closers, "127.0.0.1", "127.0.0.2");
     const hosts = await hostsOf("127.0.0.1 etcd.test");
     const gateway = await gatewayWith(hosts, [`--endpoints=etcd.test:${port}`]);
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
@@ -141,7 +141,7 @@ describe("an endpoint that is a name", () => {
   });
 
   test("keeps its last address when it no longer resolves", async () => {
-    const port = greeters("127.0.0.1");
+    const port = greetersOn(closers, "127.0.0.1");
     const hosts = await hostsOf("127.0.0.1 etcd.test");
     const gateway = await gatewayWith(hosts, [`--endpoints=etcd.test:${port}`]);
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
@@ -151,7 +151,7 @@ describe("an endpoint that is a name", () => {
   });
 
   test("may be unknown at start if another endpoint is known, and is served once it is known", async () => {
-    const port = greeters("127.0.0.1", "127.0.0.2");
+    const port = greetersOn(closers, "127.0.0.1", "127.0.0.2");
     const hosts = await hostsOf("127.0.0.1 known.test");
     const endpoints = `--endpoints=late.test:${port},known.test:${port}`;
     const gateway = await gatewayWith(hosts, [endpoints, "--retry-delay=50ms"]);
@@ -186,7 +186,7 @@ describe("an endpoint that is a name", () => {
   });
 
   test("is not dialled when it has come to mean the gateway itself", async () => {
-    const port = greeters("127.0.0.2");
+    const port = greetersOn(closers, "127.0.0.2");
     const hosts = await hostsOf("127.0.0.2 etcd.test");
     const listen = `--listen-addr=127.0.0.1:${port}`;
     const gateway = await gatewayWith(hosts, [`--endpoints=etcd.test:${port}`, listen]);
@@ -198,49 +198,3 @@ describe("an endpoint that is a name", () => {
     });
   });
 });
-
-/** Servers on one port of several loopback addresses; each says its address and ends. */
-function greeters(...addresses: string[]): number {
-  for (let attempt = 1; ; attempt++) {
-    const port = freePort();
-    try {
-      for (const hostname of addresses) {
-        const listener = Bun.listen({
-          hostname,
-          port,
-          socket: {
-            open(socket) {
-              socket.write(hostname);
-              socket.shutdown();
-            },
-            data() {},
-          },
-        });
-        closers.defer(() => listener.stop(true));
-      }
-      return port;
-    } catch (error) {
-      if (attempt === 5) throw error;
-    }
-  }
-}
-
-/** All that a server says to a new client before it ends. */
-async function greeting(port: number): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  let text = "";
-  await Bun.connect({
-    hostname: "127.0.0.1",
-    port,
-    socket: {
-      data(_, chunk) {
-        text += chunk;
-      },
-      close(_, error) {
-        if (error) reject(error);
-        else resolve(text);
-      },
-    },
-  });
-  return await promise;
-}

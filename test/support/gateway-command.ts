@@ -3,6 +3,7 @@
 import { until } from "./peer.ts";
 
 const PACKAGES: Readonly<Record<string, string>> = {
+  dnsmasq: "dnsmasq-base",
   etcd: "etcd-server etcd-client",
   etcdctl: "etcd-server etcd-client",
   openssl: "openssl",
@@ -12,7 +13,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
 
 /** The path of a program. Throws the command that installs it: a missing tool fails the test. */
 export function requireTool(name: string): string {
-  const path = Bun.which(name);
+  // Daemons are in sbin, which is not on everybody's path.
+  const path = Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
   if (path !== null) return path;
   throw new Error(`${name} is missing; install it with: apt-get install ${PACKAGES[name] ?? name}`);
 }
