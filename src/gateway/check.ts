@@ -6,6 +6,7 @@ import type { EndpointSpec } from "../config/endpoint-spec.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
+import { namedBy, rankedBy } from "../resolver/members.ts";
 import { Pool } from "../resolver/pool.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { whyNot } from "../resolver/tls-failure.ts";
@@ -93,7 +94,8 @@ async function findSpecs(
   }
   if (config.memberSyncMs === 0 || found.length === 0) return found;
   try {
-    return [...found, ...(await members.ask(found, config.credentials))];
+    const named = namedBy(config.srv, await members.ask(found, config.credentials));
+    return [...found, ...rankedBy(found, named)];
   } catch (error) {
     errors.push(`Cannot read the member list: ${(error as Error).message}`);
     return found;

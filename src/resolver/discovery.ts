@@ -5,7 +5,7 @@ import type { Clock } from "../config/clock.ts";
 import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import type { GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
 import { Admission, type AdmissionDeps } from "./admission.ts";
-import type { MemberList } from "./members.ts";
+import { type MemberList, namedBy, rankedBy } from "./members.ts";
 import { SrvError, type SrvSource } from "./srv.ts";
 
 /** Flips and changes; each is one log line. */
@@ -193,22 +193,14 @@ export class Discovery {
     const known = this.#members === undefined ? [] : inUse();
     const found = await members.ask([...known, ...this.#seeds], credentials);
     const mustVerify = srv !== undefined && !srv.isInsecure;
-    const named = mustVerify
-      ? found.map((spec) => ({
-          ...spec,
-          certificateNames: [...spec.certificateNames, srv.domain],
-        }))
-      : found;
-    const admitted = await this.#memberAdmission.admit(named, mustVerify);
+    const admitted = await this.#memberAdmission.admit(namedBy(srv, found), mustVerify);
     if (admitted.length > 0) return admitted;
     throw new Error("none of the members may be used; see the lines before");
   }
 
   #publish(): void {
     const seeds = this.#seeds;
-    this.#deps.publish(
-      this.#members === undefined ? seeds : this.#members.map((m) => ranked(m, seeds)),
-    );
+    this.#deps.publish(this.#members === undefined ? seeds : rankedBy(seeds, this.#members));
   }
 
   #isNews(what: string, specs: readonly EndpointSpec[]): boolean {
@@ -237,12 +229,4 @@ export class Discovery {
 
 function sourcesOf({ srv, endpoints }: GatewayConfig): string {
   return JSON.stringify([srv, endpoints.map(labelOf)]);
-}
-
-/** A member that SRV names too has its priority and weight; any other is one of the best. */
-function ranked(member: EndpointSpec, seeds: readonly EndpointSpec[]): EndpointSpec {
-  const same = seeds.find((seed) => labelOf(seed) === labelOf(member));
-  const priority = same?.priority ?? Math.min(...seeds.map((seed) => seed.priority));
-  const weight = same?.weight ?? Math.max(...seeds.map((seed) => seed.weight));
-  return { ...member, priority, weight };
 }

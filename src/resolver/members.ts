@@ -1,7 +1,7 @@
 // The cluster's own member list, asked for over etcd's JSON gateway. Any member
 // knows all; one that says nothing useful is passed over.
 import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../config/endpoint-spec.ts";
-import type { Credentials } from "../config/gateway-config.ts";
+import type { Credentials, SrvConfig } from "../config/gateway-config.ts";
 import type { Names } from "./names.ts";
 import { whyNot } from "./tls-failure.ts";
 
@@ -168,6 +168,31 @@ export function membersOf(answer: unknown, askedAddress: string): EndpointSpec[]
     .filter(({ address }) => isLoopback(askedAddress) || !isLoopback(address.host));
   if (found.length === 0) throw new Error("no member advertises an address that can be dialled");
   return found;
+}
+
+/** The cluster vouches for its members: a certificate for the discovery domain will do as well. */
+export function namedBy(
+  srv: SrvConfig | undefined,
+  members: readonly EndpointSpec[],
+): readonly EndpointSpec[] {
+  if (srv === undefined) return members;
+  return members.map((member) => ({
+    ...member,
+    certificateNames: [...member.certificateNames, srv.domain],
+  }));
+}
+
+/** A member that a seed names too has its priority and weight; any other is one of the best. */
+export function rankedBy(
+  seeds: readonly EndpointSpec[],
+  members: readonly EndpointSpec[],
+): readonly EndpointSpec[] {
+  const best = Math.min(...seeds.map(({ priority }) => priority));
+  const most = Math.max(...seeds.map(({ weight }) => weight));
+  return members.map((member) => {
+    const seed = seeds.find((other) => labelOf(other) === labelOf(member));
+    return { ...member, priority: seed?.priority ?? best, weight: seed?.weight ?? most };
+  });
 }
 
 function specOf(url: unknown): EndpointSpec[] {

@@ -20,7 +20,7 @@ const WORDS: Record<string, string> = {
     "it demands a client certificate (--cert-file, --key-file)",
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "it does not know the authority of --cert-file",
   ECONNREFUSED: "connection refused",
-  ECONNRESET: "it closed the connection during the handshake",
+  ECONNRESET: "it closed the connection (does one side speak TLS, and the other not?)",
   EHOSTUNREACH: "no route to host",
   ENETUNREACH: "network is unreachable",
   ETIMEDOUT: "no answer in time",
