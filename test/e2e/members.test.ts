@@ -136,11 +136,14 @@ describe("with TLS", () => {
   test("the list is asked for with the client certificate, and members come and go", async () => {
     const { tls } = await certificates();
     const cluster = closers.add(await EtcdCluster.start(1, tls));
-    const gateway = await follow(
-      `--endpoints=https://${cluster.members[0]!.address}`,
+    const flags = [
+      ...[SYNC, `--endpoints=https://${cluster.members[0]!.address}`],
       ...[`--trusted-ca-file=${tls.ca}`],
       ...[`--cert-file=${tls.clientCert}`, `--key-file=${tls.clientKey}`],
-    );
+    ];
+    // A proxy is for the way out, never for the cluster.
+    const env = { HTTPS_PROXY: "http://127.0.0.1:1", HTTP_PROXY: "http://127.0.0.1:1" };
+    const gateway = closers.add(await GatewayProcess.start(flags, { env }));
     await cluster.add();
     await uses(gateway, cluster);
     const { status, stdout } = await cluster.etcdctl(gateway.address, ["put", "tls", "works"]);

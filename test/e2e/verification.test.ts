@@ -226,6 +226,17 @@ describe("the system's store", () => {
   });
 });
 
+test("no environment variable of the runtime weakens the verification", async () => {
+  const bad = await issue({ names: ["DNS:a.test"], isSelfSigned: true });
+  const server = closers.add(await TlsServer.start(bad));
+  const dns = closers.add(await DnsServer.start({ srv: [ssl("m1.a.test", server)], hosts: HOSTS }));
+  const flags = ["--discovery-srv=a.test", `--discovery-servers=${dns.address}`];
+  const ca = `--trusted-ca-file=${authority.cert}`;
+  const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", NODE_EXTRA_CA_CERTS: bad.cert };
+  const { status, stdout } = await run([gatewayBinary(), "check", ...flags, ca], { env });
+  expect([status, stdout]).toEqual([1, expect.stringContaining("its certificate is self-signed")]);
+});
+
 /** What openssl sees of the server behind the gateway. */
 function throughTls(port: number): Promise<string> {
   const words = `s_client -connect 127.0.0.1:${port} -servername a.test -CAfile ${authority.cert}`;
