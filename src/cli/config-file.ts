@@ -164,7 +164,7 @@ function kindOf(value: unknown): string {
 
 function withoutComments(source: readonly string[]): string {
   return source
-    .map((line) => line.replace(/(^|[ \t])#.*/, ""))
+    .map((line) => line.replace(/(^|[ \t])#[^]*/, ""))
     .join("\n")
     .trim();
 }
