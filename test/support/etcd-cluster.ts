@@ -1,121 +1,143 @@
-// A real etcd cluster on loopback: members that can be killed and started
-// again, each with a folder of its own, and etcdctl to talk to them.
+// A real etcd cluster on loopback, and etcdctl to talk to it: members that die
+// and come back, join and leave, with and without TLS and authentication.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type ClusterTls, EtcdMember, type MemberOptions } from "./etcd-member.ts";
+import { type Credentials, etcdctl, Etcdctl } from "./etcdctl.ts";
 import { freePorts } from "./free-port.ts";
-import { Command, type CommandOptions, eventually, requireTool, run } from "./gateway-command.ts";
+import { type Command, type CommandOptions, eventually } from "./gateway-command.ts";
 
-// Debian's etcd 3.4 wants to be told on arm64 that this is a test.
-const ETCD_ENVIRONMENT: Record<string, string> =
-  process.arch === "arm64" ? { ETCD_UNSUPPORTED_ARCH: "arm64" } : {};
+export { type ClusterTls, etcdctl, type EtcdMember };
 
-// An election within a second after a member's death, and none for lack of CPU.
-const TIMING = ["--heartbeat-interval=100", "--election-timeout=1000"];
-
-/** Files in PEM; with them a cluster serves TLS and asks its clients for a certificate. */
-export interface ClusterTls {
-  readonly ca: string;
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCert: string;
-  readonly clientKey: string;
-}
-
-export class EtcdMember {
-  readonly #words: readonly string[];
-  #life: Command | undefined;
-
-  constructor(
-    readonly name: string,
-    readonly port: number,
-    words: readonly string[],
-  ) {
-    this.#words = words;
-  }
-
-  /** `host:port` of its clients' side. */
-  get address(): string {
-    return `127.0.0.1:${this.port}`;
-  }
-
-  get isRunning(): boolean {
-    return this.#life !== undefined && this.#life.status === undefined;
-  }
-
-  /** What it has logged in this life. */
-  get log(): string {
-    return this.#life?.stderr ?? "";
-  }
-
-  /** Starts it, for the first time or again, and does not wait until it serves. */
-  start(): void {
-    this.#life = new Command(this.#words, { env: ETCD_ENVIRONMENT });
-  }
-
-  /** Ends it without a word to anybody; resolves when it has gone and its port refuses. */
-  async kill(): Promise<void> {
-    await this.#life?.close();
-  }
+export interface AddOptions extends MemberOptions {
+  /** It joins without a vote, until `promote`. */
+  readonly isLearner?: boolean;
+  /** False: it is on the list, without a name and client URLs, until the caller starts it. */
+  readonly isStarted?: boolean;
 }
 
 export class EtcdCluster {
-  readonly members: readonly EtcdMember[];
   readonly #folder: string;
   readonly #tls: ClusterTls | undefined;
+  readonly #etcdctl: Etcdctl;
+  #members: readonly EtcdMember[] = [];
+  #born = 0;
 
-  private constructor(folder: string, members: readonly EtcdMember[], tls?: ClusterTls) {
+  private constructor(folder: string, tls?: ClusterTls) {
     this.#folder = folder;
-    this.members = members;
     this.#tls = tls;
+    this.#etcdctl = new Etcdctl(tls);
   }
 
-  /** A cluster that has a leader, and whose every member answers. */
-  static async start(size: number, tls?: ClusterTls): Promise<EtcdCluster> {
+  /** A cluster that has a leader, and whose every member answers and knows how to reach the others. */
+  static async start(
+    size: number,
+    tls?: ClusterTls,
+    options: MemberOptions = {},
+  ): Promise<EtcdCluster> {
     for (let attempt = 1; ; attempt++) {
-      const cluster = await EtcdCluster.#create(size, tls);
+      const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-e2e-"));
+      const cluster = new EtcdCluster(folder, tls);
       try {
+        cluster.#members = cluster.#plan(size, options, "new");
         for (const member of cluster.members) member.start();
         await cluster.healthy();
         return cluster;
       } catch (error) {
         await cluster.close();
-        // Somebody else took one of our ports after we had looked.
-        const isTaken = cluster.members.some(({ log }) => /address already in use/.test(log));
-        if (!isTaken || attempt === 5) throw error;
+        if (!cluster.members.some(isPortTaken) || attempt === 5) throw error;
       }
     }
   }
 
-  /** For a gateway's --endpoints. */
+  get members(): readonly EtcdMember[] {
+    return this.#members;
+  }
+
+  /** For a gateway's --endpoints: where all listen, learners too, whatever they advertise. */
   get endpoints(): string {
     return this.members.map(({ address }) => address).join(",");
   }
 
-  /** Resolves when each of these members answers a read that needs a leader. */
+  /** Resolves when each of these members has a leader, and every voter lists it with its client URLs. */
   async healthy(members: readonly EtcdMember[] = this.members): Promise<void> {
     for (const member of members) {
       await eventually(
         async () => {
           if (!member.isRunning) throw new Error(`${member.name} has ended: ${member.log}`);
-          const args = ["endpoint", "health", "--dial-timeout=1s", "--command-timeout=1s"];
-          const { status } = await this.etcdctl(member.address, args);
-          return status === 0 ? true : undefined;
+          return (await member.isHealthy()) ? true : undefined;
         },
         `${member.name} was healthy`,
         30_000,
       );
     }
+    const isListedBy = async ({ address }: EtcdMember) => {
+      const names = (await this.#etcdctl.members(address)).map(({ name }) => name);
+      return members.every(({ name }) => names.includes(name)) ? true : undefined;
+    };
+    for (const voter of votersOf(this.members))
+      await eventually(() => isListedBy(voter), `${voter.name} listed the healthy members`);
   }
 
-  /** Runs etcdctl at an address, with the cluster's certificates if it has any. */
+  /** A new member, healthy and listed by all others. */
+  async add(options: AddOptions = {}): Promise<EtcdMember> {
+    const { isLearner = false, isStarted = true } = options;
+    for (let attempt = 1; ; attempt++) {
+      const [member] = this.#plan(1, options, "existing") as [EtcdMember];
+      const { name, peerUrl } = member;
+      const kind = isLearner ? ["--learner"] : [];
+      await this.#administer(["member", "add", name, `--peer-urls=${peerUrl}`, ...kind]);
+      member.isLearner = isLearner;
+      this.#members = [...this.members, member];
+      if (!isStarted) return member;
+      try {
+        member.start();
+        await this.healthy([member]);
+        return member;
+      } catch (error) {
+        if (!isPortTaken(member) || attempt === 5) throw error;
+        await this.remove(member);
+      }
+    }
+  }
+
+  /** Makes a voter of a learner, once it has what the others have. */
+  async promote(member: EtcdMember): Promise<void> {
+    const id = await this.#idOf(member);
+    await eventually(
+      () => this.#administer(["member", "promote", id]),
+      `${member.name} was promoted`,
+    );
+    member.isLearner = false;
+    await this.healthy([member]);
+  }
+
+  /** Takes it out of the cluster for good; resolves when its process, which hears of it, has ended. */
+  async remove(member: EtcdMember): Promise<void> {
+    const others = this.members.filter((other) => other !== member);
+    // Not by itself, which may end before it has answered.
+    await this.#administer(["member", "remove", await this.#idOf(member)], others);
+    this.#members = others;
+    try {
+      await member.exited();
+    } finally {
+      await member.kill();
+    }
+  }
+
+  /** From now on etcd wants a password, and `etcdctl` gives it. etcd insists on a user called root. */
+  async enableAuth(credentials: Credentials): Promise<void> {
+    const { user, password } = credentials;
+    await this.#administer(["user", "add", `${user}:${password}`]);
+    await this.#administer(["user", "grant-role", user, "root"]);
+    await this.#administer(["auth", "enable"]);
+    this.#etcdctl.credentials = credentials;
+  }
+
+  /** Runs etcdctl at an address, with the certificates and the password that the cluster wants. */
   etcdctl(address: string, args: readonly string[], options?: CommandOptions): Promise<Command> {
-    const tls = this.#tls;
-    const certificates =
-      tls === undefined
-        ? []
-        : [`--cacert=${tls.ca}`, `--cert=${tls.clientCert}`, `--key=${tls.clientKey}`];
-    return etcdctl(address, [...certificates, ...args], options);
+    return this.#etcdctl.run(address, args, options);
   }
 
   /** Kills all members and removes their folder. May be called twice. */
@@ -124,49 +146,44 @@ export class EtcdCluster {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  static async #create(size: number, tls: ClusterTls | undefined): Promise<EtcdCluster> {
-    const etcd = requireTool("etcd");
-    const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-e2e-"));
-    const ports = freePorts(size * 2);
-    const plans = Array.from({ length: size }, (_, i) => ({
-      name: `member${i}`,
+  /** Members that are not on any list yet, with ports that were free a moment ago. */
+  #plan(count: number, options: MemberOptions, state: "new" | "existing"): EtcdMember[] {
+    const ports = freePorts(count * 2);
+    const plans = Array.from({ length: count }, (_, i) => ({
+      ...options,
+      name: `member${this.#born++}`,
       port: ports[i]!,
-      peerUrl: `http://127.0.0.1:${ports[size + i]!}`,
+      peerUrl: `http://127.0.0.1:${ports[count + i]!}`,
+      folder: this.#folder,
+      tls: this.#tls,
     }));
-    const cluster = plans.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",");
-    const members = plans.map(({ name, port, peerUrl }) => {
-      const clientUrl = `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
-      const flags = [
-        ...["--name", name, "--data-dir", join(folder, name), "--initial-cluster", cluster],
-        ...["--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl],
-        ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
-        ...["--logger=zap", ...TIMING, ...tlsFlags(tls)],
-      ];
-      return new EtcdMember(name, port, [etcd, ...flags]);
-    });
-    return new EtcdCluster(folder, members, tls);
+    const all = [...this.members, ...plans].map(({ name, peerUrl }) => `${name}=${peerUrl}`);
+    const flags = ["--initial-cluster", all.join(","), "--initial-cluster-state", state];
+    return plans.map((plan) => new EtcdMember(plan, flags));
+  }
+
+  /** Runs etcdctl where it can change the cluster; throws if it does not succeed. */
+  #administer(args: readonly string[], members = this.members): Promise<string> {
+    const [voter] = votersOf(members);
+    if (voter === undefined) throw new Error("no member runs that could be asked");
+    return this.#etcdctl.output(voter.address, args);
+  }
+
+  async #idOf({ name, peerUrl }: EtcdMember): Promise<string> {
+    const [voter] = votersOf(this.members);
+    const listed = voter === undefined ? [] : await this.#etcdctl.members(voter.address);
+    // By its peer URL: it has no name before its first start.
+    const found = listed.find((other) => other.peerUrl === peerUrl);
+    if (found === undefined) throw new Error(`${name} is not on the cluster's list`);
+    return found.id;
   }
 }
 
-/** Runs etcdctl at an address; what it prints and its status are the outcome. */
-export function etcdctl(
-  address: string,
-  args: readonly string[],
-  { env, ...options }: CommandOptions = {},
-): Promise<Command> {
-  return run([requireTool("etcdctl"), `--endpoints=${address}`, ...args], {
-    ...options,
-    env: { ETCDCTL_API: "3", ...env },
-  });
+function votersOf(members: readonly EtcdMember[]): EtcdMember[] {
+  return members.filter(({ isRunning, isLearner }) => isRunning && !isLearner);
 }
 
-function tlsFlags(tls: ClusterTls | undefined): string[] {
-  if (tls === undefined) return [];
-  const { ca, cert, key } = tls;
-  return [
-    `--cert-file=${cert}`,
-    `--key-file=${key}`,
-    `--trusted-ca-file=${ca}`,
-    "--client-cert-auth",
-  ];
+// Somebody else took one of our ports after we had looked.
+function isPortTaken({ log }: EtcdMember): boolean {
+  return /address already in use/.test(log);
 }
