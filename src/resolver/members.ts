@@ -35,9 +35,10 @@ export class MemberListError extends Error {
 const LIST = "/v3/cluster/member/list";
 const AUTHENTICATE = "/v3/auth/authenticate";
 
-// etcd's codes are gRPC's.
-const UNAUTHENTICATED = 16;
+// etcd's codes are gRPC's. Without any token it says INVALID_ARGUMENT ("user name is empty").
+const INVALID_ARGUMENT = 3;
 const FAILED_PRECONDITION = 9;
+const UNAUTHENTICATED = 16;
 
 export class MemberList {
   readonly #deps: MemberListDeps;
@@ -90,7 +91,8 @@ export class MemberList {
     address: string,
     credentials: Credentials | undefined,
   ): Promise<unknown> {
-    // Linearizable: a member that lags behind, or has lost the others, does not answer with an old list.
+    // From etcd 3.5 on, a member that lags behind or has lost the others does not
+    // answer with an old list then. 3.4 ignores the word, as all that it does not know.
     const question = { path: LIST, body: { linearizable: true } };
     if (credentials === undefined) return this.#post(endpoint, address, question);
     const isOld = this.#token !== undefined;
@@ -98,7 +100,7 @@ export class MemberList {
     try {
       return await this.#post(endpoint, address, { ...question, token: this.#token });
     } catch (error) {
-      if (!isOld || (error as EtcdError).code !== UNAUTHENTICATED) throw error;
+      if (!isOld || !isLoginWanted(error as EtcdError, this.#token)) throw error;
       this.#token = undefined;
       return this.#list(endpoint, address, credentials);
     }
@@ -126,8 +128,8 @@ export class MemberList {
     const { status, body } = await this.#deps.post(endpoint, address, question);
     const answer = parseJson(body);
     if (status === 200 && answer !== undefined) return answer;
-    const { error, code } = (answer ?? {}) as { error?: unknown; code?: unknown };
-    throw new EtcdError(`HTTP ${status}: ${error ?? body.slice(0, 100).trim()}`, Number(code));
+    const { message, code } = (answer ?? {}) as { message?: unknown; code?: unknown };
+    throw new EtcdError(`HTTP ${status}: ${message ?? body.slice(0, 100).trim()}`, Number(code));
   }
 }
 
@@ -140,6 +142,11 @@ class EtcdError extends Error {
   ) {
     super(message);
   }
+}
+
+/** The token is too old; or there is none, of a time when the cluster wanted none. */
+function isLoginWanted({ code }: EtcdError, token: string | undefined): boolean {
+  return code === UNAUTHENTICATED || (token === "" && code === INVALID_ARGUMENT);
 }
 
 function parseJson(text: string): object | undefined {

@@ -85,7 +85,7 @@ describe("MemberList.ask()", () => {
 
   const useless: [what: string, answer: { status?: number; body: unknown } | Error, why: string][] = [
     ["an error page", { status: 404, body: "404 page not found\n" }, "HTTP 404: 404 page not found"],
-    ["etcd's refusal", { status: 403, body: { error: "etcdserver: permission denied", code: 7 } }, "HTTP 403: etcdserver: permission denied"],
+    ["etcd's refusal", { status: 403, body: { message: "etcdserver: permission denied", code: 7 } }, "HTTP 403: etcdserver: permission denied"],
     ["no JSON", { body: "<html>" }, "HTTP 200: <html>"],
     ["an empty list", { body: list() }, "no member advertises an address that can be dialled"],
     ["nothing", { body: "" }, "HTTP 200: "],
@@ -136,7 +136,7 @@ describe("authentication", () => {
     const { ask, asked } = cluster(({ path, token }) => {
       if (path === login) return { body: { token: valid } };
       if (token === valid) return { body: ONE };
-      return { status: 401, body: { error: "etcdserver: invalid auth token", code: 16 } };
+      return { status: 401, body: { message: "etcdserver: invalid auth token", code: 16 } };
     });
     await ask(["10.0.0.1:1"], credentials);
     valid = "t2";
@@ -148,7 +148,7 @@ describe("authentication", () => {
     const { ask, asked } = cluster(({ path }) =>
       path === login
         ? { body: { token: "t" } }
-        : { status: 401, body: { error: "etcdserver: invalid auth token", code: 16 } },
+        : { status: 401, body: { message: "etcdserver: invalid auth token", code: 16 } },
     );
     await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
     await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
@@ -158,17 +158,32 @@ describe("authentication", () => {
   test("needs no token of a cluster without authentication", async () => {
     const { ask, asked } = cluster(({ path }) =>
       path === login
-        ? { status: 400, body: { error: "etcdserver: authentication is not enabled", code: 9 } }
+        ? { status: 400, body: { message: "etcdserver: authentication is not enabled", code: 9 } }
         : { body: ONE },
     );
     expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
     expect(asked.at(-1)!.token).toBe("");
   });
 
+  test("gets a token once the cluster wants one", async () => {
+    let isWanted = false;
+    const { ask, asked } = cluster(({ path, token }) => {
+      if (path !== login && (!isWanted || token === "t1")) return { body: ONE };
+      if (path === login && isWanted) return { body: { token: "t1" } };
+      return path === login
+        ? { status: 412, body: { message: "etcdserver: authentication is not enabled", code: 9 } }
+        : { status: 400, body: { message: "etcdserver: user name is empty", code: 3 } };
+    });
+    await ask(["10.0.0.1:1"], credentials);
+    isWanted = true;
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+    expect(asked.at(-1)!.token).toBe("t1");
+  });
+
   test("says what is wrong with the password, never the password", async () => {
     const { ask } = cluster(() => ({
       status: 400,
-      body: { error: "etcdserver: authentication failed, invalid user ID or password", code: 3 },
+      body: { message: "etcdserver: authentication failed, invalid user ID or password", code: 3 },
     }));
     const error: Error = await ask(["10.0.0.1:1"], credentials).then(
       () => new Error("no failure"),
