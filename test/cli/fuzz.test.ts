@@ -99,6 +99,7 @@ describe(`${COUNT} random inputs (FUZZ_SEED=${seed})`, () => {
       const read = tried(() => parseArgv(argv), written);
       if (read === undefined) return;
       accepted++;
+      expect(flagNames).toEqual(expect.arrayContaining([...read.given.keys()]));
       const again = [...read.given].map(([name, text]) => `--${name}=${text}`);
       if (read.wantsHelp) again.push("--help");
       if (read.wantsVersion) again.push("-v");

@@ -333,8 +333,10 @@ test("a set that changes all the time under load fails no client", async () => {
 
 test("the system's resolver is asked where no other is named", async () => {
   const zone = zoneOf({}, {});
-  const dns = closers.add(await DnsServer.start(zone, "127.0.0.254", 53));
-  const hosts = closers.add(await Hosts.create("", "broken")); // its resolv.conf names 127.0.0.254
+  // An address of this run's own, for its port 53 is only there once.
+  const nameserver = `127.53.${process.pid & 0xff}.${1 + ((process.pid >> 8) % 254)}`;
+  const dns = closers.add(await DnsServer.start(zone, nameserver, 53));
+  const hosts = closers.add(await Hosts.create("", { nameserver }));
   const flags = ["--discovery-srv=a.test", "--insecure-discovery"];
   const { wrapper } = hosts;
   const gateway = closers.add(await GatewayProcess.start(flags, { wrapper }));

@@ -65,6 +65,11 @@ describe("an endpoint is used whose certificate", () => {
     ["is for the discovery domain", "m1.a.test", { names: ["DNS:a.test"] }],
     ["is for its target inside the domain", "m1.a.test", { names: ["DNS:m1.a.test"] }],
     ["is for all names of the domain", "m1.a.test", { names: ["DNS:*.a.test"] }],
+    [
+      "is signed by an authority in between, which it shows",
+      "m1.a.test",
+      { names: ["DNS:a.test"], intermediate: "shown" },
+    ],
     ["is for the domain, though its target lies outside", "m.b.test", { names: ["DNS:a.test"] }],
   ];
   test.each(rows)("%s", async (_, target, options) => {
@@ -98,6 +103,7 @@ describe("an endpoint is not used", () => {
   const rows: [what: string, make: Make, why: string, target?: string][] = [
     ["whose certificate has expired", () => serverWith({ names: ["DNS:a.test"], period: "past" }), "its certificate has expired"],
     ["whose certificate is not yet valid", () => serverWith({ names: ["DNS:a.test"], period: "future" }), "its certificate is not yet valid"],
+    ["whose authority in between is not shown", () => serverWith({ names: ["DNS:a.test"], intermediate: "missing" }), "its certificate is signed by an unknown authority"],
     ["whose certificate is for another name", () => serverWith({ names: ["DNS:b.test"] }), 'its certificate is for another name than "m1.a.test" (it holds DNS:b.test)'],
     ["whose certificate is for a target outside the domain", () => serverWith({ names: ["DNS:m.b.test"] }), 'its certificate is for another name than "a.test" (it holds DNS:m.b.test)', "m.b.test"],
     ["whose certificate is for its address only", () => serverWith({ names: ["IP:127.0.0.1"] }), 'its certificate is for another name than "m1.a.test"'],

@@ -1,11 +1,11 @@
 // A real DNS server on loopback: Debian's dnsmasq, with records that a test
 // gives and changes. It can be stopped and come back.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import dns from "node:dns";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
-import { Command, eventually, requireTool } from "./gateway-command.ts";
+import { Command, requireTool } from "./gateway-command.ts";
+import { until } from "./peer.ts";
 
 export interface SrvLine {
   /** `_etcd-client._tcp.a.test` */
@@ -30,7 +30,6 @@ export class DnsServer {
   readonly #folder: string;
   readonly #host: string;
   #life: Command | undefined;
-  #version = 0;
 
   private constructor(folder: string, host: string, port: number) {
     this.#folder = folder;
@@ -38,12 +37,22 @@ export class DnsServer {
     this.port = port;
   }
 
-  /** A server with these records, that answers. */
-  static async start(zone: Zone, host = "127.0.0.1", port = freePort()): Promise<DnsServer> {
+  /** A server with these records, that answers; on a port of its own unless one is given. */
+  static async start(zone: Zone, host = "127.0.0.1", port?: number): Promise<DnsServer> {
     const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-dns-"));
-    const server = new DnsServer(folder, host, port);
-    await server.change(zone);
-    return server;
+    for (let attempt = 1; ; attempt++) {
+      const server = new DnsServer(folder, host, port ?? freePort());
+      try {
+        await server.change(zone);
+        return server;
+      } catch (error) {
+        // Somebody else took the port after we had looked.
+        const isTaken = /Address already in use/.test((error as Error).message);
+        if (isTaken && port === undefined && attempt < 5) continue;
+        await server.close();
+        throw error;
+      }
+    }
   }
 
   /** For --discovery-servers. */
@@ -57,29 +66,36 @@ export class DnsServer {
     return [...lines].map(([, type, name]) => `${type} ${name}`);
   }
 
-  /** Other records from now on. dnsmasq reads SRV records at start only: it is away for a moment. */
+  /** Other records from now on. dnsmasq reads SRV records at start only: it is away for some ms. */
   async change(zone: Zone): Promise<void> {
     await this.stop();
-    await writeFile(join(this.#folder, "dnsmasq.conf"), this.#configuration(zone, ++this.#version));
+    await writeFile(this.#configPath, this.#configuration(zone));
     await this.restart();
   }
 
   /** An outage: nobody answers any more. */
   async stop(): Promise<void> {
-    await this.#life?.close();
+    const life = this.#life;
+    if (life?.status !== undefined) return;
+    // Not by SIGKILL: its children, one for each TCP connection, would keep the port.
+    life?.signal("SIGTERM");
+    await life?.exited().finally(() => life.close());
   }
 
   /** The outage is over; resolves when it answers with the records that it had. */
   async restart(): Promise<void> {
-    const conf = `--conf-file=${join(this.#folder, "dnsmasq.conf")}`;
-    this.#life = new Command([requireTool("dnsmasq"), "--no-daemon", conf]);
-    await eventually(async () => {
-      if (this.#life!.status !== undefined) throw new Error(this.#life!.stderr);
-      const resolver = new dns.promises.Resolver({ timeout: 200, tries: 1 });
-      resolver.setServers([this.address]);
-      const [[text]] = (await resolver.resolveTxt("version.dns-server.test")) as [[string]];
-      return text === String(this.#version) ? true : undefined;
-    }, "dnsmasq answered");
+    // Not --no-daemon, which answers nobody else while a TCP connection is open.
+    const words = [
+      requireTool("dnsmasq"),
+      "--keep-in-foreground",
+      `--conf-file=${this.#configPath}`,
+    ];
+    const life = new Command(words);
+    this.#life = life;
+    // It says so once it listens; what is sent from then on is answered.
+    const isDecided = () => life.stderr.includes(": started, ") || life.status !== undefined;
+    await until(isDecided, "dnsmasq listened");
+    if (life.status !== undefined) throw new Error(`dnsmasq ended: ${life.stderr}`);
   }
 
   async close(): Promise<void> {
@@ -87,14 +103,18 @@ export class DnsServer {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  #configuration({ srv = [], hosts = {}, cnames = {} }: Zone, version: number): string {
+  get #configPath(): string {
+    return join(this.#folder, "dnsmasq.conf");
+  }
+
+  #configuration({ srv = [], hosts = {}, cnames = {} }: Zone): string {
     return [
       `listen-address=${this.#host}`,
       `port=${this.port}`,
       // As who started it: otherwise it becomes nobody, who cannot read this file.
       ...(process.getuid?.() === 0 ? ["user=root"] : []),
-      ...["bind-interfaces", "no-resolv", "no-hosts", "pid-file=", "log-queries"],
-      ...["local=/test/", "cache-size=0", `txt-record=version.dns-server.test,${version}`],
+      ...["bind-interfaces", "no-resolv", "no-hosts", "pid-file="],
+      ...["local=/test/", "cache-size=0", "log-queries", "log-facility=-"],
       ...srv.map(
         ({ name, target, port, priority = 0, weight = 0 }) =>
           `srv-host=${name},${target},${port},${priority},${weight}`,

@@ -11,7 +11,9 @@ export type Elsewhere =
   /** It does not exist. */
   | "unknown"
   /** DNS is asked, and is out of order. */
-  | "broken";
+  | "broken"
+  /** DNS is asked, at port 53 of this address. */
+  | { readonly nameserver: string };
 
 export class Hosts {
   readonly #folder: string;
@@ -23,9 +25,10 @@ export class Hosts {
   /** A hosts file with these lines, in a folder that `close` removes. */
   static async create(text: string, elsewhere: Elsewhere = "unknown"): Promise<Hosts> {
     const hosts = new Hosts(await mkdtemp(join(tmpdir(), "etcd-gateway-hosts-")));
-    hosts.#put("nsswitch.conf", `hosts: files${elsewhere === "broken" ? " dns" : ""}\n`);
-    // An address of loopback at which nobody answers questions.
-    hosts.#put("resolv.conf", "nameserver 127.0.0.254\noptions timeout:1 attempts:1\n");
+    hosts.#put("nsswitch.conf", `hosts: files${elsewhere === "unknown" ? "" : " dns"}\n`);
+    // Or else an address of loopback at which nobody answers questions.
+    const nameserver = typeof elsewhere === "object" ? elsewhere.nameserver : "127.0.0.254";
+    hosts.#put("resolv.conf", `nameserver ${nameserver}\noptions timeout:1 attempts:1\n`);
     hosts.write(text);
     return hosts;
   }

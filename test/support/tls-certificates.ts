@@ -1,6 +1,6 @@
 // Certificates for a test, made by openssl in a temporary folder: an authority,
 // and what it signs for the servers and clients of loopback.
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { output, requireTool } from "./gateway-command.ts";
@@ -28,7 +28,7 @@ subjectAltName = NAMES
 default_ca = dated
 [dated]
 new_certs_dir = FOLDER
-database = FOLDER/index.txt
+database = INDEX
 rand_serial = yes
 default_md = sha256
 policy = any
@@ -51,12 +51,23 @@ export interface IssueOptions {
   readonly period?: keyof typeof PERIODS;
   /** Signed by its own key instead of the authority's, as `openssl req -x509` does it. */
   readonly isSelfSigned?: boolean;
+  /** Signed by an authority in between, whose certificate stands behind it in the file, or is not shown. */
+  readonly intermediate?: "shown" | "missing";
 }
 
 /** Paths of PEM files. */
 export interface KeyPair {
   readonly cert: string;
   readonly key: string;
+}
+
+interface Content {
+  /** Of the configuration, for its extensions. */
+  readonly section: "authority" | "leaf" | "bare";
+  readonly names: readonly string[];
+  readonly period?: keyof typeof PERIODS | undefined;
+  /** Undefined: itself. */
+  readonly signer?: KeyPair | undefined;
 }
 
 export class Authority {
@@ -69,9 +80,7 @@ export class Authority {
   /** A new authority, in a folder that `close` removes. */
   static async create(): Promise<Authority> {
     const authority = new Authority(await mkdtemp(join(tmpdir(), "etcd-gateway-tls-")));
-    await writeFile(authority.#path("index.txt"), "");
-    await authority.#configure(LOOPBACK);
-    await authority.#certify("ca", "/CN=etcd-gateway test authority", "authority", []);
+    await authority.#certify("ca", { section: "authority", names: [] });
     return authority;
   }
 
@@ -82,20 +91,17 @@ export class Authority {
 
   /** A key and a certificate, for loopback unless it says for whom, good for servers and clients. */
   async issue(name: string, options: IssueOptions = {}): Promise<KeyPair> {
-    const { names = LOOPBACK, period, isSelfSigned = false } = options;
-    await this.#configure(names);
-    const authority = { cert: this.#path("ca.pem"), key: this.#path("ca.key") };
-    const isSigned = !isSelfSigned && period === undefined;
-    const signer = isSigned ? ["-CA", authority.cert, "-CAkey", authority.key] : [];
-    const pair = await this.#certify(name, `/CN=${name}`, isSelfSigned ? "bare" : "leaf", signer);
-    if (period === undefined) return pair;
-    // Debian's openssl req knows no dates; openssl ca signs a self-signed certificate anew, with them.
-    const [from, to] = PERIODS[period];
-    await output([
-      ...[requireTool("openssl"), "ca", "-batch", "-config", this.#path("openssl.cnf")],
-      ...["-cert", authority.cert, "-keyfile", authority.key, "-extensions", "leaf", "-notext"],
-      ...["-startdate", from, "-enddate", to, "-ss_cert", pair.cert, "-out", pair.cert],
-    ]);
+    const { names = LOOPBACK, period, isSelfSigned = false, intermediate } = options;
+    let signer = isSelfSigned ? undefined : this.#pair("ca");
+    if (intermediate !== undefined)
+      signer = await this.#certify(`${name}-authority`, {
+        section: "authority",
+        names: [],
+        signer,
+      });
+    const section = isSelfSigned ? "bare" : "leaf";
+    const pair = await this.#certify(name, { section, names, period, signer });
+    if (intermediate === "shown") await appendFile(pair.cert, await readFile(signer!.cert));
     return pair;
   }
 
@@ -103,25 +109,37 @@ export class Authority {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #configure(names: readonly string[]): Promise<void> {
-    const text = CONFIG.replaceAll("NAMES", names.join(", ")).replaceAll("FOLDER", this.#folder);
-    await writeFile(this.#path("openssl.cnf"), text);
-  }
-
-  async #certify(
-    name: string,
-    subject: string,
-    section: string,
-    signer: readonly string[],
-  ): Promise<KeyPair> {
-    const pair = { cert: this.#path(`${name}.pem`), key: this.#path(`${name}.key`) };
+  async #certify(name: string, { section, names, period, signer }: Content): Promise<KeyPair> {
+    const pair = this.#pair(name);
+    const openssl = requireTool("openssl");
+    // Files of its own for each certificate: two may be made at once.
+    const config = this.#path(`${name}.cnf`);
+    const index = this.#path(`${name}.index`);
+    const text = CONFIG.replaceAll("NAMES", names.join(", "));
+    await writeFile(config, text.replace("FOLDER", this.#folder).replace("INDEX", index));
+    await writeFile(index, "");
+    const isSigned = signer !== undefined && period === undefined;
     await output([
-      ...[requireTool("openssl"), "req", "-x509", "-config", this.#path("openssl.cnf")],
+      ...[openssl, "req", "-x509", "-config", config],
       ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"],
-      ...["-subj", subject, "-extensions", section, "-days", "2"],
-      ...["-keyout", pair.key, "-out", pair.cert, ...signer],
+      ...["-subj", `/CN=${name}`, "-extensions", section, "-days", "2"],
+      ...["-keyout", pair.key, "-out", pair.cert],
+      ...(isSigned ? ["-CA", signer.cert, "-CAkey", signer.key] : []),
+    ]);
+    if (period === undefined) return pair;
+    // Debian's openssl req knows no dates; openssl ca signs a self-signed certificate anew, with them.
+    const { cert, key } = signer ?? pair;
+    const [from, to] = PERIODS[period];
+    await output([
+      ...[openssl, "ca", "-batch", "-config", config, "-cert", cert, "-keyfile", key],
+      ...["-extensions", section, "-notext", "-startdate", from, "-enddate", to],
+      ...["-ss_cert", pair.cert, "-out", pair.cert],
     ]);
     return pair;
+  }
+
+  #pair(name: string): KeyPair {
+    return { cert: this.#path(`${name}.pem`), key: this.#path(`${name}.key`) };
   }
 
   #path(file: string): string {

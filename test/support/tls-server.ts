@@ -18,6 +18,8 @@ export class TlsServer {
   readonly #sockets = new Set<net.Socket>();
   /** Connections so far, with and without a handshake. */
   connections = 0;
+  /** Handshakes that both sides completed; a client that must show a certificate has shown a good one. */
+  handshakes = 0;
 
   private constructor(server: net.Server) {
     this.#server = server;
@@ -48,7 +50,9 @@ export class TlsServer {
       },
     );
     server.on("tlsClientError", () => {});
-    return TlsServer.#listen(server, options);
+    const started = await TlsServer.#listen(server, options);
+    server.on("secureConnection", () => started.handshakes++);
+    return started;
   }
 
   /** Speaks HTTP, not TLS. */
