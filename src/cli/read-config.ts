@@ -35,8 +35,8 @@ export interface ReadConfig {
  * @throws {UsageError} naming the flag, variable or file, the value and the wanted form.
  */
 export function readConfig(input: Input): ReadConfig {
-  const path = textOf("config-file", input, new Map())?.text;
-  const file = path === undefined ? new Map<FlagName, string>() : readConfigFile(path, input);
+  const path = textOf("config-file", input, NO_FILE)?.text;
+  const file = path === undefined ? NO_FILE : readConfigFile(path, input);
   const isGiven = (name: FlagName) => {
     const found = textOf(name, input, file);
     return found !== undefined && found.source !== "default";
@@ -69,7 +69,15 @@ export function readConfig(input: Input): ReadConfig {
   };
 }
 
-function readConfigFile(path: string, { readFile }: Input): ReadonlyMap<FlagName, string> {
+/** What the config file says. */
+interface ConfigFile {
+  readonly path: string;
+  readonly texts: ReadonlyMap<FlagName, string>;
+}
+
+const NO_FILE: ConfigFile = { path: "", texts: new Map() };
+
+function readConfigFile(path: string, { readFile }: Input): ConfigFile {
   let text: string;
   try {
     text = readFile(path);
@@ -82,7 +90,7 @@ function readConfigFile(path: string, { readFile }: Input): ReadonlyMap<FlagName
     };
     throw new UsageError(`Cannot read --config-file "${path}": ${why[code] ?? code}`);
   }
-  return parseConfigFile(text, path);
+  return { path, texts: parseConfigFile(text, path) };
 }
 
 interface Text {
@@ -94,7 +102,7 @@ interface Text {
 function textOf(
   name: FlagName,
   { given, environment }: Input,
-  file: ReadonlyMap<FlagName, string>,
+  { path, texts }: ConfigFile,
 ): Text | undefined {
   const fallback = flagNamed(name).default;
   const variable = variableOf(name);
@@ -104,12 +112,12 @@ function textOf(
   if (fromFlag !== undefined) return { text: fromFlag, source: `--${name}` };
   const fromVariable = environment[variable];
   if (fromVariable) return { text: fromVariable, source: `${variable} (--${name})` };
-  const fromFile = file.get(name);
-  if (fromFile !== undefined) return { text: fromFile, source: `${name} in the config file` };
+  const fromFile = texts.get(name);
+  if (fromFile !== undefined) return { text: fromFile, source: `${name} in ${path}` };
   return fallback === undefined ? undefined : { text: fallback, source: "default" };
 }
 
-function valueOf(name: FlagName, input: Input, file: ReadonlyMap<FlagName, string>): unknown {
+function valueOf(name: FlagName, input: Input, file: ConfigFile): unknown {
   const found = textOf(name, input, file);
   if (found === undefined) return undefined;
   const flag = flagNamed(name);
