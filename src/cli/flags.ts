@@ -64,6 +64,14 @@ export const flags = {
     example: "500ms",
     parse: (text: string) => parseTimer(text, 1),
   },
+  "connection-attempt-delay": {
+    value: "DURATION",
+    default: "250ms",
+    summary:
+      "How long a dial may be without an answer before the next endpoint is dialled as well; the first to connect serves (RFC 8305). 0: wait for --dial-timeout.",
+    example: "100ms",
+    parse: (text: string) => parseTimer(text, 1, "or 0"),
+  },
   "drain-timeout": {
     value: "DURATION",
     default: "10s",

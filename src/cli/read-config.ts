@@ -60,6 +60,7 @@ export function readConfig(input: Input): ReadConfig {
       listen: values["listen-addr"],
       retryDelayMs: values["retry-delay"],
       dialTimeoutMs: values["dial-timeout"],
+      attemptDelayMs: values["connection-attempt-delay"],
       drainTimeoutMs: values["drain-timeout"],
       maxConnections: values["max-connections"],
       logLevel: values["log-level"],

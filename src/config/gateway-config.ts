@@ -51,6 +51,8 @@ export interface GatewayConfig {
   readonly retryDelayMs: number;
   /** Milliseconds for one endpoint's name lookup and connect together. At least 1. */
   readonly dialTimeoutMs: number;
+  /** Milliseconds before the next endpoint is dialled beside one that is silent. 0: never. */
+  readonly attemptDelayMs: number;
   /** Milliseconds that relays may go on after a stop, or after their endpoint left. 0: none. */
   readonly drainTimeoutMs: number;
   /** Relays at the same time. 0: as many as the descriptor limit allows. */

@@ -2,7 +2,7 @@
 // dialled, never the gateway's own. Clients and probes both come through here.
 import type { Clock } from "../config/clock.ts";
 import { DialError } from "../relay/dial-error.ts";
-import { Dial, type DialEvents, type SecondAttempts } from "../relay/dial.ts";
+import { Dial, type DialEvents, SecondAttempts } from "../relay/dial.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { LookupError, Names } from "../resolver/names.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
@@ -13,6 +13,8 @@ export interface EndpointDialerDeps {
   readonly clock: Clock;
   /** For the lookup and the connect of one endpoint together. */
   readonly timeoutMs: () => number;
+  /** Between two addresses of one endpoint, in milliseconds. */
+  readonly attemptDelayMs: () => number;
   /** Whether a connection to this IP literal and port would reach the gateway itself. */
   readonly isSelf: (address: string, port: number) => boolean;
   /** An endpoint has none but addresses that were not verified: looks whether they can be. */
@@ -21,7 +23,7 @@ export interface EndpointDialerDeps {
 
 export class EndpointDialer {
   readonly #deps: EndpointDialerDeps;
-  readonly #secondAttempts: SecondAttempts = { count: 0 };
+  readonly secondAttempts = new SecondAttempts();
 
   constructor(deps: EndpointDialerDeps) {
     this.#deps = deps;
@@ -113,7 +115,8 @@ export class EndpointDialer {
         addresses,
         port,
         timeoutMs: this.#remainingMs(attempt),
-        secondAttempts: this.#secondAttempts,
+        attemptDelayMs: this.#deps.attemptDelayMs(),
+        secondAttempts: this.secondAttempts,
       },
       events,
     );

@@ -99,6 +99,7 @@ export class Gateway {
     this.#routeDeps = {
       cluster: this.#cluster,
       clock,
+      attemptDelayMs: () => this.#config.attemptDelayMs,
       onJoined: (relay, endpoint) => this.#onJoined(relay, endpoint),
       onRefused: (error) => {
         if (error !== undefined) this.#refusals.add(NO_DESCRIPTORS, { error: error.message });

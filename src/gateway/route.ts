@@ -1,8 +1,10 @@
-// One client's way to an endpoint: pick, dial, on failure the next, until one
-// is connected or every endpoint has been tried.
+// One client's way to an endpoint: pick, dial, on failure or silence the next,
+// until one is connected or every endpoint has been tried.
 import type { Clock } from "../config/clock.ts";
-import type { DialError } from "../relay/dial-error.ts";
+import { DialError } from "../relay/dial-error.ts";
+import type { SecondAttempts } from "../relay/dial.ts";
 import type { Relay } from "../relay/relay.ts";
+import type { TcpSocket } from "../relay/tcp-socket.ts";
 import type { Health } from "../resolver/health.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Pool } from "../resolver/pool.ts";
@@ -18,9 +20,19 @@ export interface Destinations {
   refresh(): Promise<void>;
 }
 
+/** One endpoint being dialled for a client. */
+interface RouteDial {
+  readonly endpoint: Endpoint;
+  /** On the clock. */
+  readonly since: number;
+  abort: () => void;
+}
+
 export interface RouteDeps {
   readonly cluster: Destinations;
   readonly clock: Clock;
+  /** How long a dial may last before the next endpoint is dialled as well, in milliseconds. 0: for ever. */
+  readonly attemptDelayMs: () => number;
   /** The client is served by this endpoint from now on. */
   readonly onJoined: (relay: Relay, endpoint: Endpoint) => void;
   /** The client cannot be served; with an error, for lack of something of our own. */
@@ -31,15 +43,22 @@ export interface RouteDeps {
 // time for DNS and a handshake, but less than a client waits before it retries.
 const MAX_REFRESH_WAIT_MS = 1000;
 
+// A dial is called slow when another was begun after it and has won. So many in
+// a row, and the endpoint is down like one that refuses.
+const MAX_SLOW_DIALS = 3;
+
 const NONE: ReadonlySet<Endpoint> = new Set();
 
 export class Route {
   readonly #relay: Relay;
   readonly #deps: RouteDeps;
+  /** Dials under way, the oldest first. */
+  readonly #dials = new Set<RouteDial>();
+  /** Who was dialled, whatever came of it. */
   #tried: Set<Endpoint> | undefined;
   #hasRefreshed = false;
   #isOver = false;
-  #abortDial = () => {};
+  #cancelWait = () => {};
 
   constructor(relay: Relay, deps: RouteDeps) {
     this.#relay = relay;
@@ -55,9 +74,11 @@ export class Route {
   /** For the relay: the client has gone. */
   abort(): void {
     this.#isOver = true;
-    this.#abortDial();
+    this.#cancelWait();
+    for (const dial of this.#dials) this.#abandon(dial);
   }
 
+  /** Dials the next endpoint, beside those that are being dialled. */
   #next(): void {
     const endpoint = this.#deps.cluster.pool.pick(this.#tried ?? NONE);
     if (endpoint === undefined) this.#revive();
@@ -66,55 +87,71 @@ export class Route {
 
   #dial(endpoint: Endpoint): void {
     const { cluster, clock } = this.#deps;
-    const since = clock.now();
-    let isSettled = false;
-    endpoint.connections++;
+    const dial: RouteDial = { endpoint, since: clock.now(), abort: () => {} };
+    this.#makeRoom();
+    this.#add(dial);
     const abort = cluster.dialer.dial(endpoint, {
-      connected: (server) => {
-        isSettled = true;
-        if (!cluster.pool.has(endpoint)) {
-          // It left while it was dialled, and its relays may have been cut already.
-          server.terminate();
-          this.#passOver(endpoint);
-          return;
-        }
-        this.#relay.dialing = undefined;
-        this.#relay.join(server);
-        this.#deps.onJoined(this.#relay, endpoint);
-      },
-      failed: (error) => {
-        isSettled = true;
-        if (error.isLocal) {
-          endpoint.connections--;
-          this.#refuse(error);
-          return;
-        }
-        cluster.health.markDown(endpoint, error, since);
-        this.#passOver(endpoint);
-      },
+      connected: (server) => this.#connected(dial, server),
+      failed: (error) => this.#failed(dial, error),
     });
     // A dial that failed at once has already begun the next.
-    if (isSettled) return;
-    this.#abortDial = () => {
-      isSettled = true;
-      endpoint.connections--;
-      abort();
-    };
+    if (!this.#dials.has(dial)) return;
+    dial.abort = abort;
+    const delayMs = this.#deps.attemptDelayMs();
+    if (delayMs > 0) this.#waitFor(delayMs, () => this.#next());
   }
 
-  #passOver(endpoint: Endpoint): void {
+  #connected(dial: RouteDial, server: TcpSocket): void {
+    const { endpoint } = dial;
+    this.#remove(dial);
+    if (!this.#deps.cluster.pool.has(endpoint)) {
+      // It left while it was dialled, and its relays may have been cut already.
+      endpoint.connections--;
+      server.terminate();
+      this.#next();
+      return;
+    }
+    this.#cancelWait();
+    endpoint.slowDials = 0;
+    for (const slower of this.#dials) this.#lose(slower, dial);
+    this.#relay.dialing = undefined;
+    this.#relay.join(server);
+    this.#deps.onJoined(this.#relay, endpoint);
+  }
+
+  #failed(dial: RouteDial, error: DialError): void {
+    const { endpoint, since } = dial;
+    this.#remove(dial);
     endpoint.connections--;
-    this.#abortDial = () => {};
-    this.#markTried(endpoint);
+    if (error.isLocal) {
+      if (this.#dials.size === 0) this.#refuse(error);
+      return;
+    }
+    this.#deps.cluster.health.markDown(endpoint, error, since);
+    this.#cancelWait();
     this.#next();
   }
 
-  /** Nothing that is up is left: probes all others at once and goes to the first that answers. */
+  /** Another endpoint has connected, though it was dialled later. */
+  #lose(dial: RouteDial, winner: RouteDial): void {
+    const { endpoint, since } = dial;
+    this.#abandon(dial);
+    if (since >= winner.since || ++endpoint.slowDials < MAX_SLOW_DIALS) return;
+    endpoint.slowDials = 0;
+    const error = new DialError(
+      `dial tcp ${endpoint.label}`,
+      `no answer ${MAX_SLOW_DIALS} times in a row while others answered`,
+    );
+    this.#deps.cluster.health.markDown(endpoint, error, since);
+  }
+
+  /** Nothing else that is up is left: probes all others at once and goes to the first that answers. */
   #revive(): void {
     const { pool, health } = this.#deps.cluster;
     const rest = pool.endpoints.filter((endpoint) => this.#tried?.has(endpoint) !== true);
     if (rest.length === 0) {
-      this.#refreshOrRefuse();
+      // Whoever is being dialled may still answer.
+      if (this.#dials.size === 0) this.#refreshOrRefuse();
       return;
     }
     let asked = rest.length;
@@ -132,7 +169,7 @@ export class Route {
 
   /** All that are known were tried in vain; there may be others by now. */
   #refreshOrRefuse(): void {
-    const { cluster, clock } = this.#deps;
+    const { cluster } = this.#deps;
     if (this.#hasRefreshed || !cluster.isFollowing) {
       this.#refuse(undefined);
       return;
@@ -143,12 +180,43 @@ export class Route {
       if (isWaiting && !this.#isOver) this.#next();
       isWaiting = false;
     };
-    const cancelTimer = clock.after(MAX_REFRESH_WAIT_MS, goOn);
-    this.#abortDial = cancelTimer;
+    this.#waitFor(MAX_REFRESH_WAIT_MS, goOn);
     void cluster.refresh().then(() => {
-      cancelTimer();
+      if (isWaiting) this.#cancelWait();
       goOn();
     });
+  }
+
+  get #secondAttempts(): SecondAttempts {
+    return this.#deps.cluster.dialer.secondAttempts;
+  }
+
+  #waitFor(ms: number, then: () => void): void {
+    this.#cancelWait();
+    this.#cancelWait = this.#deps.clock.after(ms, then);
+  }
+
+  /** Second dials come out of a small reserve: where it is used up, the oldest gives way. */
+  #makeRoom(): void {
+    const [oldest] = this.#dials;
+    if (oldest !== undefined && this.#secondAttempts.isFull) this.#abandon(oldest);
+  }
+
+  #add(dial: RouteDial): void {
+    if (this.#dials.size > 0) this.#secondAttempts.count++;
+    this.#dials.add(dial);
+    dial.endpoint.connections++;
+    this.#markTried(dial.endpoint);
+  }
+
+  #remove(dial: RouteDial): void {
+    if (this.#dials.delete(dial) && this.#dials.size > 0) this.#secondAttempts.count--;
+  }
+
+  #abandon(dial: RouteDial): void {
+    this.#remove(dial);
+    dial.endpoint.connections--;
+    dial.abort();
   }
 
   #markTried(endpoint: Endpoint): void {

@@ -59,7 +59,15 @@ export function createSources(deps: SourcesDeps): Sources {
   const timeoutMs = () => config().dialTimeoutMs;
   return {
     names,
-    dialer: new EndpointDialer({ names, system, clock, timeoutMs, isSelf, onUnverified }),
+    dialer: new EndpointDialer({
+      names,
+      system,
+      clock,
+      timeoutMs,
+      attemptDelayMs: () => config().attemptDelayMs,
+      isSelf,
+      onUnverified,
+    }),
     srv: new SrvSource((name) => network.resolveSrv(name, config().discoveryServers)),
     members: new MemberList({
       names,

@@ -6,19 +6,20 @@ import type { Clock } from "../config/clock.ts";
 import { DialError } from "./dial-error.ts";
 import { adoptConnecting, type SocketOwner, type TcpSocket, type TcpSystem } from "./tcp-socket.ts";
 
-// RFC 8305, section 5, recommends 250 ms.
-const CONNECTION_ATTEMPT_DELAY_MS = 250;
-
 const MAX_ATTEMPTS = 2;
 
 // Second attempts of all dials together. They come out of the reserve that the
 // connection limit leaves, so there must not be one for every relay.
 const MAX_SECOND_ATTEMPTS = 32;
 
-/** What all dials of a gateway share. */
-export interface SecondAttempts {
-  /** Attempts under way beside the first of their dial. Starts at 0; the dials count. */
-  count: number;
+/** What all dials of a gateway share: those under way beside the first of their client. */
+export class SecondAttempts {
+  /** Whoever begins and ends one counts it. */
+  count = 0;
+
+  get isFull(): boolean {
+    return this.count >= MAX_SECOND_ATTEMPTS;
+  }
 }
 
 export interface DialOptions {
@@ -27,6 +28,8 @@ export interface DialOptions {
   readonly port: number;
   /** For all addresses together. */
   readonly timeoutMs: number;
+  /** How long an address may be silent before the next is tried as well (RFC 8305). 0: for ever. */
+  readonly attemptDelayMs: number;
   readonly secondAttempts: SecondAttempts;
 }
 
@@ -98,7 +101,7 @@ export class Dial {
   }
 
   #tryNext(): void {
-    const { addresses, port } = this.#options;
+    const { addresses, port, attemptDelayMs } = this.#options;
     if (this.#triedAddresses < addresses.length) this.#makeRoom();
     while (this.#triedAddresses < addresses.length) {
       const address = addresses[this.#triedAddresses++]!;
@@ -111,9 +114,8 @@ export class Dial {
         this.#note(address, (error as { code: string }).code);
         continue;
       }
-      if (this.#triedAddresses < addresses.length) {
-        this.#cancelNext = this.#clock.after(CONNECTION_ATTEMPT_DELAY_MS, () => this.#tryNext());
-      }
+      if (this.#triedAddresses < addresses.length && attemptDelayMs > 0)
+        this.#cancelNext = this.#clock.after(attemptDelayMs, () => this.#tryNext());
       return;
     }
     if (this.#attempts.size === 0) this.#fail();
@@ -123,8 +125,8 @@ export class Dial {
   #makeRoom(): void {
     const [oldest] = this.#attempts;
     if (oldest === undefined) return;
-    const isFull = this.#options.secondAttempts.count >= MAX_SECOND_ATTEMPTS;
-    if (isFull || this.#attempts.size === MAX_ATTEMPTS) this.#abandon(oldest);
+    if (this.#options.secondAttempts.isFull || this.#attempts.size === MAX_ATTEMPTS)
+      this.#abandon(oldest);
   }
 
   #add(attempt: Attempt): void {

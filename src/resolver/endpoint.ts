@@ -13,6 +13,8 @@ export class Endpoint {
   upSince = Number.NEGATIVE_INFINITY;
   /** Relays and dials to it. Whoever dials it counts. */
   connections = 0;
+  /** Dials in a row that were overtaken by another endpoint's. */
+  slowDials = 0;
   /** Dials so far, for whoever dials: a name's addresses take turns. */
   dials = 0;
   /** Its weight, made comparable within its priority. At least 1. */

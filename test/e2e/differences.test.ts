@@ -103,8 +103,7 @@ const behaviours: Behaviour[] = [
     async run(kind) {
       const hole = closers.add(new Blackhole());
       const endpoints = `--endpoints=127.0.0.1:${hole.port},127.0.0.1:${serve(greet).port}`;
-      const flags = kind === "ours" ? ["--dial-timeout=300ms"] : [];
-      const gateway = await startWith(kind, [endpoints, ...flags]);
+      const gateway = await startWith(kind, [endpoints]);
       // The first two clients: one of them meets it, whichever has the first turn.
       const clients = [await connect(gateway), await connect(gateway)];
       const areServed = () => clients.every(({ receivedBytes }) => receivedBytes === 1);

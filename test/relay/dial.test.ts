@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { systemClock } from "../../src/os/clock.ts";
 import * as system from "../../src/os/tcp.ts";
 import { DialError } from "../../src/relay/dial-error.ts";
-import { Dial, type DialOptions } from "../../src/relay/dial.ts";
+import { Dial, type DialOptions, SecondAttempts } from "../../src/relay/dial.ts";
 import { Blackhole } from "../support/blackhole.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { PeerServer, until } from "../support/peer.ts";
@@ -28,7 +28,8 @@ function dial(
       addresses: ["127.0.0.1"],
       port: 1,
       timeoutMs: 3000,
-      secondAttempts: { count: 0 },
+      attemptDelayMs: 250,
+      secondAttempts: new SecondAttempts(),
       ...options,
     },
     {
@@ -138,7 +139,7 @@ describe("Dial", () => {
     for (const address of holes) keep(new Blackhole(address, port));
     const before = openDescriptors();
     const clock = new ManualClock();
-    const secondAttempts = { count: 0 };
+    const secondAttempts = new SecondAttempts();
     const options = { port, addresses: [...holes, "127.0.0.1"], secondAttempts };
     const { outcomes } = dial(options, { clock });
     const open = [openDescriptors() - before];
@@ -158,7 +159,8 @@ describe("Dial", () => {
     for (const address of addresses) keep(new Blackhole(address, port));
     const before = openDescriptors();
     const clock = new ManualClock();
-    const { subject } = dial({ port, addresses, secondAttempts: { count: 32 } }, { clock });
+    const full = Object.assign(new SecondAttempts(), { count: 32 });
+    const { subject } = dial({ port, addresses, secondAttempts: full }, { clock });
     clock.advance(250);
     expect(openDescriptors() - before).toBe(1);
     subject.abort();

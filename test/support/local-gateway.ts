@@ -37,6 +37,7 @@ export class LocalGateway {
       listen: { host: "127.0.0.1", port: 0 },
       retryDelayMs: 60_000,
       dialTimeoutMs: 3000,
+      attemptDelayMs: 250,
       drainTimeoutMs: 10_000,
       maxConnections: 0,
       logLevel: "debug",
