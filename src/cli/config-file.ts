@@ -1,7 +1,8 @@
 // The config file: YAML text in, the texts of flags out, as the command line
 // would give them. It reads no file, and does not know what the texts mean.
 import { UsageError } from "../config/usage-error.ts";
-import { type Flag, type FlagName, flagNamed, flags } from "./flags.ts";
+import type { Flag } from "./flag.ts";
+import { type FlagName, flagNamed, flags } from "./flags.ts";
 import { nearestFlag } from "./nearest-flag.ts";
 
 /**

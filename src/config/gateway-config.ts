@@ -53,6 +53,12 @@ export interface GatewayConfig {
   readonly dialTimeoutMs: number;
   /** Milliseconds before the next endpoint is dialled beside one that is silent. 0: never. */
   readonly attemptDelayMs: number;
+  /** Milliseconds of silence before a peer is probed. 0: never. */
+  readonly keepAliveMs: number;
+  /** Milliseconds that a peer that is owed bytes may show no sign of life. 0: the system's default. */
+  readonly userTimeoutMs: number;
+  /** Milliseconds that a relay may be without a byte in either direction. 0: for ever. */
+  readonly idleTimeoutMs: number;
   /** Milliseconds that relays may go on after a stop, or after their endpoint left. 0: none. */
   readonly drainTimeoutMs: number;
   /** Relays at the same time. 0: as many as the descriptor limit allows. */

@@ -1,5 +1,6 @@
 // The cluster as the gateway sees it: who exists, who is up, how each is
 // reached. It puts the resolver's parts together and owns all that they start.
+import { formatHostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import type { EndpointSpec } from "../config/endpoint-spec.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
@@ -13,6 +14,7 @@ import { Pool } from "../resolver/pool.ts";
 import { ClusterLog } from "./cluster-log.ts";
 import type { EndpointDialer } from "./endpoint-dialer.ts";
 import { createSources, type Network } from "./sources.ts";
+import { checkEndpoints, checkTlsFiles, noneResolves } from "./start-checks.ts";
 
 export interface ClusterDeps {
   readonly clock: Clock;
@@ -33,12 +35,12 @@ export interface ClusterDeps {
 
 export class Cluster {
   readonly pool: Pool;
-  readonly names: Names;
+  readonly #names: Names;
   readonly health: Health;
   readonly dialer: EndpointDialer;
   #config: GatewayConfig;
   readonly #deps: ClusterDeps;
-  readonly log: ClusterLog;
+  readonly #log: ClusterLog;
   readonly #discovery: Discovery;
 
   /** Stores; `start` starts. */
@@ -46,7 +48,10 @@ export class Cluster {
     const { clock, network, system, isSelf } = deps;
     this.#config = config;
     this.#deps = deps;
-    this.log = new ClusterLog(deps.log.from("gateway/cluster.ts"), () => this.#config.retryDelayMs);
+    this.#log = new ClusterLog(
+      deps.log.from("gateway/cluster.ts"),
+      () => this.#config.retryDelayMs,
+    );
     this.pool = new Pool(config.policy);
     const sources = createSources({
       config: () => this.#config,
@@ -57,7 +62,7 @@ export class Cluster {
       onUnverified: () => this.refresh(),
     });
     const { names, dialer, srv, members, verify } = sources;
-    this.names = names;
+    this.#names = names;
     this.dialer = dialer;
     this.health = new Health({
       pool: this.pool,
@@ -66,7 +71,7 @@ export class Cluster {
       events: {
         deactivated: (endpoint, error) => this.#onDown(endpoint, error),
         activated: (endpoint) => this.#onUp(endpoint),
-        stillDown: (endpoint, error) => this.log.stillDown(endpoint, error),
+        stillDown: (endpoint, error) => this.#log.stillDown(endpoint, error),
       },
       probe: (endpoint, done) => dialer.probe(endpoint, done),
     });
@@ -79,15 +84,34 @@ export class Cluster {
         isSelf,
         verify,
         timeoutMs: () => this.#config.dialTimeoutMs,
-        events: this.log,
+        events: this.#log,
       },
-      events: this.log,
+      events: this.#log,
       inUse: () => {
         const byState = this.pool.endpoints.toSorted((a, b) => Number(b.isUp) - Number(a.isUp));
         return byState.map(({ spec }) => spec);
       },
       publish: (specs) => this.#reconcile(specs),
     });
+  }
+
+  /**
+   * Checks what a configuration names, before it is taken over.
+   *
+   * @throws {UsageError} if an endpoint is the gateway itself, or a file cannot be used.
+   * @throws {StartError} if no endpoint resolves.
+   */
+  async check({ endpoints, srv, tls, dialTimeoutMs, listen }: GatewayConfig): Promise<void> {
+    await checkTlsFiles(this.#deps.network, tls);
+    const unresolved = await checkEndpoints(endpoints, {
+      names: this.#names,
+      isSelf: this.#deps.isSelf,
+      timeoutMs: dialTimeoutMs,
+      listen: formatHostPort(listen),
+    });
+    if (srv !== undefined) return; // they are there in case that SRV names nothing
+    if (unresolved.length === endpoints.length) throw noneResolves(unresolved);
+    for (const [spec, why] of unresolved) this.#log.unresolved(spec, why);
   }
 
   /**
@@ -140,17 +164,17 @@ export class Cluster {
       this.health.forget(endpoint);
       this.#deps.onRemoved(endpoint);
     }
-    if (!isFirst) this.log.changed(changes);
+    if (!isFirst) this.#log.changed(changes);
     this.#deps.onChanged();
   }
 
   #onDown(endpoint: Endpoint, error: Error): void {
-    this.log.deactivated(endpoint, error);
+    this.#log.deactivated(endpoint, error);
     if (!this.pool.hasUp) void this.refresh();
   }
 
   #onUp(endpoint: Endpoint): void {
-    this.log.activated(endpoint);
+    this.#log.activated(endpoint);
     this.#deps.onActivated();
   }
 }

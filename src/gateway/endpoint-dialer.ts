@@ -7,14 +7,22 @@ import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { LookupError, Names } from "../resolver/names.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
+/** All in milliseconds; part of the configuration. */
+export interface DialLimits {
+  /** For the lookup and the connect of one endpoint together. */
+  readonly dialTimeoutMs: number;
+  /** Between two addresses of one endpoint. */
+  readonly attemptDelayMs: number;
+  readonly keepAliveMs: number;
+  readonly userTimeoutMs: number;
+}
+
 export interface EndpointDialerDeps {
   readonly names: Names;
   readonly system: TcpSystem;
   readonly clock: Clock;
-  /** For the lookup and the connect of one endpoint together. */
-  readonly timeoutMs: () => number;
-  /** Between two addresses of one endpoint, in milliseconds. */
-  readonly attemptDelayMs: () => number;
+  /** In force at this moment. */
+  readonly limits: () => DialLimits;
   /** Whether a connection to this IP literal and port would reach the gateway itself. */
   readonly isSelf: (address: string, port: number) => boolean;
   /** An endpoint has none but addresses that were not verified: looks whether they can be. */
@@ -34,7 +42,7 @@ export class EndpointDialer {
     const attempt: Attempt = {
       endpoint,
       events,
-      deadline: this.#deps.clock.now() + this.#deps.timeoutMs(),
+      deadline: this.#deps.clock.now() + this.#deps.limits().dialTimeoutMs,
       abort: () => {},
     };
     this.#lookUp(attempt, (addresses) => this.#connectVerified(attempt, addresses));
@@ -92,7 +100,8 @@ export class EndpointDialer {
   }
 
   #connect(attempt: Attempt, found: readonly string[]): void {
-    const { system, clock, isSelf } = this.#deps;
+    const { system, clock, isSelf, limits } = this.#deps;
+    const { attemptDelayMs, keepAliveMs, userTimeoutMs } = limits();
     const { endpoint, events } = attempt;
     const { port } = endpoint.address;
     const { verifiedAddresses } = endpoint.spec;
@@ -115,7 +124,9 @@ export class EndpointDialer {
         addresses,
         port,
         timeoutMs: this.#remainingMs(attempt),
-        attemptDelayMs: this.#deps.attemptDelayMs(),
+        attemptDelayMs,
+        keepAliveMs,
+        userTimeoutMs,
         secondAttempts: this.secondAttempts,
       },
       events,

@@ -7,6 +7,7 @@ import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import { EndingWatch } from "../relay/ending-watch.ts";
 import { Listener } from "../relay/listener.ts";
+import { RelayWatch } from "../relay/relay-watch.ts";
 import { Relay, type RelayDeps } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
@@ -19,13 +20,7 @@ import { Relays } from "./relays.ts";
 import { Refusals } from "./refusals.ts";
 import { Route, type RouteDeps } from "./route.ts";
 import type { Network } from "./sources.ts";
-import {
-  checkEndpoints,
-  checkTlsFiles,
-  listenFailure,
-  noneResolves,
-  resolveListenHost,
-} from "./start-checks.ts";
+import { listenFailure, resolveListenHost } from "./start-checks.ts";
 import { StartError } from "./start-error.ts";
 
 /** What the gateway needs of the machine. */
@@ -58,6 +53,7 @@ export class Gateway {
   readonly #departures: Departures;
   readonly #listener: Listener;
   readonly #relays = new Relays();
+  readonly #watch: RelayWatch<Relay>;
   readonly #relayDeps: RelayDeps;
   readonly #routeDeps: RouteDeps;
   #maxConnections = 0;
@@ -93,9 +89,16 @@ export class Gateway {
     this.#relayDeps = {
       clock,
       endings: new EndingWatch(clock, deps.terminationDelayMs ?? TERMINATION_DELAY_MS),
-      unsentBytes: (fd) => system.unsentBytes(fd),
+      system,
       onClosed: (relay) => this.#forget(relay),
     };
+    this.#watch = new RelayWatch({
+      clock,
+      relays: () => this.#relays.all(),
+      limits: () => this.#config,
+      onExpired: (relay, reason) =>
+        this.#log.debug("reset relay", { client: relay.clientAddress, reason }),
+    });
     this.#routeDeps = {
       cluster: this.#cluster,
       clock,
@@ -117,7 +120,7 @@ export class Gateway {
   async start(): Promise<HostPort> {
     const { network } = this.#deps;
     this.#listen = await resolveListenHost(this.#config.listen, (host) => network.lookup(host, []));
-    await this.#check(this.#config);
+    await this.#cluster.check(this.#config);
     try {
       await this.#cluster.start();
     } catch (error) {
@@ -125,11 +128,12 @@ export class Gateway {
     }
     if (this.#maxConnections === 0) throw new StartError(this.#limit().warning!);
     try {
-      this.#listen = this.#listener.start(this.#listen);
+      this.#listen = this.#listener.start(this.#listen, this.#config.keepAliveMs);
     } catch (error) {
       throw listenFailure(this.#config.listen, error);
     }
     this.#cluster.follow();
+    this.#watch.start();
     this.#log.info("listening", {
       address: formatHostPort(this.#listen),
       "max-connections": this.#maxConnections,
@@ -146,9 +150,11 @@ export class Gateway {
    * @throws {StartError} if none resolves; nothing has changed then either.
    */
   async reconfigure(config: GatewayConfig): Promise<void> {
-    await this.#check(config);
+    await this.#cluster.check(config);
     this.#config = config;
     this.#adjustLimit();
+    this.#listener.setKeepAlive(config.keepAliveMs);
+    this.#watch.start();
     await this.#cluster.reconfigure(config);
   }
 
@@ -182,6 +188,7 @@ export class Gateway {
     this.#relays.terminate();
     this.#cluster.close();
     this.#relayDeps.endings.close();
+    this.#watch.close();
   }
 
   #accept(client: TcpSocket): void {
@@ -232,18 +239,5 @@ export class Gateway {
     const relays = this.#relays.terminate(endpoint);
     if (relays === 0) return;
     this.#log.info("reset relays to an endpoint that left", { address: endpoint.label, relays });
-  }
-
-  async #check({ endpoints, srv, tls, dialTimeoutMs, listen }: GatewayConfig): Promise<void> {
-    await checkTlsFiles(this.#deps.network, tls);
-    const unresolved = await checkEndpoints(endpoints, {
-      names: this.#cluster.names,
-      isSelf: this.#isSelf,
-      timeoutMs: dialTimeoutMs,
-      listen: formatHostPort(listen),
-    });
-    if (srv !== undefined) return; // they are there in case that SRV names nothing
-    if (unresolved.length === endpoints.length) throw noneResolves(unresolved);
-    for (const [spec, why] of unresolved) this.#cluster.log.unresolved(spec, why);
   }
 }

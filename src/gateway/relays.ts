@@ -28,6 +28,10 @@ export class Relays {
     if (this.#endpoints.size === 0) this.#onEmpty?.();
   }
 
+  all(): Iterable<Relay> {
+    return this.#endpoints.keys();
+  }
+
   /** Resolves when there is none. */
   empty(): Promise<void> {
     return new Promise((resolve) => {

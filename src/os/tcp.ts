@@ -13,11 +13,15 @@ const SO_KEEPALIVE = 9;
 const IPPROTO_TCP = 6;
 const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
+const TCP_KEEPCNT = 6;
+const TCP_INFO = 11;
+const TCP_USER_TIMEOUT = 18;
 const SIOCOUTQ = 0x5411;
 
-// What Go's net package sets on every connection, and so etcd's gateway: the
-// first probe after 15 s of silence, then one every 15 s, 9 of them.
-const KEEPALIVE_SECONDS = 15;
+// Probes that are not answered before the kernel gives up, and how many of
+// their intervals make the time before the first one: silence is noticed after
+// twice --keepalive-time.
+const KEEPALIVE_PROBES = 3;
 
 /** A system call that failed; `code` is the errno's name. */
 export class SystemCallError extends Error {
@@ -53,11 +57,52 @@ export function startConnect(address: string, port: number): number {
   return fd;
 }
 
-/** Makes the kernel find out, within minutes, that a silent peer has vanished. */
-export function enableKeepAlive(fd: number): void {
-  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS);
-  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_SECONDS);
+/**
+ * Has the kernel probe a peer that has been silent for `ms`, in whole seconds
+ * of at least 1, and give it up after as long again. 0: never.
+ */
+export function setKeepAlive(fd: number, ms: number): void {
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, ms > 0 ? 1 : 0);
+  if (ms === 0) return;
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, wholeSeconds(ms));
+  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, wholeSeconds(ms / KEEPALIVE_PROBES));
+  setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+}
+
+/**
+ * Has the kernel end a connection whose peer has not acknowledged, or not made
+ * room for, what it was sent for `ms`; 0: its own default of some 15 minutes.
+ * For a server: it also ends a peer that is alive and does not read.
+ * @see tcp(7), RFC 5482
+ */
+export function setUserTimeout(fd: number, ms: number): void {
+  setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
+}
+
+// struct tcp_info: counters of what was sent in vain since the last answer, and
+// milliseconds since that.
+const INFO_BYTES = 64;
+const RETRANSMITS = 2;
+const PROBES = 3;
+const LAST_ACK_RECEIVED = 56;
+const info = new Uint8Array(INFO_BYTES);
+const infoView = new DataView(info.buffer);
+const infoLength = new Uint32Array(1);
+
+/**
+ * Whether a peer that is owed bytes has shown no sign of life for `silentMs`.
+ * Unlike TCP_USER_TIMEOUT it spares one that is there and does not read: that
+ * one answers the probes of its closed window.
+ */
+export function hasVanished(fd: number, silentMs: number): boolean {
+  infoLength[0] = INFO_BYTES;
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, infoLength) < 0) return false;
+  const isUnanswered = info[RETRANSMITS]! > 0 || info[PROBES]! > 1;
+  return isUnanswered && infoView.getUint32(LAST_ACK_RECEIVED, true) >= silentMs;
+}
+
+function wholeSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
 }
 
 /** Bytes that the kernel took and the peer has not acknowledged; 0 for a descriptor that is gone. */

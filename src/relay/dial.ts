@@ -31,6 +31,9 @@ export interface DialOptions {
   /** How long an address may be silent before the next is tried as well (RFC 8305). 0: for ever. */
   readonly attemptDelayMs: number;
   readonly secondAttempts: SecondAttempts;
+  /** Of the connection, in milliseconds. 0: off. */
+  readonly keepAliveMs: number;
+  readonly userTimeoutMs: number;
 }
 
 /** Exactly one of the two is called, once, unless the dial is aborted; perhaps before `start` returns. */
@@ -88,7 +91,8 @@ export class Dial {
       return;
     }
     this.abort();
-    this.#system.enableKeepAlive(socket.fd);
+    this.#system.setKeepAlive(socket.fd, this.#options.keepAliveMs);
+    this.#system.setUserTimeout(socket.fd, this.#options.userTimeoutMs);
     this.#events.connected(socket);
   }
 

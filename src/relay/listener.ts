@@ -25,11 +25,16 @@ export class Listener implements SocketOwner {
    *
    * @throws {Error} with a `code` such as EADDRINUSE.
    */
-  start({ host, port }: HostPort): HostPort {
+  start({ host, port }: HostPort, keepAliveMs: number): HostPort {
     this.#socket = listenTcp(host, port, this);
-    // Accepted sockets inherit the options of the listening one: no calls for each.
-    this.#system.enableKeepAlive(this.#socket.fd);
+    this.setKeepAlive(keepAliveMs);
     return { host, port: this.#socket.port };
+  }
+
+  /** For the clients that come from now on, in milliseconds. 0: off. */
+  setKeepAlive(ms: number): void {
+    // Accepted sockets inherit the options of the listening one: no calls for each.
+    if (this.#socket !== undefined) this.#system.setKeepAlive(this.#socket.fd, ms);
   }
 
   /** Accepts no more and frees the port; clients that were accepted stay. May be called twice. */

@@ -8,13 +8,14 @@ import { formatHostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import type { Ending, EndingWatch } from "./ending-watch.ts";
 import { Flow, type FlowEvents } from "./flow.ts";
-import type { TcpSocket } from "./tcp-socket.ts";
+import type { Watched } from "./relay-watch.ts";
+import type { TcpSocket, TcpSystem } from "./tcp-socket.ts";
 
 /** What all relays share. */
 export interface RelayDeps {
   readonly clock: Clock;
   readonly endings: EndingWatch;
-  readonly unsentBytes: (fd: number) => number;
+  readonly system: Pick<TcpSystem, "unsentBytes" | "hasVanished">;
   /** Called once for each relay, when its last socket is closed. */
   readonly onClosed: (relay: Relay) => void;
 }
@@ -23,7 +24,7 @@ export interface RelayDeps {
 // and ever less often up to this.
 const MAX_RESET_POLL_MS = 100;
 
-export class Relay implements FlowEvents, Ending {
+export class Relay implements FlowEvents, Ending, Watched {
   /** What to abort if the client goes before it was joined; the caller's to set and clear. */
   dialing: { abort(): void } | undefined;
   readonly #deps: RelayDeps;
@@ -78,6 +79,16 @@ export class Relay implements FlowEvents, Ending {
     return clientFlow.deliveredBytes + (serverFlow?.deliveredBytes ?? 0) - unsent;
   }
 
+  receivedBytes(): number | undefined {
+    if (this.#serverFlow === undefined) return undefined;
+    return receivedBy(this.#clientFlow) + receivedBy(this.#serverFlow);
+  }
+
+  isClientGone(silentMs: number): boolean {
+    const client = this.#client;
+    return client !== undefined && this.#deps.system.hasVanished(client.fd, silentMs);
+  }
+
   sourceEnded(): void {
     this.#deps.endings.watch(this);
   }
@@ -122,7 +133,7 @@ export class Relay implements FlowEvents, Ending {
   }
 
   #unsentBytes(socket: TcpSocket | undefined): number {
-    return socket === undefined ? 0 : this.#deps.unsentBytes(socket.fd);
+    return socket === undefined ? 0 : this.#deps.system.unsentBytes(socket.fd);
   }
 
   #close(): void {
@@ -133,4 +144,8 @@ export class Relay implements FlowEvents, Ending {
     dialing?.abort();
     this.#deps.onClosed(this);
   }
+}
+
+function receivedBy({ deliveredBytes, pendingBytes }: Flow): number {
+  return deliveredBytes + pendingBytes;
 }

@@ -22,7 +22,12 @@ export type TcpSocket = Bun.Socket<SocketOwner> & { readonly fd: number };
 export interface TcpSystem {
   /** Begins a connect to an IP literal; the descriptor is the caller's. Throws an error with a `code`. */
   startConnect(address: string, port: number): number;
-  enableKeepAlive(fd: number): void;
+  /** Probes a silent peer after `ms`; 0: never. Accepted sockets inherit it of their listener. */
+  setKeepAlive(fd: number, ms: number): void;
+  /** Ends a connection whose peer acknowledges or reads nothing for `ms`; 0: the system's default. */
+  setUserTimeout(fd: number, ms: number): void;
+  /** Whether a peer that is owed bytes has shown no sign of life for `silentMs`. */
+  hasVanished(fd: number, silentMs: number): boolean;
   /** Bytes that the kernel took and the peer has not acknowledged. */
   unsentBytes(fd: number): number;
 }

@@ -1,9 +1,17 @@
 // Our reading of Bun's runtime, pinned where we lean on it.
+import { dlopen } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import { raiseDescriptorLimit } from "../../src/os/limits.ts";
 import { lookupHost } from "../../src/os/dns.ts";
-import { isLocalAddress, startConnect } from "../../src/os/tcp.ts";
+import {
+  hasVanished,
+  isLocalAddress,
+  setKeepAlive,
+  setUserTimeout,
+  startConnect,
+} from "../../src/os/tcp.ts";
+import { Peer, PeerServer } from "../support/peer.ts";
 
 describe("lookupHost()", () => {
   test("honours the hosts file", async () => {
@@ -45,6 +53,51 @@ describe("isLocalAddress()", () => {
       ]);
   });
 });
+
+describe("socket options", () => {
+  test("keepalive and user timeout are what they were set to, and off at 0", async () => {
+    const server = new PeerServer();
+    const client = await Peer.connect(server.port);
+    const option = (level: number, name: number) => getOption(client.fd, level, name);
+    setKeepAlive(client.fd, 15_000);
+    setUserTimeout(client.fd, 30_000);
+    // SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT
+    const all = () => [option(1, 9), ...[4, 5, 6, 18].map((name) => option(6, name))];
+    expect(all()).toEqual([1, 15, 5, 3, 30_000]);
+    setKeepAlive(client.fd, 0);
+    setUserTimeout(client.fd, 0);
+    expect([option(1, 9), option(6, 18)]).toEqual([0, 0]);
+    setKeepAlive(client.fd, 1);
+    expect(all().slice(0, 4)).toEqual([1, 1, 1, 3]);
+    client.reset();
+    server.close();
+  });
+
+  test("a peer that is there and does not read has not vanished", async () => {
+    const server = new PeerServer();
+    server.onPeer = (peer) => peer.pause();
+    const client = await Peer.connect(server.port);
+    void client.send(8 << 20);
+    await Bun.sleep(700); // probes of its closed window are sent, and answered
+    expect(hasVanished(client.fd, 1)).toBe(false);
+    client.reset();
+    server.close();
+  });
+
+  test("a descriptor that is none has not vanished", () => {
+    expect(hasVanished(-1, 0)).toBe(false);
+  });
+});
+
+const { symbols: libc } = dlopen("libc.so.6", {
+  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+});
+
+function getOption(fd: number, level: number, name: number): number {
+  const value = new Int32Array(1);
+  libc.getsockopt(fd, level, name, value, Uint32Array.of(4));
+  return value[0]!;
+}
 
 describe("raiseDescriptorLimit()", () => {
   test("leaves the soft limit at the hard one", async () => {

@@ -29,6 +29,8 @@ function dial(
       port: 1,
       timeoutMs: 3000,
       attemptDelayMs: 250,
+      keepAliveMs: 15_000,
+      userTimeoutMs: 30_000,
       secondAttempts: new SecondAttempts(),
       ...options,
     },

@@ -29,7 +29,7 @@ function setUp() {
   const relay = new Relay(client as unknown as TcpSocket, {
     clock,
     endings: new EndingWatch(clock, 1000),
-    unsentBytes: (fd) => unsent.get(fd) ?? 0,
+    system: { hasVanished: () => false, unsentBytes: (fd) => unsent.get(fd) ?? 0 },
     onClosed: () => closedRelays++,
   });
   relay.join(server as unknown as TcpSocket);

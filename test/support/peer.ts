@@ -88,6 +88,10 @@ export class Peer {
     this.#socket!.end();
   }
 
+  get fd(): number {
+    return (this.#socket as unknown as { fd: number }).fd;
+  }
+
   pause(): void {
     this.#socket!.pause();
   }

@@ -1,0 +1,95 @@
+// Rows of the flag table: whom the gateway serves, by whom, and for how long.
+import { parseListenAddress } from "../config/address.ts";
+import type { Policy } from "../config/gateway-config.ts";
+import type { Flag } from "./flag.ts";
+import { oneOf, parseCount, parseEndpoints, parseTimer } from "./flag-values.ts";
+
+export const connectionFlags = {
+  endpoints: {
+    value: "HOST:PORT,...",
+    default: "127.0.0.1:2379",
+    repeatable: true,
+    summary:
+      "etcd endpoints, comma-separated or repeated. A scheme and a path are stripped. Names are looked up at every dial. With --discovery-srv: used if that finds nothing at start.",
+    example: "10.0.1.10:2379,10.0.1.11:2379,[fd00::12]:2379",
+    parse: parseEndpoints,
+  },
+  "listen-addr": {
+    value: "HOST:PORT",
+    default: "127.0.0.1:23790",
+    summary: "Where applications connect. Without a host: every address of this machine.",
+    example: "127.0.0.1:23790",
+    parse: parseListenAddress,
+  },
+  policy: {
+    value: "POLICY",
+    default: "round-robin",
+    summary:
+      "Which endpoint of the best priority takes the next client: round-robin, or least-connections, which evens out long-lived connections after a member returns.",
+    example: "least-connections",
+    parse: oneOf<Policy>("round-robin", "least-connections"),
+  },
+  "retry-delay": {
+    value: "DURATION",
+    default: "1m0s",
+    summary:
+      "How long an endpoint that failed stays down before it is dialled again. At least 1ms.",
+    example: "30s",
+    parse: (text: string) => parseTimer(text, 1),
+  },
+  "dial-timeout": {
+    value: "DURATION",
+    default: "3s",
+    summary: "How long one endpoint may take to be looked up and connected to. At least 1ms.",
+    example: "500ms",
+    parse: (text: string) => parseTimer(text, 1),
+  },
+  "connection-attempt-delay": {
+    value: "DURATION",
+    default: "250ms",
+    summary:
+      "How long a dial may be without an answer before the next endpoint is dialled as well; the first to connect serves (RFC 8305). 0: wait for --dial-timeout.",
+    example: "100ms",
+    parse: (text: string) => parseTimer(text, 1, "or 0"),
+  },
+  "keepalive-time": {
+    value: "DURATION",
+    default: "15s",
+    summary:
+      "How long a connection may be silent before the kernel probes its peer; unanswered for as long again, it is ended. 0: never. Otherwise at least 1s.",
+    example: "1m",
+    parse: (text: string) => parseTimer(text, 1000, "or 0"),
+  },
+  "tcp-user-timeout": {
+    value: "DURATION",
+    default: "30s",
+    summary:
+      "How long an endpoint may not acknowledge or read what it was sent, and a client not acknowledge it, before the connection is ended. A client that is there and does not read is not cut. 0: the system's default, some 15 minutes. Otherwise at least 1s.",
+    example: "10s",
+    parse: (text: string) => parseTimer(text, 1000, "or 0"),
+  },
+  "idle-timeout": {
+    value: "DURATION",
+    default: "0s",
+    summary:
+      "How long a connection may be without a byte in either direction before it is reset. 0: for ever, since watches are idle by nature. Otherwise at least 1s.",
+    example: "1h",
+    parse: (text: string) => parseTimer(text, 1000, "or 0"),
+  },
+  "drain-timeout": {
+    value: "DURATION",
+    default: "10s",
+    summary:
+      "How long relays may go on after SIGTERM or SIGINT, or after their endpoint left the cluster, before they are reset. 0: not at all.",
+    example: "1m30s",
+    parse: (text: string) => parseTimer(text, 0),
+  },
+  "max-connections": {
+    value: "COUNT",
+    default: "0",
+    summary:
+      "Clients served at the same time; more are reset. 0: as many as the descriptor limit allows.",
+    example: "2000",
+    parse: parseCount,
+  },
+} satisfies Record<string, Flag<unknown>>;

@@ -1,0 +1,40 @@
+// Relays that nobody uses: reset after --idle-timeout, and only those.
+import { afterEach, expect, test } from "bun:test";
+import { Peer, until } from "../support/peer.ts";
+import { createScene, local } from "../support/scene.ts";
+
+const scene = createScene();
+const { gatewayTo, greeter, served } = scene;
+afterEach(() => scene.close());
+
+test("a relay without a byte for the idle timeout is reset, one that moves some is not", async () => {
+  const server = greeter();
+  const gateway = await gatewayTo([local(server.port)], { idleTimeoutMs: 300 });
+  const [idle, busy] = [await served(gateway), await served(gateway)];
+  const ping = setInterval(() => void busy.send(1), 50);
+  expect(await idle.gone()).toBe("ECONNRESET");
+  await until(() => gateway.lines("reset relay").length > 0, "it was logged");
+  expect(gateway.lines("reset relay")).toMatchObject([{ level: "debug", reason: "idle" }]);
+  await Bun.sleep(300);
+  expect(busy.outcome).toBeUndefined();
+  clearInterval(ping);
+});
+
+test("without an idle timeout a relay may be silent", async () => {
+  const server = greeter();
+  const gateway = await gatewayTo([local(server.port)], { userTimeoutMs: 200 });
+  const client = await served(gateway);
+  await Bun.sleep(500);
+  expect(client.outcome).toBeUndefined();
+});
+
+test("a client that is there and does not read is not taken for one that vanished", async () => {
+  const server = greeter();
+  server.onPeer = (peer) => void peer.send(8 << 20);
+  const gateway = await gatewayTo([local(server.port)], { userTimeoutMs: 200 });
+  const client = await Peer.connect(gateway.port);
+  client.pause();
+  await Bun.sleep(1200); // six times the limit
+  expect(gateway.lines("reset relay")).toEqual([]);
+  client.reset();
+});
