@@ -2,7 +2,7 @@
 import { parseListenAddress } from "../config/address.ts";
 import type { Policy } from "../config/gateway-config.ts";
 import type { Flag } from "./flag.ts";
-import { oneOf, parseCount, parseEndpoints, parseTimer } from "./flag-values.ts";
+import { oneOf, parseCount, parseEndpoints, parseNetworks, parseTimer } from "./flag-values.ts";
 
 export const connectionFlags = {
   endpoints: {
@@ -91,5 +91,20 @@ export const connectionFlags = {
       "Clients served at the same time; more are reset. 0: as many as the descriptor limit allows.",
     example: "2000",
     parse: parseCount,
+  },
+  "max-connections-per-client": {
+    value: "COUNT",
+    default: "0",
+    summary: "Connections that one address may have at the same time; more are reset. 0: no limit.",
+    example: "500",
+    parse: parseCount,
+  },
+  "allow-cidr": {
+    value: "NETWORK,...",
+    repeatable: true,
+    summary:
+      "Networks whose clients are served, comma-separated or repeated; others are reset before anything is dialled. Not set: everyone who reaches --listen-addr.",
+    example: "127.0.0.0/8,10.0.0.0/8,fd00::/8",
+    parse: parseNetworks,
   },
 } satisfies Record<string, Flag<unknown>>;

@@ -21,6 +21,20 @@ export function parseDnsServers(text: string): HostPort[] {
   });
 }
 
+/** Networks in CIDR notation (RFC 4632); a bare address is a network of one. */
+export function parseNetworks(text: string): string[] {
+  return parseList(text, "network", (part) => {
+    const [address = "", bits, ...rest] = part.split("/");
+    const family = isIP(address);
+    if (family === 0 || rest.length > 0) throw new RangeError("not a network");
+    const most = family === 4 ? 32 : 128;
+    if (bits === undefined) return `${address}/${most}`;
+    if (!/^\d{1,3}$/.test(bits) || Number(bits) > most)
+      throw new RangeError(`"/${bits}" is not a prefix length from 0 to ${most}`);
+    return `${address}/${Number(bits)}`;
+  });
+}
+
 function parseList<T>(text: string, what: string, parse: (part: string) => T): T[] {
   const parts = text.split(",").filter((part) => part.trim() !== "");
   if (parts.length === 0) throw new RangeError(`no ${what} in it`);

@@ -66,6 +66,8 @@ export function readConfig(input: Input): ReadConfig {
       idleTimeoutMs: values["idle-timeout"],
       drainTimeoutMs: values["drain-timeout"],
       maxConnections: values["max-connections"],
+      maxConnectionsPerClient: values["max-connections-per-client"],
+      allowedNetworks: values["allow-cidr"] ?? [],
       logLevel: values["log-level"],
       logFormat: values["log-format"],
     },

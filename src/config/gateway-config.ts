@@ -63,6 +63,10 @@ export interface GatewayConfig {
   readonly drainTimeoutMs: number;
   /** Relays at the same time. 0: as many as the descriptor limit allows. */
   readonly maxConnections: number;
+  /** Relays of one client address at the same time. 0: no limit. */
+  readonly maxConnectionsPerClient: number;
+  /** Networks whose clients are served, as `10.0.0.0/8`; empty: all. */
+  readonly allowedNetworks: readonly string[];
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }

@@ -6,16 +6,16 @@ import { formatDuration } from "../config/duration.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import { EndingWatch } from "../relay/ending-watch.ts";
-import { Listener } from "../relay/listener.ts";
 import { RelayWatch } from "../relay/relay-watch.ts";
 import { Relay, type RelayDeps } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
+import { type IsLocalAddress, isLoopback, isSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
 import { Cluster } from "./cluster.ts";
 import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 import { Departures } from "./departures.ts";
+import { Door } from "./door.ts";
 import { Relays } from "./relays.ts";
 import { Refusals } from "./refusals.ts";
 import { Route, type RouteDeps } from "./route.ts";
@@ -40,7 +40,6 @@ export interface GatewayDeps {
 // its buffer; short enough that what nobody reads is not kept for ever.
 const TERMINATION_DELAY_MS = 60_000;
 
-const AT_LIMIT = "the connection limit is reached";
 const NO_DESCRIPTORS = "the system has no descriptors or memory left";
 const NOTHING_UP = "no endpoint accepts connections";
 
@@ -51,12 +50,11 @@ export class Gateway {
   readonly #refusals: Refusals;
   readonly #cluster: Cluster;
   readonly #departures: Departures;
-  readonly #listener: Listener;
+  readonly #door: Door;
   readonly #relays = new Relays();
   readonly #watch: RelayWatch<Relay>;
   readonly #relayDeps: RelayDeps;
   readonly #routeDeps: RouteDeps;
-  #maxConnections = 0;
   #listen: HostPort;
   readonly #isSelf = (address: string, port: number) =>
     isSelf(this.#listen, address, port, this.#deps.isLocalAddress);
@@ -85,7 +83,14 @@ export class Gateway {
       onChanged: () => this.#adjustLimit(),
       onActivated: () => this.#refusals.clear(NOTHING_UP),
     });
-    this.#listener = new Listener(system, (client) => this.#accept(client));
+    this.#door = new Door(config, {
+      clock,
+      log: this.#log,
+      refusals: this.#refusals,
+      system,
+      count: () => this.#relays.count,
+      onClient: (client) => this.#admit(client),
+    });
     this.#relayDeps = {
       clock,
       endings: new EndingWatch(clock, deps.terminationDelayMs ?? TERMINATION_DELAY_MS),
@@ -126,9 +131,9 @@ export class Gateway {
     } catch (error) {
       throw error instanceof SrvError ? new StartError(error.message, { cause: error }) : error;
     }
-    if (this.#maxConnections === 0) throw new StartError(this.#limit().warning!);
+    if (this.#door.maxConnections === 0) throw new StartError(this.#limit().warning!);
     try {
-      this.#listen = this.#listener.start(this.#listen, this.#config.keepAliveMs);
+      this.#listen = this.#door.open(this.#listen);
     } catch (error) {
       throw listenFailure(this.#config.listen, error);
     }
@@ -136,8 +141,13 @@ export class Gateway {
     this.#watch.start();
     this.#log.info("listening", {
       address: formatHostPort(this.#listen),
-      "max-connections": this.#maxConnections,
+      "max-connections": this.#door.maxConnections,
     });
+    if (!isLoopback(this.#listen.host) && this.#config.allowedNetworks.length === 0)
+      this.#log.warn(
+        "every machine that reaches this address reaches etcd through it; --allow-cidr says who may",
+        { address: formatHostPort(this.#listen) },
+      );
     this.#log.info("ready to proxy client requests", { endpoints: this.#cluster.labels() });
     return this.#listen;
   }
@@ -153,7 +163,7 @@ export class Gateway {
     await this.#cluster.check(config);
     this.#config = config;
     this.#adjustLimit();
-    this.#listener.setKeepAlive(config.keepAliveMs);
+    this.#door.reconfigure(config);
     this.#watch.start();
     await this.#cluster.reconfigure(config);
   }
@@ -165,7 +175,7 @@ export class Gateway {
    */
   async drain(hurry: Promise<unknown>): Promise<number> {
     const { drainTimeoutMs } = this.#config;
-    this.#listener.close();
+    this.#door.close();
     this.#log.info("draining: no new clients", {
       relays: this.#relays.count,
       timeout: formatDuration(drainTimeoutMs),
@@ -183,7 +193,7 @@ export class Gateway {
 
   /** Ends everything at once: relays are reset, timers cleared. May be called twice. */
   close(): void {
-    this.#listener.close();
+    this.#door.close();
     this.#departures.close();
     this.#relays.terminate();
     this.#cluster.close();
@@ -191,15 +201,11 @@ export class Gateway {
     this.#watch.close();
   }
 
-  #accept(client: TcpSocket): void {
-    if (this.#relays.count >= this.#maxConnections) {
-      client.terminate();
-      this.#refusals.add(AT_LIMIT, { "max-connections": this.#maxConnections });
-      return;
-    }
+  #admit(client: TcpSocket): Relay | undefined {
     const relay = new Relay(client, this.#relayDeps);
     this.#relays.add(relay);
     new Route(relay, this.#routeDeps).start();
+    return this.#relays.has(relay) ? relay : undefined;
   }
 
   #onJoined(relay: Relay, endpoint: Endpoint): void {
@@ -213,17 +219,16 @@ export class Gateway {
 
   #forget(relay: Relay): void {
     this.#relays.forget(relay);
-    // Not at the first that leaves, or the log would flip with every client at the limit.
-    if (this.#relays.count <= this.#maxConnections * 0.9) this.#refusals.clear(AT_LIMIT);
+    this.#door.leave(relay);
   }
 
   /** Endpoints are probed beside all relays, so more of them leave room for fewer relays. */
   #adjustLimit(): void {
     const { maxConnections, warning } = this.#limit();
-    if (maxConnections > 0 && warning !== undefined && maxConnections !== this.#maxConnections)
+    if (maxConnections > 0 && warning !== undefined && maxConnections !== this.#door.maxConnections)
       this.#log.warn(warning);
     // Those who are served stay; without room for more, none is let in.
-    this.#maxConnections = maxConnections;
+    this.#door.maxConnections = maxConnections;
   }
 
   #limit(): ConnectionLimit {

@@ -11,6 +11,10 @@ export class Relays {
     return this.#endpoints.size;
   }
 
+  has(relay: Relay): boolean {
+    return this.#endpoints.has(relay);
+  }
+
   add(relay: Relay): void {
     this.#endpoints.set(relay, undefined);
   }

@@ -31,7 +31,8 @@ function isWildcard(address: string): boolean {
   return address === "0.0.0.0" || address === "::";
 }
 
-function isLoopback(address: string): boolean {
+/** Whether an IP literal is reached from this machine only. */
+export function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.");
 }
 

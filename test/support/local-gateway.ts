@@ -43,6 +43,8 @@ export class LocalGateway {
       idleTimeoutMs: 0,
       drainTimeoutMs: 10_000,
       maxConnections: 0,
+      maxConnectionsPerClient: 0,
+      allowedNetworks: [],
       logLevel: "debug",
       logFormat: "json",
       ...options,

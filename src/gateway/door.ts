@@ -1,0 +1,90 @@
+// The door: accepts clients, and lets in those whose address is allowed, as long
+// as there is room. Everybody else is reset before anything is done for him.
+import type { HostPort } from "../config/address.ts";
+import type { Clock } from "../config/clock.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { Logger } from "../observe/log.ts";
+import { Listener } from "../relay/listener.ts";
+import type { Relay } from "../relay/relay.ts";
+import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
+import { ClientGate } from "./client-gate.ts";
+import { RatedLog } from "./rated-log.ts";
+import type { Refusals } from "./refusals.ts";
+
+const AT_LIMIT = "the connection limit is reached";
+
+export interface DoorDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly refusals: Refusals;
+  readonly system: TcpSystem;
+  /** Relays that there are. */
+  readonly count: () => number;
+  /** Makes a relay for a client that has been let in, for `leave`; undefined if it is closed again. */
+  readonly onClient: (client: TcpSocket) => Relay | undefined;
+}
+
+export class Door {
+  /** Relays at the same time; more clients are reset. */
+  maxConnections = 0;
+  readonly #deps: DoorDeps;
+  readonly #gate = new ClientGate();
+  readonly #rated: RatedLog;
+  readonly #listener: Listener;
+  #keepAliveMs: number;
+
+  constructor(config: GatewayConfig, deps: DoorDeps) {
+    this.#deps = deps;
+    this.#rated = new RatedLog(deps.log, deps.clock);
+    this.#listener = new Listener(deps.system, (client) => this.#accept(client));
+    this.#keepAliveMs = config.keepAliveMs;
+    this.#gate.limits = config;
+  }
+
+  /** Listens on an IP literal and returns where. Throws an error with a `code`. */
+  open(listen: HostPort): HostPort {
+    return this.#listener.start(listen, this.#keepAliveMs);
+  }
+
+  /** Goes by another configuration from now on; who is in stays. */
+  reconfigure(config: GatewayConfig): void {
+    this.#keepAliveMs = config.keepAliveMs;
+    this.#gate.limits = config;
+    this.#listener.setKeepAlive(config.keepAliveMs);
+  }
+
+  /** The relay is closed. */
+  leave(relay: Relay): void {
+    this.#gate.leave(relay);
+    // Not at the first that leaves, or the log would flip with every client at the limit.
+    if (this.#deps.count() <= this.maxConnections * 0.9) this.#deps.refusals.clear(AT_LIMIT);
+  }
+
+  /** Accepts no more; who is in stays. May be called twice. */
+  close(): void {
+    this.#listener.close();
+    this.#rated.close();
+  }
+
+  #accept(client: TcpSocket): void {
+    const { count, refusals, onClient } = this.#deps;
+    if (count() >= this.maxConnections) {
+      client.terminate();
+      refusals.add(AT_LIMIT, { "max-connections": this.maxConnections });
+      return;
+    }
+    if (!this.#gate.isGuarded) {
+      onClient(client);
+      return;
+    }
+    const address = client.remoteAddress;
+    const refusal = this.#gate.refusal(address);
+    if (refusal === undefined) {
+      const relay = onClient(client);
+      if (relay !== undefined) this.#gate.enter(relay, address);
+      return;
+    }
+    client.terminate();
+    this.#rated.warn(`refusing clients: ${refusal}`, { client: address });
+  }
+}
