@@ -57,7 +57,10 @@ export class Route {
   /** Who was dialled, whatever came of it. */
   #tried: Set<Endpoint> | undefined;
   #hasRefreshed = false;
+  /** Served, refused, or left by its client: whatever comes now changes nothing. */
   #isOver = false;
+  /** Probes, or a look for other endpoints, are under way; there must not be two. */
+  #isWaiting = false;
   #cancelWait = () => {};
 
   constructor(relay: Relay, deps: RouteDeps) {
@@ -80,6 +83,7 @@ export class Route {
 
   /** Dials the next endpoint, beside those that are being dialled. */
   #next(): void {
+    if (this.#isOver) return;
     const endpoint = this.#deps.cluster.pool.pick(this.#tried ?? NONE);
     if (endpoint === undefined) this.#revive();
     else this.#dial(endpoint);
@@ -111,6 +115,7 @@ export class Route {
       this.#next();
       return;
     }
+    this.#isOver = true;
     this.#cancelWait();
     endpoint.slowDials = 0;
     for (const slower of this.#dials) this.#lose(slower, dial);
@@ -147,6 +152,7 @@ export class Route {
 
   /** Nothing else that is up is left: probes all others at once and goes to the first that answers. */
   #revive(): void {
+    if (this.#isWaiting) return;
     const { pool, health } = this.#deps.cluster;
     const rest = pool.endpoints.filter((endpoint) => this.#tried?.has(endpoint) !== true);
     if (rest.length === 0) {
@@ -154,20 +160,22 @@ export class Route {
       if (this.#dials.size === 0) this.#refreshOrRefuse();
       return;
     }
+    this.#isWaiting = true;
     let asked = rest.length;
     let isDecided = false;
     for (const endpoint of rest) {
       health.revive(endpoint, (error) => {
-        if (isDecided || this.#isOver) return;
+        if (isDecided) return;
         if (error !== undefined) this.#markTried(endpoint);
         if (error !== undefined && --asked > 0) return;
         isDecided = true;
+        this.#isWaiting = false;
         this.#next();
       });
     }
   }
 
-  /** All that are known were tried in vain; there may be others by now. */
+  /** All that are known were tried in vain; there may be others by now, or they may be back. */
   #refreshOrRefuse(): void {
     const { cluster } = this.#deps;
     if (this.#hasRefreshed || !cluster.isFollowing) {
@@ -175,16 +183,16 @@ export class Route {
       return;
     }
     this.#hasRefreshed = true;
-    let isWaiting = true;
+    this.#isWaiting = true;
     const goOn = () => {
-      if (isWaiting && !this.#isOver) this.#next();
-      isWaiting = false;
+      if (!this.#isWaiting) return;
+      this.#isWaiting = false;
+      this.#cancelWait();
+      this.#tried = undefined;
+      this.#next();
     };
     this.#waitFor(MAX_REFRESH_WAIT_MS, goOn);
-    void cluster.refresh().then(() => {
-      if (isWaiting) this.#cancelWait();
-      goOn();
-    });
+    void cluster.refresh().then(goOn);
   }
 
   get #secondAttempts(): SecondAttempts {

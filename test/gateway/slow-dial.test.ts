@@ -142,3 +142,74 @@ test("dials beside the first of their client are 32 at most; then the oldest giv
   for (const client of clients) client.reset();
   await until(() => descriptors() === before, "nothing stayed");
 });
+
+describe("beside a dial that is slow", () => {
+  /** Names whose lookup a test makes slow. */
+  function slowNames() {
+    const names = { ms: 0 };
+    const lookup = async () => {
+      if (names.ms > 0) await Bun.sleep(names.ms);
+      return ["127.0.0.1"];
+    };
+    return { names, lookup };
+  }
+
+  test("a probe that succeeds later does not move a client that is served", async () => {
+    const { names, lookup } = slowNames();
+    const slow = greeter();
+    const dead = deadPort();
+    const endpoints = [`a.test:${slow.port}`, `b.test:${dead}`];
+    const gateway = await gatewayTo(endpoints, { attemptDelayMs: 20, lookup });
+    for (let i = 0; i < 2; i++) (await served(gateway)).reset(); // b is found down
+    await gateway.logged("deactivated endpoint");
+    const back = greeter(dead);
+    names.ms = 120; // within the patience for a name that is known
+    const before = gateway.lines("relaying").length;
+    const client = await served(gateway);
+    await gateway.logged("activated");
+    await Bun.sleep(200);
+    expect(gateway.lines("relaying")).toHaveLength(before + 1);
+    await client.send(1000);
+    const peer = slow.accepted.at(-1)!;
+    await until(() => peer.receivedBytes === 1000, "its bytes arrived");
+    expect(back.accepted.filter(({ outcome }) => outcome === undefined)).toEqual([]);
+    client.reset();
+    await until(() => peer.outcome !== undefined, "its server's side ended");
+  });
+
+  test("a client whose last dial fails still waits for the look that is under way", async () => {
+    const live = greeter();
+    const dead = [deadPort(), deadPort()];
+    let hasMoved = false;
+    const gateway = await gatewayTo([], {
+      ...{ srv: { domain: "a.test", name: undefined, isInsecure: true }, attemptDelayMs: 20 },
+      ...{ discoveryRefreshMs: NEVER, lookup: () => Promise.resolve(["127.0.0.1"]) },
+      resolveSrv: async () => {
+        if (hasMoved) await Bun.sleep(300);
+        const ports = hasMoved ? [live.port] : dead;
+        return ports.map((port) => ({ name: "m.a.test", port, priority: 0, weight: 0 }));
+      },
+    });
+    hasMoved = true;
+    await served(gateway);
+  });
+
+  test("a client that waited for a look finds an endpoint that has come back meanwhile", async () => {
+    const port = deadPort();
+    let isSlow = false;
+    const gateway = await gatewayTo([], {
+      ...{ srv: { domain: "a.test", name: undefined, isInsecure: true } },
+      ...{ discoveryRefreshMs: NEVER, retryDelayMs: NEVER },
+      lookup: () => Promise.resolve(["127.0.0.1"]),
+      resolveSrv: async () => {
+        if (isSlow) await Bun.sleep(400);
+        return [{ name: "m.a.test", port, priority: 0, weight: 0 }];
+      },
+    });
+    isSlow = true;
+    const waiting = served(gateway);
+    await gateway.logged("deactivated endpoint");
+    greeter(port);
+    await waiting;
+  });
+});
