@@ -16,6 +16,9 @@ export class Pool {
   /** Those that are up, by priority, the best first. */
   #tiers: readonly (readonly Endpoint[])[] = [];
 
+  /** Who was in each tier with which share. */
+  #makeups: ReadonlySet<string> = new Set();
+
   /** Empty until `reconcile`. */
   constructor(policy: Policy) {
     this.policy = policy;
@@ -54,7 +57,7 @@ export class Pool {
     const added = [...wanted]
       .filter(([label]) => !this.#byLabel.has(label))
       .map(([label, spec]) => former(label) ?? new Endpoint(spec));
-    for (const endpoint of added) Object.assign(endpoint, { isUp: true, credit: 0 });
+    for (const endpoint of added) endpoint.isUp = true;
     this.#endpoints = [...staying, ...added];
     for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(endpoint.label)!;
     this.#byLabel = new Map(this.#endpoints.map((endpoint) => [endpoint.label, endpoint]));
@@ -80,8 +83,6 @@ export class Pool {
   setUp(endpoint: Endpoint, isUp: boolean): boolean {
     if (endpoint.isUp === isUp || !this.has(endpoint)) return false;
     endpoint.isUp = isUp;
-    // What was owed before it went down is not made good by a burst.
-    endpoint.credit = 0;
     this.#rank();
     return true;
   }
@@ -96,5 +97,15 @@ export class Pool {
         return tier.filter(({ isUp }) => isUp);
       })
       .filter((tier) => tier.length > 0);
+    for (const tier of this.#tiers) {
+      // What was earned by other shares, or beside others, would be paid out in a burst.
+      if (this.#makeups.has(makeupOf(tier))) continue;
+      for (const endpoint of tier) endpoint.credit = 0;
+    }
+    this.#makeups = new Set(this.#tiers.map(makeupOf));
   }
+}
+
+function makeupOf(tier: readonly Endpoint[]): string {
+  return tier.map(({ label, share }) => `${label}=${share}`).join();
 }

@@ -333,6 +333,32 @@ describe("reconcile()", () => {
     expect(countPicks(pool, 300)).toEqual({ a: 100, b: 100, c: 100 });
   });
 
+  test("changed weights count from now on, whatever was earned by the old ones", () => {
+    const pool = ranked([
+      ["a", 0, 1000],
+      ["b", 0, 1000],
+      ["c", 0, 1000],
+    ]);
+    countPicks(pool, 100);
+    pool.reconcile(["a", "b", "c"].map((host) => specOf(host, 0, 1)));
+    expect(countPicks(pool, 900)).toEqual({ a: 300, b: 300, c: 300 });
+  });
+
+  test("a heavy endpoint that leaves, or goes down, leaves no debt behind", () => {
+    const pool = ranked([
+      ["a", 0, 65_535],
+      ["b", 0, 0],
+      ["c", 0, 0],
+    ]);
+    countPicks(pool, 10);
+    pool.setUp(endpointOf(pool, "a"), false);
+    expect(countPicks(pool, 100)).toEqual({ b: 50, c: 50 });
+    pool.setUp(endpointOf(pool, "a"), true);
+    countPicks(pool, 10);
+    pool.reconcile([specOf("b"), specOf("c")]);
+    expect(countPicks(pool, 100)).toEqual({ b: 50, c: 50 });
+  });
+
   test("64 endpoints share evenly", () => {
     const pool = poolOf(...Array.from({ length: 64 }, (_, i) => `m${i}`));
     expect(Object.values(countPicks(pool, 640))).toEqual(Array(64).fill(10));
