@@ -1,9 +1,9 @@
 // Reads the arguments and sets the exit status; nothing else does.
 import { run } from "./cli/commands.ts";
-import { writeError } from "./os/process.ts";
+import { writeError, writeOutput } from "./os/process.ts";
 
 const status = await run(process.argv.slice(2), process.env, {
-  print: (text) => process.stdout.write(text),
+  print: writeOutput,
   complain: writeError,
 });
 // A name lookup that hangs would keep the process; there is nothing left to wait for.

@@ -1,15 +1,38 @@
 // What the process itself offers: its streams, its signals, its addresses.
 import { writeSync } from "node:fs";
 
+/** What a full pipe has not taken of the last line. */
+let errorTail: Uint8Array | undefined;
+
 /**
- * Writes a line to standard error, whole or not at all. Never throws: a log
- * whose reader is gone or does not read must not end the gateway.
+ * Writes a line to standard error, whole or not at all: while a reader does not
+ * read, lines are dropped, but never cut. Never throws: a log whose reader is
+ * gone must not end the gateway.
  */
 export function writeError(line: string): void {
   try {
-    writeSync(2, line);
+    if (errorTail !== undefined) errorTail = rest(2, errorTail);
+    if (errorTail === undefined) errorTail = rest(2, Buffer.from(line));
   } catch {
-    // EPIPE or EAGAIN: there is nobody left to tell.
+    // EPIPE, or EAGAIN before the first byte: there is nobody left to tell.
+  }
+}
+
+function rest(fd: number, bytes: Uint8Array): Uint8Array | undefined {
+  const written = writeSync(fd, bytes);
+  return written < bytes.length ? bytes.subarray(written) : undefined;
+}
+
+/** Writes text to standard output, all of it; gives up quietly if the reader is gone. */
+export function writeOutput(text: string): void {
+  let bytes: Uint8Array | undefined = Buffer.from(text);
+  while (bytes !== undefined) {
+    try {
+      bytes = rest(1, bytes);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") return;
+      Bun.sleepSync(1); // a pipe that does not block, and is full
+    }
   }
 }
 
