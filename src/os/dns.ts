@@ -45,7 +45,12 @@ export async function lookupHost(
     return found.map(({ address }) => address);
   }
   return ask(servers, async (resolver) => {
-    const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
+    const ipv4 = settled(resolver.resolve4(host));
+    const ipv6 = settled(resolver.resolve6(host));
+    const first = await ipv4;
+    const hasSome = first.status === "fulfilled" && first.value.length > 0;
+    // A server that drops the other question must not hold up every dial.
+    const answers = [first, await (hasSome ? Promise.race([ipv6, soon()]) : ipv6)];
     const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
     if (found.length > 0) return found;
     // Of two failures, the one that is not "there is none" says more.
@@ -60,6 +65,20 @@ export async function lookupHost(
   });
 }
 
+// RFC 8305, section 3: the Resolution Delay.
+const RESOLUTION_DELAY_MS = 50;
+
+function soon(): Promise<PromiseFulfilledResult<string[]>> {
+  return new Promise((resolve) => {
+    systemClock.after(RESOLUTION_DELAY_MS, () => resolve({ status: "fulfilled", value: [] }));
+  });
+}
+
+async function settled<T>(question: Promise<T>): Promise<PromiseSettledResult<T>> {
+  const [outcome] = await Promise.allSettled([question]);
+  return outcome!;
+}
+
 async function ask<T>(
   servers: readonly HostPort[],
   question: (resolver: dns.promises.Resolver) => Promise<T>,
@@ -72,5 +91,6 @@ async function ask<T>(
     return await question(resolver);
   } finally {
     cancelDeadline();
+    resolver.cancel(); // a question that nobody waits for any more
   }
 }

@@ -43,7 +43,7 @@ export function post(request: Post): Promise<Answer> {
     method: "POST",
     agent: false as const,
     headers: {
-      host: formatHostPort({ host: names[0]!, port: address.port }),
+      host: formatHostPort({ host: names[0]!.replace(/\.$/, ""), port: address.port }),
       "content-type": "application/json",
       connection: "close",
       ...(token && { authorization: token }),

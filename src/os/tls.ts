@@ -127,17 +127,28 @@ export function shakeHands({ address, names, tls: options, timeoutMs }: Handshak
 
 /** Where to connect and what to check there, for node:tls and node:https. */
 export function connection({ host, port }: HostPort, names: readonly string[]) {
-  const servername = names.find((name) => isIP(name) === 0);
+  // Certificates hold names without the dot of the root, and TLS allows none (RFC 6066).
+  const bare = names.map((name) => name.replace(/\.$/, ""));
+  const servername = bare.find((name) => isIP(name) === 0);
   return {
     host,
     port,
     ...(servername !== undefined && { servername }),
     rejectUnauthorized: true,
     checkServerIdentity: (_: string, certificate: tls.PeerCertificate) => {
-      const errors = names.map((name) => tls.checkServerIdentity(name, certificate));
+      const errors = bare.map((name) => identityError(name, certificate));
       return errors.includes(undefined) ? undefined : errors[0];
     },
   };
+}
+
+/** Undefined if the certificate is for `name`. Only subjectAltName counts (RFC 9525, section 6). */
+function identityError(name: string, certificate: tls.PeerCertificate): Error | undefined {
+  const kind = isIP(name) === 0 ? "DNS:" : "IP Address:";
+  const held = certificate.subjectaltname ?? "";
+  if (held.includes(kind)) return tls.checkServerIdentity(name, certificate);
+  const words = `Host: ${name}. is not in the cert's altnames: ${held}`;
+  return Object.assign(new Error(words), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
 
 /** The same, as node's types want it. */

@@ -106,6 +106,7 @@ describe("an endpoint is not used", () => {
     ["whose authority in between is not shown", () => serverWith({ names: ["DNS:a.test"], intermediate: "missing" }), "its certificate is signed by an unknown authority"],
     ["whose certificate is for another name", () => serverWith({ names: ["DNS:b.test"] }), 'its certificate is for another name than "m1.a.test" (it holds DNS:b.test)'],
     ["whose certificate is for a target outside the domain", () => serverWith({ names: ["DNS:m.b.test"] }), 'its certificate is for another name than "a.test" (it holds DNS:m.b.test)', "m.b.test"],
+    ["whose certificate says its name in the subject alone", () => serverWith({ names: ["email:a@a.test"] }), "its certificate is for another name"],
     ["whose certificate is for its address only", () => serverWith({ names: ["IP:127.0.0.1"] }), 'its certificate is for another name than "m1.a.test"'],
     ["whose certificate is self-signed", () => serverWith({ names: ["DNS:a.test"], isSelfSigned: true }), "its certificate is self-signed, by no authority that is trusted"],
     ["whose authority is another", async () => closers.add(await TlsServer.start(await issue({ names: ["DNS:a.test"] }, other))), "its certificate is signed by an unknown authority"],
