@@ -24,7 +24,7 @@ export function isSelf(
   if (own === target) return true;
   // Of the two wildcards only :: takes IPv6, and it takes IPv4 as well.
   if (!isWildcard(own) || (own === "0.0.0.0" && target.includes(":"))) return false;
-  return isLoopback(target) || isLocal(target);
+  return isLoopback(target) || isLocal(address.includes("%") ? address : target);
 }
 
 function isWildcard(address: string): boolean {

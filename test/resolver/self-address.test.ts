@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { isSelf } from "../../src/resolver/self-address.ts";
 
-const local = (address: string) => ["10.0.0.5", "fd00::5", "fe80::5"].includes(address);
+// A link-local address is nobody's without its zone.
+const local = (address: string) => ["10.0.0.5", "fd00::5", "fe80::5%eth0"].includes(address);
 
 describe("isSelf()", () => {
   const rows: [listen: string, target: string, isOwn: boolean][] = [
@@ -33,6 +34,8 @@ describe("isSelf()", () => {
     ["::", "fd00:0::5", true],
     ["::", "fd00::6", false],
     ["::", "::", true],
+    ["::", "fe80::5%eth0", true],
+    ["::", "fe80::6%eth0", false],
     ["::", "0.0.0.0", true],
   ];
   test.each(rows)("a listener on %p is reached by %p: %p", (listen, target, isOwn) => {
