@@ -24,6 +24,8 @@ export interface Input {
 export interface ReadConfig {
   readonly config: GatewayConfig;
   readonly values: FlagValues;
+  /** Keys that the config file has; 0 without one. */
+  readonly fileKeys: number;
   /** What the user should know though nothing is wrong; to be logged. */
   readonly warnings: readonly string[];
 }
@@ -47,6 +49,7 @@ export function readConfig(input: Input): ReadConfig {
   const srv = srvOf(values);
   return {
     values,
+    fileKeys: file.texts.size,
     config: {
       // With SRV discovery the default address is never what was meant.
       endpoints: srv === undefined || isGiven("endpoints") ? values.endpoints : [],

@@ -56,6 +56,9 @@ export class Reload {
   async #reload(): Promise<void> {
     const { input, gateway, log } = this.#deps;
     const read = readConfig(input);
+    // Half-written, most likely: nobody empties a file to say that all is as it was.
+    if (read.fileKeys === 0 && this.#inForce.fileKeys > 0)
+      throw new UsageError(`Cannot use --config-file "${read.values["config-file"]}": it is empty`);
     for (const warning of read.warnings) this.#log.warn(warning);
     const changed = flagNames.filter(
       (name) => JSON.stringify(read.values[name]) !== JSON.stringify(this.#inForce.values[name]),

@@ -1,17 +1,19 @@
 // A trial of the whole configuration: who is found, and whether each can be
 // resolved, connected to and verified. It listens nowhere and keeps nothing.
-import type { HostPort } from "../config/address.ts";
+import { formatHostPort, type HostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import type { EndpointSpec } from "../config/endpoint-spec.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-import { namedBy, rankedBy } from "../resolver/members.ts";
+import { Admission } from "../resolver/admission.ts";
+import { namedBy, rankedBy } from "../resolver/member-specs.ts";
 import { Pool } from "../resolver/pool.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { whyNot } from "../resolver/tls-failure.ts";
-import { createSources, mustVerify, type Network, type Sources } from "./sources.ts";
-import { checkTlsFiles, resolveListenHost } from "./start-checks.ts";
+import { mustVerify } from "../resolver/srv.ts";
+import { createSources, type Network, type Sources } from "./sources.ts";
+import { checkEndpoints, checkTlsFiles, resolveListenHost } from "./start-checks.ts";
 
 // These interfaces are what `check --output json` prints; scripts rely on them.
 
@@ -53,7 +55,7 @@ export interface CheckDeps {
 /**
  * Tries everything once.
  *
- * @throws {UsageError} if a file that is named cannot be used.
+ * @throws {UsageError} if a file that is named cannot be used, or --endpoints names the gateway itself.
  * @throws {StartError} if the listen address does not resolve.
  */
 export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promise<CheckReport> {
@@ -62,30 +64,38 @@ export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promi
   const listen: HostPort = await resolveListenHost(config.listen, (host) =>
     network.lookup(host, []),
   );
+  const isOwn = (address: string, port: number) => isSelf(listen, address, port, isLocalAddress);
   const sources = createSources({
     config: () => config,
     clock,
     network,
     system,
-    isSelf: (address, port) => isSelf(listen, address, port, isLocalAddress),
+    isSelf: isOwn,
     onUnverified: () => Promise.resolve(),
   });
+  const trial: Trial = { config, sources, clock, isSelf: isOwn };
+  await checkEndpoints(config.endpoints, {
+    names: sources.names,
+    isSelf: isOwn,
+    timeoutMs: config.dialTimeoutMs,
+    listen: formatHostPort(config.listen),
+  });
   const errors: string[] = [];
-  const specs = await findSpecs(config, sources, errors);
+  const specs = await findSpecs(trial, errors);
   // Through a pool, so that an endpoint that two sources name is tried once.
   const pool = new Pool(config.policy);
   pool.reconcile(specs);
   const endpoints = await Promise.all(
-    pool.endpoints.map((endpoint) => tryEndpoint(endpoint, { config, sources, clock })),
+    pool.endpoints.map((endpoint) => tryEndpoint(endpoint, trial)),
   );
   return { ok: errors.length === 0 && endpoints.every(isWell), endpoints, errors };
 }
 
 async function findSpecs(
-  config: GatewayConfig,
-  { srv, members }: Sources,
+  { config, sources, isSelf }: Trial,
   errors: string[],
 ): Promise<readonly EndpointSpec[]> {
+  const { srv, members, names, verify } = sources;
   let found = config.endpoints;
   try {
     if (config.srv !== undefined) found = await srv.find(config.srv);
@@ -94,7 +104,14 @@ async function findSpecs(
   }
   if (config.memberSyncMs === 0 || found.length === 0) return found;
   try {
-    const named = namedBy(config.srv, await members.ask(found, config.credentials));
+    // Nobody is told a password here whom `start` would not tell it.
+    const timeoutMs = () => config.dialTimeoutMs;
+    const events = { rejected: () => {}, unresolved: () => {} };
+    const admission = new Admission({ names, isSelf, verify, timeoutMs, events });
+    const isSecure = mustVerify(config.srv);
+    const candidates = isSecure ? found.filter(({ scheme }) => scheme === "https") : found;
+    const asked = await admission.admit(candidates, isSecure);
+    const named = namedBy(config.srv, await members.ask(asked, config.credentials));
     return [...found, ...rankedBy(found, named)];
   } catch (error) {
     errors.push(`Cannot read the member list: ${(error as Error).message}`);
@@ -106,11 +123,12 @@ interface Trial {
   readonly config: GatewayConfig;
   readonly sources: Sources;
   readonly clock: Clock;
+  readonly isSelf: (address: string, port: number) => boolean;
 }
 
 async function tryEndpoint(
   endpoint: Endpoint,
-  { config, sources, clock }: Trial,
+  { config, sources, clock, isSelf }: Trial,
 ): Promise<EndpointReport> {
   const { spec, label } = endpoint;
   const { host, port } = spec.address;
@@ -119,10 +137,13 @@ async function tryEndpoint(
     const found = await sources.names.find(host, config.dialTimeoutMs);
     if (found.addresses === undefined) throw new Error(found.error?.code ?? "no address");
     addresses = found.addresses;
+    const own = addresses.find((address) => isSelf(address, port));
+    if (own !== undefined)
+      throw new Error(`it resolves to ${own}, the gateway's own listen address`);
     return addresses.join(" ");
   });
   const accepts = resolves.ok ? await step(clock, () => accept(endpoint, sources)) : null;
-  const isDue = mustVerify(config, spec) && accepts?.ok === true;
+  const isDue = mustVerify(config.srv) && spec.origin !== "--endpoints" && accepts?.ok === true;
   const verifies = isDue
     ? await step(clock, async () => {
         if (spec.scheme === "http") throw new Error("not authenticated (plain service)");

@@ -5,7 +5,7 @@ import { type EndpointSpec, labelOf, urlOf } from "../config/endpoint-spec.ts";
 import type { SrvConfig } from "../config/gateway-config.ts";
 import type { Fields, Logger } from "../observe/log.ts";
 import type { AdmissionEvents } from "../resolver/admission.ts";
-import type { DiscoveryEvents, Source } from "../resolver/discovery.ts";
+import type { DiscoveryEvents, Source } from "../resolver/discovery-events.ts";
 import type { HealthEvents } from "../resolver/health.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Changes } from "../resolver/pool.ts";

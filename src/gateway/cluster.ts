@@ -8,7 +8,7 @@ import type { Logger } from "../observe/log.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import { Discovery } from "../resolver/discovery.ts";
 import { Health } from "../resolver/health.ts";
-import type { Names } from "../resolver/names.ts";
+import { Names } from "../resolver/names.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import { Pool } from "../resolver/pool.ts";
 import { ClusterLog } from "./cluster-log.ts";
@@ -101,10 +101,18 @@ export class Cluster {
    * @throws {UsageError} if an endpoint is the gateway itself, or a file cannot be used.
    * @throws {StartError} if no endpoint resolves.
    */
-  async check({ endpoints, srv, tls, dialTimeoutMs, listen }: GatewayConfig): Promise<void> {
-    await checkTlsFiles(this.#deps.network, tls);
+  async check(config: GatewayConfig): Promise<void> {
+    const { endpoints, srv, tls, dialTimeoutMs, listen, discoveryServers } = config;
+    const { network, clock } = this.#deps;
+    await checkTlsFiles(network, tls);
+    // Names that are found are kept for an outage of DNS, if the same servers were asked.
+    const isSame =
+      JSON.stringify(discoveryServers) === JSON.stringify(this.#config.discoveryServers);
+    const names = isSame
+      ? this.#names
+      : new Names((host) => network.lookup(host, discoveryServers), clock);
     const unresolved = await checkEndpoints(endpoints, {
-      names: this.#names,
+      names,
       isSelf: this.#deps.isSelf,
       timeoutMs: dialTimeoutMs,
       listen: formatHostPort(listen),
@@ -159,11 +167,21 @@ export class Cluster {
 
   #reconcile(specs: readonly EndpointSpec[]): void {
     const isFirst = this.pool.endpoints.length === 0;
+    const before = new Map(this.pool.endpoints.map(({ label, spec }) => [label, spec]));
     const changes = this.pool.reconcile(specs, this.#deps.takeBack);
+    for (const endpoint of this.pool.endpoints) {
+      const sizeBefore = before.get(endpoint.label)?.verifiedAddresses?.size ?? 0;
+      const { verifiedAddresses } = endpoint.spec;
+      // It may have been down for want of a verified address.
+      if (!endpoint.isUp && (verifiedAddresses?.size ?? 0) > sizeBefore)
+        this.health.revive(endpoint, () => {});
+    }
     for (const endpoint of changes.removed) {
       this.health.forget(endpoint);
       this.#deps.onRemoved(endpoint);
     }
+    if (changes.removed.length > 0)
+      this.#names.keepOnly(new Set(this.pool.endpoints.map(({ address }) => address.host)));
     if (!isFirst) this.#log.changed(changes);
     this.#deps.onChanged();
   }

@@ -4,8 +4,12 @@ const DESCRIPTORS_PER_RELAY = 2;
 
 // For all else that is open: 32 second attempts of dials (relay/dial.ts),
 // standard streams, epoll and the listener (about 12 in all), name lookups,
-// clients being refused. Probes come on top, one for each endpoint.
+// clients being refused. Probes come on top, one for each endpoint, up to as
+// many as a client begins at a time (gateway/route.ts).
 const RESERVE = 64;
+
+/** Endpoints that are probed at the same time, if none is up. */
+export const MAX_PROBES = 32;
 
 // Following the cluster takes DNS sockets, 16 handshakes at a time
 // (resolver/admission.ts) and their files.
@@ -30,7 +34,8 @@ export function connectionLimit(
   wanted: number,
   { descriptorLimit, endpoints, isFollowing }: Room,
 ): ConnectionLimit {
-  const reserve = RESERVE + endpoints + (isFollowing ? FOLLOWING_RESERVE : 0);
+  const probes = Math.min(endpoints, MAX_PROBES);
+  const reserve = RESERVE + probes + (isFollowing ? FOLLOWING_RESERVE : 0);
   const possible = Math.floor((descriptorLimit - reserve) / DESCRIPTORS_PER_RELAY);
   if (possible < 1) {
     const least = reserve + DESCRIPTORS_PER_RELAY;

@@ -225,10 +225,11 @@ export class Gateway {
   /** Endpoints are probed beside all relays, so more of them leave room for fewer relays. */
   #adjustLimit(): void {
     const { maxConnections, warning } = this.#limit();
-    if (maxConnections > 0 && warning !== undefined && maxConnections !== this.#door.maxConnections)
-      this.#log.warn(warning);
-    // Those who are served stay; without room for more, none is let in.
-    this.#door.maxConnections = maxConnections;
+    const before = this.#door.maxConnections;
+    // Without room for any, `start` says so and ends; later it is better to try.
+    const isTold = warning !== undefined && (maxConnections > 0 || before > 0);
+    if (isTold && maxConnections !== before) this.#log.warn(warning);
+    this.#door.maxConnections = before > 0 ? Math.max(1, maxConnections) : maxConnections;
   }
 
   #limit(): ConnectionLimit {

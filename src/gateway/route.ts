@@ -8,6 +8,7 @@ import type { TcpSocket } from "../relay/tcp-socket.ts";
 import type { Health } from "../resolver/health.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Pool } from "../resolver/pool.ts";
+import { MAX_PROBES } from "./connection-limit.ts";
 import type { EndpointDialer } from "./endpoint-dialer.ts";
 
 /** The part of the cluster that a route needs. */
@@ -154,7 +155,9 @@ export class Route {
   #revive(): void {
     if (this.#isWaiting) return;
     const { pool, health } = this.#deps.cluster;
-    const rest = pool.endpoints.filter((endpoint) => this.#tried?.has(endpoint) !== true);
+    const rest = pool.endpoints
+      .filter((endpoint) => this.#tried?.has(endpoint) !== true)
+      .slice(0, MAX_PROBES);
     if (rest.length === 0) {
       // Whoever is being dialled may still answer.
       if (this.#dials.size === 0) this.#refreshOrRefuse();

@@ -2,7 +2,6 @@
 // says. The gateway and `check` look through the same ones.
 import type { HostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
-import type { EndpointSpec } from "../config/endpoint-spec.ts";
 import type { GatewayConfig, TlsFiles } from "../config/gateway-config.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { Verify } from "../resolver/admission.ts";
@@ -69,6 +68,7 @@ export function createSources(deps: SourcesDeps): Sources {
     }),
     srv: new SrvSource((name) => network.resolveSrv(name, config().discoveryServers)),
     members: new MemberList({
+      clock,
       names,
       isSelf,
       timeoutMs,
@@ -85,11 +85,6 @@ export function createSources(deps: SourcesDeps): Sources {
     verify: (address, names) =>
       network.verify(address, names, { tls: config().tls, timeoutMs: timeoutMs() }),
   };
-}
-
-/** Whether an endpoint must prove itself in a TLS handshake before it is used. */
-export function mustVerify({ srv }: GatewayConfig, { origin }: EndpointSpec): boolean {
-  return srv !== undefined && !srv.isInsecure && origin !== "--endpoints";
 }
 
 /** Who names certificates means TLS, though no scheme says so. */

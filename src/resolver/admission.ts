@@ -30,10 +30,12 @@ const MAX_CHECKS = 16;
 
 export class Admission {
   readonly #deps: AdmissionDeps;
-  /** Addresses that proved themselves, by label; a later answer of DNS may bring more. */
-  #verified = new Map<string, ReadonlySet<string>>();
+  /** Addresses that proved themselves, and in which round of proofs; by label. */
+  readonly #verified = new Map<string, Map<string, number>>();
+  /** Raised when all have to prove themselves anew. */
+  #round = 0;
   /** What was last said of an endpoint. */
-  #reasons = new Map<string, string>();
+  readonly #reasons = new Map<string, string>();
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
@@ -52,14 +54,33 @@ export class Admission {
       for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) await check();
     };
     await Promise.all(Array.from({ length: MAX_CHECKS }, work));
-    this.#keepOnly(new Set(specs.map(labelOf)));
     return admitted.filter((spec) => spec !== undefined);
   }
 
-  /** Forgets who was verified: all are asked again. */
-  reset(): void {
-    this.#verified.clear();
+  /**
+   * All have to prove themselves again: what they are checked against may have
+   * changed. Who cannot be reached for that keeps what he had.
+   */
+  recheck(): void {
+    this.#round++;
     this.#reasons.clear();
+  }
+
+  /** The endpoint as it may be used now, if it was admitted before; undefined if it lost that. */
+  stillVerified(spec: EndpointSpec): EndpointSpec | undefined {
+    const verified = this.#verified.get(labelOf(spec));
+    if (verified === undefined || verified.size === 0) return undefined;
+    return { ...spec, verifiedAddresses: new Set(verified.keys()) };
+  }
+
+  /** Forgets all others: who comes back is new. */
+  keepOnly(specs: readonly EndpointSpec[]): void {
+    const labels = new Set(specs.map(labelOf));
+    for (const label of [...this.#verified.keys(), ...this.#reasons.keys()]) {
+      if (labels.has(label)) continue;
+      this.#verified.delete(label);
+      this.#reasons.delete(label);
+    }
   }
 
   async #check(spec: EndpointSpec, mustVerify: boolean): Promise<EndpointSpec | undefined> {
@@ -96,23 +117,24 @@ export class Admission {
     addresses: readonly string[],
   ): Promise<EndpointSpec | undefined> {
     const label = labelOf(spec);
-    const verified = new Set(this.#verified.get(label));
+    // Of the round that is now: a proof that ends after `recheck` does not count for the next.
+    const round = this.#round;
+    const verified = this.#verified.get(label) ?? new Map<string, number>();
+    this.#verified.set(label, verified);
     const failures: string[] = [];
-    for (const host of addresses.filter((address) => !verified.has(address))) {
+    for (const host of addresses.filter((address) => verified.get(address) !== round)) {
       try {
         await this.#deps.verify({ host, port: spec.address.port }, spec.certificateNames);
-        verified.add(host);
+        verified.set(host, round);
       } catch (error) {
-        failures.push(
-          failures.length + verified.size === 0 ? whyNot(error) : `${host}: ${whyNot(error)}`,
-        );
+        if (!isUndecided(error)) verified.delete(host);
+        failures.push(addresses.length === 1 ? whyNot(error) : `${host}: ${whyNot(error)}`);
       }
     }
-    this.#verified.set(label, verified);
     if (failures.length > 0) this.#reject(spec, failures.join("; "));
     else this.#reasons.delete(label);
     const usable = addresses.some((address) => verified.has(address));
-    return usable ? { ...spec, verifiedAddresses: verified } : undefined;
+    return usable ? this.stillVerified(spec) : undefined;
   }
 
   #reject(spec: EndpointSpec, why: string): void {
@@ -125,12 +147,18 @@ export class Admission {
     this.#reasons.set(label, why);
     return true;
   }
+}
 
-  #keepOnly(labels: ReadonlySet<string>): void {
-    for (const label of [...this.#verified.keys(), ...this.#reasons.keys()]) {
-      if (labels.has(label)) continue;
-      this.#verified.delete(label);
-      this.#reasons.delete(label);
-    }
-  }
+const UNREACHED = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+]);
+
+/** Nothing was learnt of the certificate: nobody answered, or our own files cannot be read. */
+function isUndecided(error: unknown): boolean {
+  const { code = "", name } = error as { code?: string; name?: string };
+  return UNREACHED.has(code) || name === "TlsFileError";
 }

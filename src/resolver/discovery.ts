@@ -5,25 +5,10 @@ import type { Clock } from "../config/clock.ts";
 import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import type { GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
 import { Admission, type AdmissionDeps } from "./admission.ts";
-import { type MemberList, namedBy, rankedBy } from "./members.ts";
-import { SrvError, type SrvSource } from "./srv.ts";
-
-/** Flips and changes; each is one log line. */
-export interface DiscoveryEvents {
-  /** The records are others than last time. */
-  discovered(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
-  /** Records of the plain service, which nothing authenticates, are not used. */
-  dropped(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
-  /** What passed the handshake is another set than last time. */
-  validated(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
-  /** Nothing usable was found, as last time it was; the last good set stays. */
-  failed(source: Source, error: Error): void;
-  recovered(source: Source): void;
-  /** Nothing was found at start; what --endpoints names is used. */
-  fellBack(error: Error, specs: readonly EndpointSpec[]): void;
-}
-
-export type Source = "SRV discovery" | "member list";
+import { namedBy, rankedBy } from "./member-specs.ts";
+import type { MemberList } from "./members.ts";
+import type { DiscoveryEvents, Source } from "./discovery-events.ts";
+import { mustVerify, SrvError, type SrvSource } from "./srv.ts";
 
 export interface DiscoveryDeps {
   readonly srv: SrvSource;
@@ -33,7 +18,7 @@ export interface DiscoveryDeps {
   readonly events: DiscoveryEvents;
   /** Endpoints in use, the first to be asked for the member list. */
   readonly inUse: () => readonly EndpointSpec[];
-  /** Takes over a new set, never empty, perhaps the same as before. */
+  /** Takes over a new set, perhaps the same; empty only if nothing may be used any more. */
   readonly publish: (specs: readonly EndpointSpec[]) => void;
 }
 
@@ -56,6 +41,8 @@ export class Discovery {
   #refreshedAt = Number.NEGATIVE_INFINITY;
   #cancelSrv = () => {};
   #cancelMembers = () => {};
+  /** Raised by each reconfiguration: what was begun before it changes nothing any more. */
+  #generation = 0;
   #isClosed = false;
   readonly #failing = new Set<Source>();
   readonly #said = new Map<string, string>();
@@ -106,25 +93,31 @@ export class Discovery {
     const isRecent = this.#deps.clock.now() - this.#refreshedAt < MIN_GAP_MS;
     if (this.#isClosed || !this.isFollowing) return Promise.resolve();
     if (this.#forced === undefined && isRecent) return Promise.resolve();
-    this.#forced ??= this.#round(true, true).finally(() => {
-      this.#forced = undefined;
+    if (this.#forced !== undefined) return this.#forced;
+    const forced = this.#round(true, true).finally(() => {
+      if (this.#forced === forced) this.#forced = undefined;
       this.#refreshedAt = this.#deps.clock.now();
     });
-    return this.#forced;
+    this.#forced = forced;
+    return forced;
   }
 
   /** Goes by another configuration from now on, and looks everything up anew. */
   async reconfigure(config: GatewayConfig): Promise<void> {
     const before = this.#config;
     this.#config = config;
+    this.#generation++;
     const isSame = sourcesOf(before) === sourcesOf(config);
     // What SRV named stays until SRV has answered again, unless SRV is no longer asked.
     if (config.srv === undefined) this.#seeds = config.endpoints;
     // Another source may mean another cluster, of which these are no members.
     if (!isSame || config.memberSyncMs === 0) this.#members = undefined;
-    this.#srvAdmission.reset();
-    this.#memberAdmission.reset();
+    this.#srvAdmission.recheck();
+    this.#memberAdmission.recheck();
     this.#deps.members.reset();
+    // Nobody waits for what the old configuration is still looking for.
+    this.#last = Promise.resolve();
+    this.#forced = undefined;
     await this.#round(true, true);
   }
 
@@ -141,34 +134,52 @@ export class Discovery {
   }
 
   async #look(withSrv: boolean, withMembers: boolean): Promise<void> {
+    const generation = this.#generation;
+    const isOld = () => this.#isClosed || generation !== this.#generation;
     const { srv, memberSyncMs } = this.#config;
-    if (this.#isClosed) return;
+    if (isOld()) return;
     if (withSrv && srv !== undefined) {
-      await this.#attempt("SRV discovery", async () => {
-        this.#seeds = await this.#findBySrv(srv);
-      });
+      const found = await this.#attempt("SRV discovery", () => this.#findBySrv(srv), isOld);
+      if (isOld()) return;
+      this.#seeds = found ?? this.#stillGood(this.#seeds, this.#srvAdmission);
+      this.#publish();
     }
     if (withMembers && memberSyncMs > 0) {
-      await this.#attempt("member list", async () => {
-        this.#members = await this.#askMembers();
-      });
+      const found = await this.#attempt("member list", () => this.#askMembers(), isOld);
+      if (isOld()) return;
+      const known = this.#members && this.#stillGood(this.#members, this.#memberAdmission);
+      this.#members = found ?? known;
     }
-    if (this.#isClosed) return;
     this.#publish();
     if (withSrv) this.#armSrv();
     if (withMembers) this.#armMembers();
   }
 
-  /** What fails is said once, and what it would have replaced stays. */
-  async #attempt(source: Source, look: () => Promise<void>): Promise<void> {
+  /** What a look found; undefined if it failed, which is said once. */
+  async #attempt(
+    source: Source,
+    look: () => Promise<readonly EndpointSpec[]>,
+    isOld: () => boolean,
+  ): Promise<readonly EndpointSpec[] | undefined> {
     const { events } = this.#deps;
     try {
-      await look();
-      if (this.#failing.delete(source)) events.recovered(source);
+      const found = await look();
+      if (!isOld() && this.#failing.delete(source)) events.recovered(source);
+      return found;
     } catch (error) {
-      if (!this.#failing.has(source)) events.failed(source, error as Error);
-      this.#failing.add(source);
+      if (!isOld() && !this.#failing.has(source)) events.failed(source, error as Error);
+      if (!isOld()) this.#failing.add(source);
+      return undefined;
     }
+  }
+
+  /** Of the last good set all but those that must be verified now, and are not, or no longer. */
+  #stillGood(specs: readonly EndpointSpec[], admission: Admission): readonly EndpointSpec[] {
+    if (!mustVerify(this.#config.srv)) return specs;
+    const good = specs.flatMap((spec) =>
+      spec.origin === "--endpoints" ? spec : (admission.stillVerified(spec) ?? []),
+    );
+    return good.length > 0 ? good : this.#config.endpoints;
   }
 
   async #findBySrv(srv: SrvConfig): Promise<readonly EndpointSpec[]> {
@@ -178,8 +189,9 @@ export class Discovery {
     const plain = srv.isInsecure ? [] : found.filter(({ scheme }) => scheme === "http");
     if (this.#isNews("dropped", plain) && plain.length > 0) events.dropped(srv, plain);
     const candidates = found.filter((spec) => !plain.includes(spec));
-    const admitted = await this.#srvAdmission.admit(candidates, !srv.isInsecure);
-    if (admitted.length === 0)
+    const admitted = await this.#srvAdmission.admit(candidates, mustVerify(srv));
+    if (admitted.length > 0) this.#srvAdmission.keepOnly(candidates);
+    else
       throw new SrvError(
         `Cannot use what --discovery-srv "${srv.domain}" names: no endpoint passed; see the lines before`,
       );
@@ -190,11 +202,14 @@ export class Discovery {
   async #askMembers(): Promise<readonly EndpointSpec[]> {
     const { members, inUse } = this.#deps;
     const { srv, credentials } = this.#config;
+    // Before the cluster has spoken, those in use may be members of another one.
     const known = this.#members === undefined ? [] : inUse();
     const found = await members.ask([...known, ...this.#seeds], credentials);
-    const mustVerify = srv !== undefined && !srv.isInsecure;
-    const admitted = await this.#memberAdmission.admit(namedBy(srv, found), mustVerify);
-    if (admitted.length > 0) return admitted;
+    const admitted = await this.#memberAdmission.admit(namedBy(srv, found), mustVerify(srv));
+    if (admitted.length > 0) {
+      this.#memberAdmission.keepOnly(found);
+      return admitted;
+    }
     throw new Error("none of the members may be used; see the lines before");
   }
 

@@ -1,8 +1,10 @@
 // The cluster's own member list, asked for over etcd's JSON gateway. Any member
 // knows all; one that says nothing useful is passed over.
-import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../config/endpoint-spec.ts";
-import type { Credentials, SrvConfig } from "../config/gateway-config.ts";
+import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
+import type { Credentials } from "../config/gateway-config.ts";
+import type { Clock } from "../config/clock.ts";
 import type { Names } from "./names.ts";
+import { membersOf } from "./member-specs.ts";
 import { whyNot } from "./tls-failure.ts";
 
 /** What to POST to etcd's JSON gateway. */
@@ -23,6 +25,7 @@ export interface MemberListDeps {
   readonly names: Names;
   readonly isSelf: (address: string, port: number) => boolean;
   readonly post: Post;
+  readonly clock: Clock;
   /** For one name lookup, in milliseconds. */
   readonly timeoutMs: () => number;
 }
@@ -35,15 +38,18 @@ export class MemberListError extends Error {
 const LIST = "/v3/cluster/member/list";
 const AUTHENTICATE = "/v3/auth/authenticate";
 
-// etcd's codes are gRPC's. Without any token it says INVALID_ARGUMENT ("user name is empty").
-const INVALID_ARGUMENT = 3;
+// How long one endpoint may think before the next is asked as well.
+const ASK_DELAY_MS = 1000;
+
+// etcd's codes are gRPC's.
 const FAILED_PRECONDITION = 9;
-const UNAUTHENTICATED = 16;
+
+const MAX_QUOTED = 200;
 
 export class MemberList {
   readonly #deps: MemberListDeps;
-  /** Of the last authentication; etcd forgets it after minutes of silence. */
-  #token: string | undefined;
+  /** With the token of the last authentication, which etcd forgets after minutes of silence. */
+  #login: { token?: string } = {};
 
   constructor(deps: MemberListDeps) {
     this.#deps = deps;
@@ -58,21 +64,42 @@ export class MemberList {
     endpoints: readonly EndpointSpec[],
     credentials: Credentials | undefined,
   ): Promise<readonly EndpointSpec[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly EndpointSpec[]>();
+    const waiting = uniqueOf(endpoints);
     const failures: string[] = [];
-    for (const endpoint of endpoints) {
-      try {
-        const address = await this.#addressOf(endpoint);
-        return membersOf(await this.#list(endpoint, address, credentials), address);
-      } catch (error) {
+    let asked = 0;
+    let cancelTimer = () => {};
+    const next = (): void => {
+      cancelTimer();
+      const endpoint = waiting[asked++];
+      if (endpoint === undefined) return;
+      // One that accepts and says nothing must not keep the others from being asked.
+      cancelTimer = this.#deps.clock.after(ASK_DELAY_MS, next);
+      this.#askOne(endpoint, credentials).then(resolve, (error: unknown) => {
         failures.push(`${labelOf(endpoint)}: ${whyNot(error)}`);
-      }
-    }
-    throw new MemberListError(failures.join("; "));
+        if (failures.length === waiting.length) reject(new MemberListError(failures.join("; ")));
+        else next();
+      });
+    };
+    next();
+    if (waiting.length === 0) reject(new MemberListError("there is nobody to ask"));
+    return promise.finally(() => {
+      asked = waiting.length;
+      cancelTimer();
+    });
+  }
+
+  async #askOne(
+    endpoint: EndpointSpec,
+    credentials: Credentials | undefined,
+  ): Promise<readonly EndpointSpec[]> {
+    const address = await this.#addressOf(endpoint);
+    return membersOf(await this.#list(endpoint, address, credentials), address);
   }
 
   /** Forgets the token: the credentials may be others. */
   reset(): void {
-    this.#token = undefined;
+    this.#login = {};
   }
 
   async #addressOf({ address: { host, port }, verifiedAddresses }: EndpointSpec): Promise<string> {
@@ -95,13 +122,16 @@ export class MemberList {
     // answer with an old list then. 3.4 ignores the word, as all that it does not know.
     const question = { path: LIST, body: { linearizable: true } };
     if (credentials === undefined) return this.#post(endpoint, address, question);
-    const isOld = this.#token !== undefined;
-    this.#token ??= await this.#authenticate(endpoint, address, credentials);
+    const login = this.#login;
+    const isOld = login.token !== undefined;
+    login.token ??= await this.#authenticate(endpoint, address, credentials);
     try {
-      return await this.#post(endpoint, address, { ...question, token: this.#token });
+      return await this.#post(endpoint, address, { ...question, token: login.token });
     } catch (error) {
-      if (!isOld || !isLoginWanted(error as EtcdError, this.#token)) throw error;
-      this.#token = undefined;
+      // Whatever etcd has against it: a token that is not new may be the reason.
+      if (!(error instanceof EtcdError)) throw error;
+      delete login.token;
+      if (!isOld) throw error;
       return this.#list(endpoint, address, credentials);
     }
   }
@@ -115,7 +145,8 @@ export class MemberList {
       const body = { name: user, password };
       const answer = await this.#post(endpoint, address, { path: AUTHENTICATE, body });
       const { token } = answer as { token?: unknown };
-      if (typeof token !== "string") throw new Error("gave no token");
+      if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token))
+        throw new Error("it gave no token that can be used");
       return token;
     } catch (error) {
       // A cluster without authentication needs no token, as etcdctl takes it.
@@ -129,7 +160,7 @@ export class MemberList {
     const answer = parseJson(body);
     if (status === 200 && answer !== undefined) return answer;
     const { message, code } = (answer ?? {}) as { message?: unknown; code?: unknown };
-    throw new EtcdError(`HTTP ${status}: ${message ?? body.slice(0, 100).trim()}`, Number(code));
+    throw new EtcdError(`HTTP ${status}${quoted(message ?? body, question)}`, Number(code));
   }
 }
 
@@ -144,9 +175,12 @@ class EtcdError extends Error {
   }
 }
 
-/** The token is too old; or there is none, of a time when the cluster wanted none. */
-function isLoginWanted({ code }: EtcdError, token: string | undefined): boolean {
-  return code === UNAUTHENTICATED || (token === "" && code === INVALID_ARGUMENT);
+/** Each endpoint once, in the order of its first place. */
+function uniqueOf(endpoints: readonly EndpointSpec[]): EndpointSpec[] {
+  const byLabel = new Map<string, EndpointSpec>();
+  for (const endpoint of endpoints)
+    if (!byLabel.has(labelOf(endpoint))) byLabel.set(labelOf(endpoint), endpoint);
+  return [...byLabel.values()];
 }
 
 function parseJson(text: string): object | undefined {
@@ -158,58 +192,10 @@ function parseJson(text: string): object | undefined {
   }
 }
 
-/**
- * What a member list advertises to clients. Learners cannot serve all requests,
- * a member without a client URL has not started, and a loopback address that a
- * member of another machine advertises (etcd's own default) is not that member.
- *
- * @throws {Error} if nothing is left.
- */
-export function membersOf(answer: unknown, askedAddress: string): EndpointSpec[] {
-  const { members } = answer as { members?: unknown };
-  if (!Array.isArray(members)) throw new Error("the answer is no member list");
-  const found = members
-    .filter((member) => member?.isLearner !== true)
-    .flatMap((member) => (Array.isArray(member?.clientURLs) ? member.clientURLs : []))
-    .flatMap(specOf)
-    .filter(({ address }) => isLoopback(askedAddress) || !isLoopback(address.host));
-  if (found.length === 0) throw new Error("no member advertises an address that can be dialled");
-  return found;
-}
-
-/** The cluster vouches for its members: a certificate for the discovery domain will do as well. */
-export function namedBy(
-  srv: SrvConfig | undefined,
-  members: readonly EndpointSpec[],
-): readonly EndpointSpec[] {
-  if (srv === undefined) return members;
-  return members.map((member) => ({
-    ...member,
-    certificateNames: [...member.certificateNames, srv.domain],
-  }));
-}
-
-/** A member that a seed names too has its priority and weight; any other is one of the best. */
-export function rankedBy(
-  seeds: readonly EndpointSpec[],
-  members: readonly EndpointSpec[],
-): readonly EndpointSpec[] {
-  const best = Math.min(...seeds.map(({ priority }) => priority));
-  const most = Math.max(...seeds.map(({ weight }) => weight));
-  return members.map((member) => {
-    const seed = seeds.find((other) => labelOf(other) === labelOf(member));
-    return { ...member, priority: seed?.priority ?? best, weight: seed?.weight ?? most };
-  });
-}
-
-function specOf(url: unknown): EndpointSpec[] {
-  try {
-    return [{ ...parseStaticEndpoint(String(url)), origin: "member list" }];
-  } catch {
-    return []; // a Unix socket, or nothing that we understand
-  }
-}
-
-function isLoopback(host: string): boolean {
-  return /^(localhost|127\.[\d.]+|::1|0\.0\.0\.0|::)$/i.test(host);
+/** What a server says, in short, unless it repeats a secret that it was told. */
+function quoted(text: unknown, { body, token }: Question): string {
+  const { password } = body as { password?: string };
+  const words = String(text).slice(0, MAX_QUOTED).trim();
+  const isTelltale = [password, token].some((secret) => secret && String(text).includes(secret));
+  return words === "" || isTelltale ? "" : `: ${words}`;
 }

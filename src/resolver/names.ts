@@ -81,6 +81,11 @@ export class Names {
     });
   }
 
+  /** Forgets the addresses of all other names. */
+  keepOnly(hosts: ReadonlySet<string>): void {
+    for (const host of this.#known.keys()) if (!hosts.has(host)) this.#known.delete(host);
+  }
+
   #entry(host: string): Known {
     let known = this.#known.get(host);
     if (known === undefined) {

@@ -32,6 +32,11 @@ export function serviceNames({ domain, name }: SrvConfig): Record<Scheme, string
   };
 }
 
+/** Whether what SRV names, and what those name in turn, must prove itself in a handshake. */
+export function mustVerify(srv: SrvConfig | undefined): boolean {
+  return srv !== undefined && !srv.isInsecure;
+}
+
 /** What a service answered, or why it did not. */
 type Outcome = { readonly specs: readonly EndpointSpec[]; readonly why?: string };
 
@@ -69,12 +74,12 @@ export class SrvSource {
     try {
       const records = await this.#resolve(service);
       const specs = specsOf(records, scheme, domain);
-      if (specs.length === 0) return { specs, why: whyUnusable(records) };
       this.#lastGood.set(service, specs);
-      return { specs };
+      return specs.length > 0 ? { specs } : { specs, why: whyUnusable(records) };
     } catch (error) {
       const code = (error as { code?: string }).code ?? String(error);
       const isAnswer = NO_NAME.has(code);
+      if (isAnswer) this.#lastGood.delete(service);
       return {
         specs: isAnswer ? [] : (this.#lastGood.get(service) ?? []),
         why: isAnswer ? NO_RECORD : (WORDS[code] ?? code),

@@ -113,6 +113,7 @@ describe("SIGHUP", () => {
   const broken: [what: string, text: string, error: string][] = [
     ["an unknown key", "endpoint: a:1\n", '"endpoint" in PATH line 1: unknown key; did you mean "endpoints"?'],
     ["a wrong value", "retry-delay: 5\n", 'Cannot parse retry-delay in PATH "5": missing unit, for example "30s"'],
+    ["nothing in it", "", 'Cannot use --config-file "PATH": it is empty'],
     ["no YAML", "endpoints: [a:1\n", "PATH line 1"],
     ["no name that resolves", "endpoints: gone.invalid:1\n", 'Cannot resolve any of --endpoints: "gone.invalid:1"'],
     ["itself as endpoint", "endpoints: SELF\n", "the gateway's own --listen-addr"],

@@ -116,9 +116,9 @@ describe("with verification", () => {
   });
 
   test("asks anew who left and came back", async () => {
-    const { labels, verified } = setUp();
+    const { admission, admit, labels, verified } = setUp();
     await labels(["10.0.0.1:1", "10.0.0.2:1"], true);
-    await labels(["10.0.0.2:1"], true);
+    admission.keepOnly(await admit(["10.0.0.2:1"], true));
     await labels(["10.0.0.1:1", "10.0.0.2:1"], true);
     expect(verified.map(([{ host }]) => host)).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.1"]);
   });
@@ -144,11 +144,34 @@ describe("with verification", () => {
     expect([verified.length, most()]).toEqual([64, 16]);
   });
 
-  test("reset() has all asked again", async () => {
+  test("recheck() has all asked again", async () => {
     const { admission, labels, verified } = setUp();
     await labels(["10.0.0.1:1"], true);
-    admission.reset();
+    admission.recheck();
+    await labels(["10.0.0.1:1"], true);
     await labels(["10.0.0.1:1"], true);
     expect(verified).toHaveLength(2);
+  });
+
+  test("recheck() takes it from whose certificate fails now, not from who cannot be reached", async () => {
+    const { admission, certificates, labels } = setUp();
+    const both = ["10.0.0.1:1", "10.0.0.2:1"];
+    await labels(both, true);
+    admission.recheck();
+    certificates["10.0.0.1"] = "ETIMEDOUT";
+    certificates["10.0.0.2"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+    expect(await labels(both, true)).toEqual(["10.0.0.1:1"]);
+    certificates["10.0.0.1"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+    expect(await labels(both, true)).toEqual([]);
+  });
+
+  test("a proof that was under way at recheck() does not count", async () => {
+    const { admission, certificates, labels } = setUp();
+    const first = labels(["10.0.0.1:1"], true);
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    admission.recheck();
+    await first;
+    certificates["10.0.0.1"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+    expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
   });
 });

@@ -21,6 +21,8 @@ interface World {
   ssl?: readonly (string | SrvRecord)[] | string | undefined;
   /** Client URLs; undefined: nobody answers. */
   members?: string[] | undefined;
+  /** What DNS waits for before it answers. */
+  gate?: Promise<void> | undefined;
   /** Hosts whose certificate is wrong. */
   untrusted: Set<string>;
 }
@@ -43,13 +45,15 @@ function setUp(changed: Partial<GatewayConfig>) {
     log.push(`${what} ${found.map(labelOf).join()}`);
   const discovery = new Discovery(config({}), {
     clock,
-    srv: new SrvSource((name) => {
+    srv: new SrvSource(async (name) => {
       asked.srv++;
+      await world.gate;
       const answer = name.includes("-ssl") ? world.ssl : world.plain;
-      if (Array.isArray(answer)) return Promise.resolve(answer.map(recordOf));
-      return Promise.reject(Object.assign(new Error("no"), { code: answer ?? "ENOTFOUND" }));
+      if (Array.isArray(answer)) return answer.map(recordOf);
+      throw Object.assign(new Error("no"), { code: answer ?? "ENOTFOUND" });
     }),
     members: new MemberList({
+      clock,
       names,
       isSelf: () => false,
       timeoutMs: () => 1000,
@@ -396,6 +400,45 @@ describe("reconfigure()", () => {
     await discovery.reconfigure(config({ discoveryRefreshMs: 100 }));
     world.plain = ["10.0.0.2"];
     await after(100);
+    expect(now()).toEqual(["10.0.0.2:1"]);
+  });
+
+  test("is not undone by a look that was under way", async () => {
+    const endpoints = staticEndpoints("10.0.0.9:9");
+    const { discovery, world, config, now, after } = setUp({ srv, memberSyncMs: SYNC });
+    world.plain = ["10.0.0.1"];
+    world.members = ["http://10.0.0.2:1"];
+    await discovery.start();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.gate = promise;
+    const old = discovery.refresh();
+    await after(0);
+    world.gate = undefined;
+    await discovery.reconfigure(config({ srv: undefined, memberSyncMs: 0, endpoints }));
+    expect(now()).toEqual(["10.0.0.9:9"]);
+    resolve();
+    await old;
+    expect(now()).toEqual(["10.0.0.9:9"]);
+  });
+
+  test("from insecure to secure uses nothing any more that did not prove itself", async () => {
+    const { discovery, world, config, log, now } = setUp({ srv });
+    world.plain = ["10.0.0.1"];
+    await discovery.start();
+    await discovery.reconfigure(config({ srv: secure }));
+    expect(now()).toEqual([]);
+    expect(log).toContain("SRV discovery failed");
+    world.ssl = ["10.0.0.2"];
+    await discovery.refresh();
+    expect(now()).toEqual(["10.0.0.2:1"]);
+  });
+
+  test("takes the proof from whose certificate fails now, not from who is out of reach", async () => {
+    const { discovery, world, config, now } = setUp({ srv: secure });
+    world.ssl = ["10.0.0.1", "10.0.0.2"];
+    await discovery.start();
+    world.untrusted.add("10.0.0.1");
+    await discovery.reconfigure(config({ srv: secure }));
     expect(now()).toEqual(["10.0.0.2:1"]);
   });
 });

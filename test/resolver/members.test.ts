@@ -1,8 +1,10 @@
 // The answers that a real etcd does not give on demand; the others are in test/e2e.
 import { describe, expect, test } from "bun:test";
 import { labelOf, parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
-import { MemberList, membersOf, type Question } from "../../src/resolver/members.ts";
+import { membersOf } from "../../src/resolver/member-specs.ts";
+import { MemberList, type Question } from "../../src/resolver/members.ts";
 import { Names } from "../../src/resolver/names.ts";
+import type { Clock } from "../../src/config/clock.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const member = (...clientURLs: unknown[]) => ({ ID: "1", name: "m", clientURLs });
@@ -13,21 +15,27 @@ interface Asked extends Question {
   readonly at: string;
 }
 
+type Given = { status?: number; body: unknown } | Error;
+
 /** A cluster of which a test says what each endpoint answers. */
-function cluster(answer: (asked: Asked) => { status?: number; body: unknown } | Error) {
+function cluster(
+  answer: (asked: Asked) => Given | Promise<Given>,
+  clock: Clock = new ManualClock(),
+) {
   const asked: Asked[] = [];
   const members = new MemberList({
+    clock,
     names: new Names(() => Promise.reject(new Error("no names here")), new ManualClock()),
     isSelf: (address) => address === "127.0.0.99",
     timeoutMs: () => 1000,
-    post: (spec, address, question) => {
+    post: async (spec, address, question) => {
       const one = { ...question, at: `${address}:${spec.address.port}` };
       asked.push(one);
-      const given = answer(one);
-      if (given instanceof Error) return Promise.reject(given);
+      const given = await answer(one);
+      if (given instanceof Error) throw given;
       const { status = 200, body } = given;
       const text = typeof body === "string" ? body : JSON.stringify(body);
-      return Promise.resolve({ status, body: text });
+      return { status, body: text };
     },
   });
   const ask = async (endpoints: string[], credentials?: { user: string; password: string }) => {
@@ -75,6 +83,20 @@ describe("membersOf()", () => {
 });
 
 describe("MemberList.ask()", () => {
+  test("asks the next as well when one says nothing, and each endpoint once", async () => {
+    const clock = new ManualClock();
+    const { ask, asked } = cluster(
+      ({ at }) => (at.endsWith(":2") ? { body: ONE } : new Promise(() => {})),
+      clock,
+    );
+    const answer = ask(["10.0.0.1:1", "10.0.0.1:1", "10.0.0.2:2"]);
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    expect(asked.map(({ at }) => at)).toEqual(["10.0.0.1:1"]);
+    clock.advance(1000);
+    expect(await answer).toEqual(["10.0.0.1:2379"]);
+    expect(clock.pending).toBe(0);
+  });
+
   test("asks for a linearizable list, and takes the first answer", async () => {
     const { ask, asked } = cluster(() => ({ body: ONE }));
     expect(await ask(["10.0.0.1:1", "10.0.0.2:2"])).toEqual(["10.0.0.1:2379"]);
@@ -88,7 +110,7 @@ describe("MemberList.ask()", () => {
     ["etcd's refusal", { status: 403, body: { message: "etcdserver: permission denied", code: 7 } }, "HTTP 403: etcdserver: permission denied"],
     ["no JSON", { body: "<html>" }, "HTTP 200: <html>"],
     ["an empty list", { body: list() }, "no member advertises an address that can be dialled"],
-    ["nothing", { body: "" }, "HTTP 200: "],
+    ["nothing", { body: "" }, "HTTP 200"],
     ["a refused connection", Object.assign(new Error("x"), { code: "ECONNREFUSED" }), "connection refused"],
     ["a foreign certificate", Object.assign(new Error("x"), { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }), "its certificate is signed by an unknown authority"],
   ]; // prettier-ignore
@@ -147,7 +169,7 @@ describe("authentication", () => {
   test("does not go round and round when every token is refused", async () => {
     const { ask, asked } = cluster(({ path }) =>
       path === login
-        ? { body: { token: "t" } }
+        ? { body: { token: "t-1234" } }
         : { status: 401, body: { message: "etcdserver: invalid auth token", code: 16 } },
     );
     await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
@@ -178,6 +200,38 @@ describe("authentication", () => {
     isWanted = true;
     expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
     expect(asked.at(-1)!.token).toBe("t1");
+  });
+
+  test("gets another token whatever etcd has against the old one", async () => {
+    let valid = "t-0001";
+    const { ask } = cluster(({ path, token }) => {
+      if (path === login) return { body: { token: valid } };
+      if (token === valid) return { body: ONE };
+      return {
+        status: 400,
+        body: { message: "etcdserver: revision of auth store is old", code: 3 },
+      };
+    });
+    await ask(["10.0.0.1:1"], credentials);
+    valid = "t-0002";
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+  });
+
+  test.each(["a\r\nb", "", " ", "\u0000", "ü"])("takes no token like %j", async (token) => {
+    const { ask, asked } = cluster(({ path }) => ({ body: path === login ? { token } : ONE }));
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("no token that can be used");
+    expect(asked).toHaveLength(1);
+  });
+
+  test("never repeats what a stranger says of the password", async () => {
+    const { ask } = cluster(({ body }) => ({ status: 404, body: JSON.stringify(body) }));
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow(/^10.0.0.1:1: HTTP 404$/);
+  });
+
+  test("quotes no more of an answer than can be read", async () => {
+    const { ask } = cluster(() => ({ status: 500, body: { message: "x".repeat(1 << 20) } }));
+    const error = await ask(["10.0.0.1:1"]).catch((failure: Error) => failure);
+    expect((error as Error).message.length).toBeLessThan(300);
   });
 
   test("says what is wrong with the password, never the password", async () => {
