@@ -45,12 +45,7 @@ export async function lookupHost(
     return found.map(({ address }) => address);
   }
   return ask(servers, async (resolver) => {
-    const ipv4 = settled(resolver.resolve4(host));
-    const ipv6 = settled(resolver.resolve6(host));
-    const first = await ipv4;
-    const hasSome = first.status === "fulfilled" && first.value.length > 0;
-    // A server that drops the other question must not hold up every dial.
-    const answers = [first, await (hasSome ? Promise.race([ipv6, soon()]) : ipv6)];
+    const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
     const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
     if (found.length > 0) return found;
     // Of two failures, the one that is not "there is none" says more.
@@ -65,20 +60,6 @@ export async function lookupHost(
   });
 }
 
-// RFC 8305, section 3: the Resolution Delay.
-const RESOLUTION_DELAY_MS = 50;
-
-function soon(): Promise<PromiseFulfilledResult<string[]>> {
-  return new Promise((resolve) => {
-    systemClock.after(RESOLUTION_DELAY_MS, () => resolve({ status: "fulfilled", value: [] }));
-  });
-}
-
-async function settled<T>(question: Promise<T>): Promise<PromiseSettledResult<T>> {
-  const [outcome] = await Promise.allSettled([question]);
-  return outcome!;
-}
-
 async function ask<T>(
   servers: readonly HostPort[],
   question: (resolver: dns.promises.Resolver) => Promise<T>,
@@ -86,11 +67,13 @@ async function ask<T>(
   // A new one each time: it reads resolv.conf afresh, and its cache is empty.
   const resolver = new dns.promises.Resolver({ timeout: TRY_MS, tries: TRIES });
   if (servers.length > 0) resolver.setServers(servers.map(formatHostPort));
-  const cancelDeadline = systemClock.after(DEADLINE_MS, () => resolver.cancel());
+  const { promise, reject } = Promise.withResolvers<never>();
+  const cancelDeadline = systemClock.after(DEADLINE_MS, () =>
+    reject(Object.assign(new Error("no answer in time"), { code: "ETIMEOUT" })),
+  );
   try {
-    return await question(resolver);
+    return await Promise.race([question(resolver), promise]);
   } finally {
     cancelDeadline();
-    resolver.cancel(); // a question that nobody waits for any more
   }
 }

@@ -11,8 +11,6 @@ import {
   setUserTimeout,
   startConnect,
 } from "../../src/os/tcp.ts";
-import { BrokenDns } from "../support/broken-dns.ts";
-import { DnsServer } from "../support/dns-server.ts";
 import { Peer, PeerServer } from "../support/peer.ts";
 
 describe("lookupHost()", () => {
@@ -23,34 +21,6 @@ describe("lookupHost()", () => {
   test("rejects with a code for a name that does not exist", async () => {
     // RFC 6761 reserves .invalid.
     await expect(lookupHost("etcd.invalid", [])).rejects.toMatchObject({ code: "ENOTFOUND" });
-  });
-});
-
-describe("lookupHost() of named servers", () => {
-  const serverOf = ({ address }: { address: string }) => {
-    const [host, port] = address.split(":") as [string, string];
-    return { host, port: Number(port) };
-  };
-
-  test("does not wait for IPv6 where the server drops that question", async () => {
-    const dns = await DnsServer.start({ hosts: { "m.a.test": ["127.0.0.1"] } });
-    const faults = (question: string) => (question.startsWith("AAAA ") ? "silent" : undefined);
-    const broken = await BrokenDns.start(faults, 0, { behind: dns });
-    const since = performance.now();
-    expect(await lookupHost("m.a.test", [serverOf(broken)])).toEqual(["127.0.0.1"]);
-    expect(performance.now() - since).toBeLessThan(1400); // less than one try of the other
-    broken.close();
-    await dns.close();
-  });
-
-  test("gives IPv4 and IPv6, and rejects with what DNS said", async () => {
-    const dns = await DnsServer.start({ hosts: { "m.a.test": ["127.0.0.1", "::1"] } });
-    const server = serverOf(dns);
-    expect(await lookupHost("m.a.test", [server])).toEqual(["127.0.0.1", "::1"]);
-    const gone = { code: "ENOTFOUND" };
-    await expect(lookupHost("x.a.test", [server])).rejects.toMatchObject(gone);
-    await expect(lookupHost("x.example", [server])).rejects.toMatchObject({ code: "EREFUSED" });
-    await dns.close();
   });
 });
 
