@@ -65,6 +65,13 @@ function tooShort(leastMs: number, orZero: "or 0" | undefined): string {
     : `shorter than ${leastMs}ms, and not 0`;
 }
 
+/** A whole number of at least 1. */
+export function parseTimes(text: string): number {
+  const count = parseCount(text);
+  if (count === 0) throw new RangeError("below 1");
+  return count;
+}
+
 export function parseCount(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new RangeError("not a whole number from 0 to 999999999");
   return Number(text);

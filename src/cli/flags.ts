@@ -4,10 +4,11 @@
 import { connectionFlags } from "./connection-flags.ts";
 import { discoveryFlags } from "./discovery-flags.ts";
 import type { Flag } from "./flag.ts";
+import { healthFlags } from "./health-flags.ts";
 import { operationFlags } from "./operation-flags.ts";
 
 /** In the order of help. */
-export const flags = { ...connectionFlags, ...discoveryFlags, ...operationFlags };
+export const flags = { ...connectionFlags, ...discoveryFlags, ...healthFlags, ...operationFlags };
 
 export type FlagName = keyof typeof flags;
 export type FlagValues = {

@@ -60,6 +60,12 @@ export function readConfig(input: Input): ReadConfig {
       tls: tlsOf(values),
       credentials: credentialsOf(values),
       policy: values.policy,
+      healthUrl: values["health-url"],
+      healthIntervalMs: values["health-interval"],
+      healthTimeoutMs: values["health-timeout"],
+      healthRise: values["health-rise"],
+      healthFall: values["health-fall"],
+      isClosedWhenUnhealthy: values["health-close"],
       listen: values["listen-addr"],
       retryDelayMs: values["retry-delay"],
       dialTimeoutMs: values["dial-timeout"],
@@ -172,15 +178,20 @@ function credentialsOf({ user, password }: FlagValues): Credentials | undefined 
 
 const SRV: FlagName = "discovery-srv";
 const SYNC: FlagName = "endpoints-auto-sync-interval";
+const HEALTH: FlagName = "health-url";
 
 /** Flags that do something only together with one of others. */
 const partners: readonly [name: FlagName, others: readonly FlagName[]][] = [
   ["discovery-srv-name", [SRV]],
   ["insecure-discovery", [SRV]],
   ["discovery-refresh-interval", [SRV]],
-  ["trusted-ca-file", [SRV, SYNC]],
-  ["cert-file", [SRV, SYNC]],
+  ["trusted-ca-file", [SRV, SYNC, HEALTH]],
+  ["cert-file", [SRV, SYNC, HEALTH]],
   ["user", [SYNC]],
+  ["health-interval", [HEALTH]],
+  ["health-timeout", [HEALTH]],
+  ["health-rise", [HEALTH]],
+  ["health-fall", [HEALTH]],
 ];
 
 function idleFlags(values: FlagValues, isGiven: (name: FlagName) => boolean): string[] {

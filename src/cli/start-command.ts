@@ -2,6 +2,7 @@
 import { Gateway } from "../gateway/gateway.ts";
 import { StartError } from "../gateway/start-error.ts";
 import { createLog, type Log } from "../observe/log.ts";
+import { chance } from "../os/chance.ts";
 import { systemClock, wallClock } from "../os/clock.ts";
 import { raiseDescriptorLimit } from "../os/limits.ts";
 import * as network from "../os/network.ts";
@@ -41,6 +42,7 @@ export async function start(input: Input): Promise<number> {
     log,
     network,
     system,
+    chance,
     isLocalAddress: system.isLocalAddress,
     descriptorLimit: raiseDescriptorLimit(),
   });

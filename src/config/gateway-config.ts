@@ -2,6 +2,7 @@
 // config file. Its values are valid; the form of each is checked where the text
 // is read.
 import type { HostPort } from "./address.ts";
+import type { HealthUrl } from "./health-url.ts";
 import type { EndpointSpec } from "./endpoint-spec.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -45,6 +46,16 @@ export interface GatewayConfig {
   readonly tls: TlsFiles;
   readonly credentials: Credentials | undefined;
   readonly policy: Policy;
+  /** Where an endpoint's health is asked for; undefined: nowhere. */
+  readonly healthUrl: HealthUrl | undefined;
+  /** Milliseconds between two checks of an endpoint, and for one check. At least 1. */
+  readonly healthIntervalMs: number;
+  readonly healthTimeoutMs: number;
+  /** Checks in a row that make an endpoint healthy, or unhealthy. At least 1. */
+  readonly healthRise: number;
+  readonly healthFall: number;
+  /** Whether relays to an endpoint that has become unhealthy are reset. */
+  readonly isClosedWhenUnhealthy: boolean;
   /** Port 0: the system chooses. */
   readonly listen: HostPort;
   /** Milliseconds between two dials of an endpoint that is down. At least 1. */

@@ -32,6 +32,18 @@ export class ClusterLog implements HealthEvents, AdmissionEvents, DiscoveryEvent
     this.#log.info("activated", { address: label });
   }
 
+  unhealthy({ label }: Endpoint, error: Error, hasHealthy: boolean): void {
+    this.#log.warn("endpoint is not healthy", {
+      address: label,
+      error: error.message,
+      ...(!hasHealthy && { note: "none is, so all are used" }),
+    });
+  }
+
+  healthy({ label }: Endpoint): void {
+    this.#log.info("endpoint is healthy again", { address: label });
+  }
+
   rejected(spec: EndpointSpec, error: string): void {
     this.#log.warn("endpoint is not used; it is checked again at each refresh", {
       address: labelOf(spec),

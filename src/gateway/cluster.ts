@@ -7,6 +7,7 @@ import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import { Discovery } from "../resolver/discovery.ts";
+import { HealthChecks } from "../resolver/health-checks.ts";
 import { Health } from "../resolver/health.ts";
 import { Names } from "../resolver/names.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
@@ -31,6 +32,10 @@ export interface ClusterDeps {
   readonly onChanged: () => void;
   /** One that was down is up. */
   readonly onActivated: () => void;
+  /** Its health checks fail, and another is healthy to which clients can move. */
+  readonly onUnhealthy: (endpoint: Endpoint) => void;
+  /** From 0 to 1. */
+  readonly chance: () => number;
 }
 
 export class Cluster {
@@ -42,6 +47,7 @@ export class Cluster {
   readonly #deps: ClusterDeps;
   readonly #log: ClusterLog;
   readonly #discovery: Discovery;
+  readonly #checks: HealthChecks;
 
   /** Stores; `start` starts. */
   constructor(config: GatewayConfig, deps: ClusterDeps) {
@@ -74,6 +80,19 @@ export class Cluster {
         stillDown: (endpoint, error) => this.#log.stillDown(endpoint, error),
       },
       probe: (endpoint, done) => dialer.probe(endpoint, done),
+    });
+    this.#checks = new HealthChecks({
+      pool: this.pool,
+      clock,
+      chance: deps.chance,
+      ask: sources.askHealth,
+      limits: () => {
+        const { healthUrl, healthIntervalMs, healthRise, healthFall } = this.#config;
+        const intervalMs = healthUrl === undefined ? 0 : healthIntervalMs;
+        return { intervalMs, rise: healthRise, fall: healthFall };
+      },
+      onHealthy: (endpoint) => this.#log.healthy(endpoint),
+      onUnhealthy: (endpoint, error) => this.#onUnhealthy(endpoint, error),
     });
     this.#discovery = new Discovery(config, {
       clock,
@@ -134,6 +153,7 @@ export class Cluster {
   /** Follows all changes from now on. */
   follow(): void {
     this.#discovery.follow();
+    this.#checks.follow();
   }
 
   /** Looks for other endpoints now, if there is a place to look; resolves when that is over. */
@@ -150,6 +170,7 @@ export class Cluster {
   reconfigure(config: GatewayConfig): Promise<void> {
     const before = this.#config;
     this.#config = config;
+    this.#checks.close();
     this.pool.policy = config.policy;
     if (config.retryDelayMs !== before.retryDelayMs) this.health.restartTimers();
     return this.#discovery.reconfigure(config);
@@ -162,6 +183,7 @@ export class Cluster {
   /** Stops everything. May be called twice. */
   close(): void {
     this.#discovery.close();
+    this.#checks.close();
     this.health.close();
   }
 
@@ -184,11 +206,19 @@ export class Cluster {
       this.#names.keepOnly(new Set(this.pool.endpoints.map(({ address }) => address.host)));
     if (!isFirst) this.#log.changed(changes);
     this.#deps.onChanged();
+    if (!isFirst) this.#checks.follow();
   }
 
   #onDown(endpoint: Endpoint, error: Error): void {
     this.#log.deactivated(endpoint, error);
     if (!this.pool.hasUp) void this.refresh();
+  }
+
+  #onUnhealthy(endpoint: Endpoint, error: Error): void {
+    this.#log.unhealthy(endpoint, error, this.pool.hasHealthy);
+    // Where all are unhealthy, clients are better off where they are.
+    if (this.#config.isClosedWhenUnhealthy && this.pool.hasHealthy)
+      this.#deps.onUnhealthy(endpoint);
   }
 
   #onUp(endpoint: Endpoint): void {

@@ -9,6 +9,7 @@ import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
 import { ClientGate } from "./client-gate.ts";
 import { RatedLog } from "./rated-log.ts";
+import type { ConnectionLimit } from "./connection-limit.ts";
 import type { Refusals } from "./refusals.ts";
 
 const AT_LIMIT = "the connection limit is reached";
@@ -25,8 +26,7 @@ export interface DoorDeps {
 }
 
 export class Door {
-  /** Relays at the same time; more clients are reset. */
-  maxConnections = 0;
+  #maxConnections = 0;
   readonly #deps: DoorDeps;
   readonly #gate = new ClientGate();
   readonly #rated: RatedLog;
@@ -51,6 +51,19 @@ export class Door {
     this.#keepAliveMs = config.keepAliveMs;
     this.#gate.limits = config;
     this.#listener.setKeepAlive(config.keepAliveMs);
+  }
+
+  /** Relays at the same time; more clients are reset. */
+  get maxConnections(): number {
+    return this.#maxConnections;
+  }
+
+  /** So many from now on. Without room for any, the start says so and ends; later it is better to try. */
+  setLimit({ maxConnections, warning }: ConnectionLimit): void {
+    const before = this.#maxConnections;
+    const isTold = warning !== undefined && (maxConnections > 0 || before > 0);
+    if (isTold && maxConnections !== before) this.#deps.log.warn(warning);
+    this.#maxConnections = before > 0 ? Math.max(1, maxConnections) : maxConnections;
   }
 
   /** The relay is closed. */

@@ -30,6 +30,8 @@ export interface GatewayDeps {
   readonly network: Network;
   readonly system: TcpSystem;
   readonly isLocalAddress: IsLocalAddress;
+  /** A number from 0 to 1, at random. */
+  readonly chance: () => number;
   /** Descriptors that this process may have open. */
   readonly descriptorLimit: number;
   /** How long a relay that cannot end by itself stands still before it is reset, in milliseconds. */
@@ -70,7 +72,7 @@ export class Gateway {
     this.#departures = new Departures({
       clock,
       timeoutMs: () => this.#config.drainTimeoutMs,
-      cut: (endpoint) => this.#cut(endpoint),
+      cut: (endpoint) => this.#cut(endpoint, "reset relays to an endpoint that left"),
     });
     this.#cluster = new Cluster(config, {
       clock,
@@ -80,7 +82,9 @@ export class Gateway {
       isSelf: this.#isSelf,
       takeBack: (label) => this.#departures.takeBack(label),
       onRemoved: (endpoint) => this.#departures.leave(endpoint),
-      onChanged: () => this.#adjustLimit(),
+      onChanged: () => this.#door.setLimit(this.#limit()),
+      onUnhealthy: (endpoint) => this.#cut(endpoint, "reset relays to an unhealthy endpoint"),
+      chance: deps.chance,
       onActivated: () => this.#refusals.clear(NOTHING_UP),
     });
     this.#door = new Door(config, {
@@ -162,7 +166,7 @@ export class Gateway {
   async reconfigure(config: GatewayConfig): Promise<void> {
     await this.#cluster.check(config);
     this.#config = config;
-    this.#adjustLimit();
+    this.#door.setLimit(this.#limit());
     this.#door.reconfigure(config);
     this.#watch.start();
     await this.#cluster.reconfigure(config);
@@ -223,27 +227,18 @@ export class Gateway {
   }
 
   /** Endpoints are probed beside all relays, so more of them leave room for fewer relays. */
-  #adjustLimit(): void {
-    const { maxConnections, warning } = this.#limit();
-    const before = this.#door.maxConnections;
-    // Without room for any, `start` says so and ends; later it is better to try.
-    const isTold = warning !== undefined && (maxConnections > 0 || before > 0);
-    if (isTold && maxConnections !== before) this.#log.warn(warning);
-    this.#door.maxConnections = before > 0 ? Math.max(1, maxConnections) : maxConnections;
-  }
-
   #limit(): ConnectionLimit {
     return connectionLimit(this.#config.maxConnections, {
       descriptorLimit: this.#deps.descriptorLimit,
       endpoints: this.#cluster.pool.endpoints.length,
-      isFollowing: this.#cluster.isFollowing,
+      isFollowing: this.#cluster.isFollowing || this.#config.healthUrl !== undefined,
     });
   }
 
-  /** Resets the relays to an endpoint that left, so that their clients come again. */
-  #cut(endpoint: Endpoint): void {
+  /** Resets the relays to an endpoint, so that their clients come again and go elsewhere. */
+  #cut(endpoint: Endpoint, message: string): void {
     const relays = this.#relays.terminate(endpoint);
     if (relays === 0) return;
-    this.#log.info("reset relays to an endpoint that left", { address: endpoint.label, relays });
+    this.#log.info(message, { address: endpoint.label, relays });
   }
 }

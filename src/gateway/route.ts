@@ -85,7 +85,8 @@ export class Route {
   /** Dials the next endpoint, beside those that are being dialled. */
   #next(): void {
     if (this.#isOver) return;
-    const endpoint = this.#deps.cluster.pool.pick(this.#tried ?? NONE);
+    // Beside a dial that is under way, an unhealthy endpoint would be no help.
+    const endpoint = this.#deps.cluster.pool.pick(this.#tried ?? NONE, this.#dials.size > 0);
     if (endpoint === undefined) this.#revive();
     else this.#dial(endpoint);
   }

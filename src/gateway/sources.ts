@@ -5,9 +5,11 @@ import type { Clock } from "../config/clock.ts";
 import type { GatewayConfig, TlsFiles } from "../config/gateway-config.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { Verify } from "../resolver/admission.ts";
+import { type AskHealth, judgeAnswer } from "../resolver/health-checks.ts";
 import { MemberList, type Question } from "../resolver/members.ts";
 import { Names } from "../resolver/names.ts";
 import { type SrvRecord, SrvSource } from "../resolver/srv.ts";
+import { whyNot } from "../resolver/tls-failure.ts";
 import { EndpointDialer } from "./endpoint-dialer.ts";
 
 /** How the network is asked, for what is no client's traffic. `servers` are DNS servers; none: the system's. */
@@ -23,11 +25,15 @@ export interface Network {
     names: readonly string[],
     options: { readonly tls: TlsFiles; readonly timeoutMs: number },
   ): Promise<void>;
-  /** A POST of JSON to an IP literal, by TLS if `tls` is set. */
-  post(
+  /** A POST of JSON to an IP literal, without a body a GET; by TLS if `tls` is set. */
+  request(
     address: HostPort,
     names: readonly string[],
-    options: Question & { readonly tls: TlsFiles | undefined; readonly timeoutMs: number },
+    options: Partial<Question> & {
+      readonly path: string;
+      readonly tls: TlsFiles | undefined;
+      readonly timeoutMs: number;
+    },
   ): Promise<{ readonly status: number; readonly body: string }>;
 }
 
@@ -49,6 +55,7 @@ export interface Sources {
   readonly srv: SrvSource;
   readonly members: MemberList;
   readonly verify: Verify;
+  readonly askHealth: AskHealth;
 }
 
 /** Opens nothing yet, and keeps nothing open between two calls. */
@@ -75,13 +82,32 @@ export function createSources(deps: SourcesDeps): Sources {
       post: ({ address: { port }, scheme, certificateNames }, host, question) => {
         const { tls } = config();
         const isSecure = (scheme ?? (usesTls(tls) ? "https" : "http")) === "https";
-        return network.post({ host, port }, certificateNames, {
+        return network.request({ host, port }, certificateNames, {
           ...question,
           tls: isSecure ? tls : undefined,
           timeoutMs: timeoutMs(),
         });
       },
     }),
+    askHealth: async ({ address, spec }) => {
+      const { healthUrl, healthTimeoutMs, tls } = config();
+      if (healthUrl === undefined) return;
+      const { scheme, port = address.port, path } = healthUrl;
+      const { addresses, error } = await names.find(address.host, healthTimeoutMs);
+      const host = addresses?.find((a) => spec.verifiedAddresses?.has(a) !== false);
+      if (host === undefined) throw new Error(`no address to ask (${error?.code ?? "unverified"})`);
+      const options = {
+        path,
+        tls: scheme === "https" ? tls : undefined,
+        timeoutMs: healthTimeoutMs,
+      };
+      const { status, body } = await network
+        .request({ host, port }, spec.certificateNames, options)
+        .catch((failure: unknown) => {
+          throw new Error(whyNot(failure));
+        });
+      judgeAnswer(status, body);
+    },
     verify: (address, names) =>
       network.verify(address, names, { tls: config().tls, timeoutMs: timeoutMs() }),
   };

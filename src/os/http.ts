@@ -9,8 +9,8 @@ import { connection, mutable, type TlsOptions } from "./tls.ts";
 // A member list of a thousand members has a quarter of this.
 const MAX_ANSWER_BYTES = 1 << 20;
 
-/** A POST of JSON. */
-export interface Post {
+/** A request; a POST of JSON if it has a body, else a GET. */
+export interface Request {
   /** An IP literal and a port. */
   readonly address: HostPort;
   /** As the server calls itself: Host header, SNI, and what its certificate must hold one of. */
@@ -18,7 +18,7 @@ export interface Post {
   /** Undefined: plain HTTP. */
   readonly tls: TlsOptions | undefined;
   readonly path: string;
-  readonly body: unknown;
+  readonly body?: unknown;
   /** Value of the Authorization header; undefined or empty: none. */
   readonly token?: string | undefined;
   readonly timeoutMs: number;
@@ -33,14 +33,14 @@ export interface Answer {
  * @throws {Error} with a `code` of the system or of OpenSSL; ETIMEDOUT if it is
  *   late, EMSGSIZE if the answer is longer than 1 MiB.
  */
-export function post(request: Post): Promise<Answer> {
+export function send(request: Request): Promise<Answer> {
   const { address, names, tls, path, body, token, timeoutMs } = request;
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const options = {
     host: address.host,
     port: address.port,
     path,
-    method: "POST",
+    method: body === undefined ? "GET" : "POST",
     agent: false as const,
     headers: {
       host: formatHostPort({ host: names[0]!.replace(/\.$/, ""), port: address.port }),
@@ -66,7 +66,7 @@ export function post(request: Post): Promise<Answer> {
     response.on("end", () => resolve({ status: response.statusCode ?? 0, body: text }));
     response.on("error", reject);
   });
-  sent.end(JSON.stringify(body));
+  sent.end(body === undefined ? undefined : JSON.stringify(body));
   return promise.finally(() => {
     cancelDeadline();
     sent.destroy();

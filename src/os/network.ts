@@ -3,7 +3,7 @@
 // certificates are renewed while we run.
 import type { HostPort } from "../config/address.ts";
 import type { TlsFiles } from "../config/gateway-config.ts";
-import { type Answer, post as postJson } from "./http.ts";
+import { type Answer, send } from "./http.ts";
 import { readTlsFiles, shakeHands } from "./tls.ts";
 
 export { lookupHost as lookup, resolveSrv } from "./dns.ts";
@@ -18,21 +18,21 @@ export async function verify(
   await shakeHands({ address, names, tls: await readTlsFiles(tls), timeoutMs });
 }
 
-/** What to POST; without `tls` in plain HTTP. */
-export interface Posting {
+/** What to POST, or without a body to GET; without `tls` in plain HTTP. */
+export interface Inquiry {
   readonly path: string;
-  readonly body: unknown;
+  readonly body?: unknown;
   readonly token?: string;
   readonly tls: TlsFiles | undefined;
   readonly timeoutMs: number;
 }
 
 /** @throws {Error} with a `code`, or a TlsFileError. */
-export async function post(
+export async function request(
   address: HostPort,
   names: readonly string[],
-  { tls, ...posting }: Posting,
+  { tls, ...inquiry }: Inquiry,
 ): Promise<Answer> {
   const options = tls && (await readTlsFiles(tls));
-  return postJson({ address, names, tls: options, ...posting });
+  return send({ address, names, tls: options, ...inquiry });
 }

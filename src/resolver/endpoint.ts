@@ -9,6 +9,8 @@ export class Endpoint {
   readonly label: string;
   spec: EndpointSpec;
   isUp = true;
+  /** What its health checks say; true without any. */
+  isHealthy = true;
   /** When it last came up, on the clock; a failure that began before is old news. */
   upSince = Number.NEGATIVE_INFINITY;
   /** Relays and dials to it. Whoever dials it counts. */

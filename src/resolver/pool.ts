@@ -13,7 +13,7 @@ export class Pool {
   policy: Policy;
   #byLabel: ReadonlyMap<string, Endpoint> = new Map();
   #endpoints: readonly Endpoint[] = [];
-  /** Those that are up, by priority, the best first. */
+  /** Those that are up, by health and then priority, the best first. */
   #tiers: readonly (readonly Endpoint[])[] = [];
 
   /** Who was in each tier with which share. */
@@ -65,18 +65,33 @@ export class Pool {
     return { added, removed };
   }
 
+  /** Whether one is up and healthy. */
+  get hasHealthy(): boolean {
+    return this.#tiers.some(([first]) => first!.isHealthy);
+  }
+
   /**
    * The next endpoint that is up and not among `tried`, of the best priority
    * that has one; undefined if there is none. Turns go over those that are up,
-   * so that the neighbour of one that is down gets no double share.
+   * so that the neighbour of one that is down gets no double share. One that is
+   * not healthy comes after all that are, and never if `isHealthyOnly`.
    */
-  pick(tried: ReadonlySet<Endpoint>): Endpoint | undefined {
+  pick(tried: ReadonlySet<Endpoint>, isHealthyOnly = false): Endpoint | undefined {
     const choose = this.policy === "least-connections" ? leastLoaded : nextInTurn;
     for (const tier of this.#tiers) {
+      if (isHealthyOnly && !tier[0]!.isHealthy) return undefined;
       const endpoint = choose(tier, tried);
       if (endpoint !== undefined) return endpoint;
     }
     return undefined;
+  }
+
+  /** Returns whether that changed anything. */
+  setHealthy(endpoint: Endpoint, isHealthy: boolean): boolean {
+    if (endpoint.isHealthy === isHealthy) return false;
+    endpoint.isHealthy = isHealthy;
+    this.#rank();
+    return true;
   }
 
   /** Returns whether that changed anything; nothing for an endpoint that has left. */
@@ -89,14 +104,14 @@ export class Pool {
 
   #rank(): void {
     const priorities = [...new Set(this.#endpoints.map(({ spec }) => spec.priority))];
-    this.#tiers = priorities
+    const ranks = priorities
       .sort((a, b) => a - b)
-      .map((priority) => {
-        const tier = this.#endpoints.filter(({ spec }) => spec.priority === priority);
-        assignShares(tier);
-        return tier.filter(({ isUp }) => isUp);
-      })
-      .filter((tier) => tier.length > 0);
+      .map((priority) => this.#endpoints.filter(({ spec }) => spec.priority === priority));
+    for (const rank of ranks) assignShares(rank);
+    // Nobody is stranded by a check: who fails it is the last resort.
+    const healthy = ranks.map((rank) => rank.filter((e) => e.isUp && e.isHealthy));
+    const others = ranks.map((rank) => rank.filter((e) => e.isUp && !e.isHealthy));
+    this.#tiers = [...healthy, ...others].filter((tier) => tier.length > 0);
     for (const tier of this.#tiers) {
       // What was earned by other shares, or beside others, would be paid out in a burst.
       if (this.#makeups.has(makeupOf(tier))) continue;

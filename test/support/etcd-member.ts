@@ -100,6 +100,11 @@ export class EtcdMember {
     return ((await response.json()) as { health?: string }).health === "true";
   }
 
+  /** SIGSTOP freezes it, SIGCONT lets it go on. */
+  signal(name: NodeJS.Signals): void {
+    this.#life?.signal(name);
+  }
+
   /** Ends it without a word to anybody; resolves when it has gone and its port refuses. */
   async kill(): Promise<void> {
     await this.#life?.close();

@@ -34,6 +34,12 @@ export class LocalGateway {
       tls: { trustedCaFile: undefined, certFile: undefined, keyFile: undefined },
       credentials: undefined,
       policy: "round-robin",
+      healthUrl: undefined,
+      healthIntervalMs: 2000,
+      healthTimeoutMs: 1000,
+      healthRise: 2,
+      healthFall: 3,
+      isClosedWhenUnhealthy: true,
       listen: { host: "127.0.0.1", port: 0 },
       retryDelayMs: 60_000,
       dialTimeoutMs: 3000,
@@ -64,6 +70,7 @@ export class LocalGateway {
       system,
       isLocalAddress: system.isLocalAddress,
       descriptorLimit: 30_000,
+      chance: () => 0.5,
       ...options,
     });
   }

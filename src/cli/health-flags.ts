@@ -1,0 +1,51 @@
+// Rows of the flag table: members that are up but useless.
+import { parseHealthUrl } from "../config/health-url.ts";
+import type { Flag } from "./flag.ts";
+import { parseBoolean, parseTimer, parseTimes } from "./flag-values.ts";
+
+export const healthFlags = {
+  "health-url": {
+    value: "URL",
+    summary:
+      "Where each endpoint is asked for its health, with {host} and {port} for its own: etcd's /health, or /readyz from 3.5 on. An unhealthy one gets no new clients, unless all are. For https see --trusted-ca-file, --cert-file and --key-file. Not set: nobody is asked.",
+    example: "http://{host}:2381/health",
+    parse: parseHealthUrl,
+  },
+  "health-interval": {
+    value: "DURATION",
+    default: "2s",
+    summary:
+      "How long after one check of an endpoint the next begins, give or take a fifth. At least 100ms.",
+    example: "5s",
+    parse: (text: string) => parseTimer(text, 100),
+  },
+  "health-timeout": {
+    value: "DURATION",
+    default: "1s",
+    summary: "How long an endpoint may take to answer a check. At least 1ms.",
+    example: "500ms",
+    parse: (text: string) => parseTimer(text, 1),
+  },
+  "health-rise": {
+    value: "COUNT",
+    default: "2",
+    summary: "Checks in a row that must pass before an unhealthy endpoint is healthy. At least 1.",
+    example: "3",
+    parse: parseTimes,
+  },
+  "health-fall": {
+    value: "COUNT",
+    default: "3",
+    summary: "Checks in a row that must fail before a healthy endpoint is not. At least 1.",
+    example: "2",
+    parse: parseTimes,
+  },
+  "health-close": {
+    value: "",
+    default: "true",
+    summary:
+      "Reset the connections to an endpoint that has become unhealthy, so that their clients move to a healthy one. false: they stay.",
+    example: "false",
+    parse: parseBoolean,
+  },
+} satisfies Record<string, Flag<unknown>>;

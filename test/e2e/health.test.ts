@@ -1,0 +1,102 @@
+// Members that are up but useless, in front of the compiled gateway: a frozen
+// one, and a cluster without a leader.
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { EtcdCluster } from "../support/etcd-cluster.ts";
+import { requestOnce } from "../support/etcd-request.ts";
+import { Closers } from "../support/gateway-command.ts";
+import { GatewayProcess } from "../support/gateway-process.ts";
+import { Load } from "../support/load.ts";
+import { Peer, until } from "../support/peer.ts";
+import { Authority } from "../support/tls-certificates.ts";
+
+setDefaultTimeout(120_000);
+
+const closers = new Closers();
+afterEach(() => closers.close());
+
+const UNHEALTHY = "endpoint is not healthy";
+const HEALTHY = "endpoint is healthy again";
+
+const watch = async (cluster: EtcdCluster, ...flags: string[]) =>
+  closers.add(
+    await GatewayProcess.start([
+      `--endpoints=${cluster.endpoints}`,
+      ...["--health-url=http://{host}:{port}/health", "--health-interval=200ms"],
+      ...["--health-timeout=500ms", ...flags],
+    ]),
+  );
+
+describe("a frozen member", () => {
+  test("gets no new clients, loses those that it has, and takes part again once it goes on", async () => {
+    const cluster = closers.add(await EtcdCluster.start(3));
+    const gateway = await watch(cluster);
+    const idle = await Promise.all([1, 2, 3].map(() => Peer.connect(gateway.port)));
+    for (const peer of idle) closers.defer(() => peer.reset());
+    await requestOnce(gateway.port, { path: "/version" });
+    const [member] = cluster.members;
+    const of = ({ address }: { [field: string]: unknown }) => address === member!.address;
+    member!.signal("SIGSTOP");
+    closers.defer(() => member!.signal("SIGCONT"));
+    expect(await gateway.logged(UNHEALTHY, of)).toMatchObject({
+      level: "warn",
+      error: "no answer in time",
+    });
+    // One of the three relays went there; its client learns of it.
+    expect(await gateway.logged("reset relays to an unhealthy endpoint", of)).toMatchObject({
+      relays: 1,
+    });
+    await until(() => idle.filter(({ outcome }) => outcome !== undefined).length === 1, "one left");
+    const reads = new Load(gateway.port, 4, () => ({ path: "/version" }));
+    await reads.successes(100);
+    await reads.stop();
+    expect(reads.failed).toEqual([]);
+    const longest = Math.max(
+      ...reads.attempts.map(({ startedAt, endedAt }) => endedAt - startedAt),
+    );
+    console.log(`one of three frozen: ${reads.report()}; slowest ${longest.toFixed(0)} ms`);
+    member!.signal("SIGCONT");
+    await gateway.logged(HEALTHY, of);
+    expect(gateway.lines("deactivated endpoint")).toEqual([]);
+  });
+
+  test("keeps its clients with --health-close=false", async () => {
+    const cluster = closers.add(await EtcdCluster.start(3));
+    const gateway = await watch(cluster, "--health-close=false");
+    const idle = await Promise.all([1, 2, 3].map(() => Peer.connect(gateway.port)));
+    for (const peer of idle) closers.defer(() => peer.reset());
+    await requestOnce(gateway.port, { path: "/version" });
+    const [member] = cluster.members;
+    member!.signal("SIGSTOP");
+    closers.defer(() => member!.signal("SIGCONT"));
+    await gateway.logged(UNHEALTHY);
+    await Bun.sleep(500);
+    expect(idle.map(({ outcome }) => outcome)).toEqual([undefined, undefined, undefined]);
+  });
+});
+
+test("a cluster without a leader is used all the same: nobody is stranded", async () => {
+  const cluster = closers.add(await EtcdCluster.start(3));
+  const gateway = await watch(cluster, "--health-timeout=3s");
+  const [first, second, third] = cluster.members;
+  await Promise.all([second!.kill(), third!.kill()]);
+  const line = await gateway.logged(UNHEALTHY, ({ address }) => address === first!.address);
+  expect(line["error"]).toContain("HTTP 503");
+  for (let i = 0; i < 6; i++)
+    expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
+});
+
+test("health is asked by TLS with the client certificate, and a foreign server is not believed", async () => {
+  const authority = closers.add(await Authority.create());
+  const other = closers.add(await Authority.create());
+  const [server, client] = [await authority.issue("server"), await authority.issue("client")];
+  const tls = { ca: authority.cert, ...server, clientCert: client.cert, clientKey: client.key };
+  const cluster = closers.add(await EtcdCluster.start(1, tls));
+  const files = [`--cert-file=${client.cert}`, `--key-file=${client.key}`];
+  const url = "--health-url=https://{host}:{port}/health";
+  const sound = await watch(cluster, url, `--trusted-ca-file=${authority.cert}`, ...files);
+  const wrong = await watch(cluster, url, `--trusted-ca-file=${other.cert}`, ...files);
+  expect(await wrong.logged(UNHEALTHY)).toMatchObject({
+    error: "its certificate is signed by an unknown authority",
+  });
+  expect(sound.lines(UNHEALTHY)).toEqual([]);
+});
