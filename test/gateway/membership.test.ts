@@ -146,6 +146,28 @@ describe("an endpoint that disappears", () => {
     client.reset();
   });
 
+  test("while it is looked up does not get the client after all", async () => {
+    const zone = new Zone();
+    const [leaving, staying] = [greeter(), greeter()];
+    zone.set(leaving);
+    let delayMs = 0;
+    const gateway = await gatewayTo([], {
+      ...{ ...zone.options, drainTimeoutMs: 0, attemptDelayMs: 0 },
+      lookup: async () => {
+        await Bun.sleep(delayMs);
+        return ["127.0.0.1"];
+      },
+    });
+    delayMs = 150; // within the patience for a name that is known
+    const client = await Peer.connect(gateway.port);
+    zone.set(staying);
+    await gateway.logged("endpoints changed");
+    await until(() => client.receivedBytes === 1 || client.outcome !== undefined, "answered");
+    expect([client.receivedBytes, client.outcome]).toEqual([1, undefined]);
+    expect(staying.accepted).toHaveLength(1);
+    client.reset();
+  });
+
   test("while it is down is no longer dialled", async () => {
     const zone = new Zone();
     const dead = deadPort();

@@ -343,6 +343,16 @@ describe("the member list", () => {
     expect(now()).toEqual(["10.0.0.1:1"]);
   });
 
+  test("is never asked for but by TLS where SRV must be verified, whatever members advertise", async () => {
+    const { discovery, world, specs, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    world.ssl = ["10.0.0.1"];
+    world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(specs.at(-1)!.map(({ scheme }) => scheme)).toEqual(["https", "https"]);
+  });
+
   test("does not have SRV's endpoints verified again", async () => {
     const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];

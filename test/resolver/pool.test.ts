@@ -333,6 +333,16 @@ describe("reconcile()", () => {
     expect(countPicks(pool, 300)).toEqual({ a: 100, b: 100, c: 100 });
   });
 
+  test("the same set again does not begin the turns anew", () => {
+    const pool = poolOf("a", "b", "c");
+    const same = ["c", "b", "a"].map((host) => specOf(host));
+    const picked = Array.from({ length: 6 }, () => {
+      pool.reconcile(same);
+      return pool.pick(none)!.address.host;
+    });
+    expect(picked.join("")).toBe("abcabc");
+  });
+
   test("changed weights count from now on, whatever was earned by the old ones", () => {
     const pool = ranked([
       ["a", 0, 1000],

@@ -123,6 +123,17 @@ describe("SrvSource.find()", () => {
     expect(await dns.labels()).toEqual(["m2.a.test:2379"]);
   });
 
+  test("does not bring back at a failure what an answer had taken away", async () => {
+    const dns = new Dns();
+    dns.answers[SECURE] = [record("m1.a.test")];
+    dns.answers[PLAIN] = [record("m2.a.test")];
+    await dns.labels();
+    dns.answers[SECURE] = "ENOTFOUND";
+    await dns.labels();
+    dns.answers[SECURE] = "ESERVFAIL";
+    expect(await dns.labels()).toEqual(["m2.a.test:2379"]);
+  });
+
   test("rejects when both fail, though there was an answer once", async () => {
     const dns = new Dns();
     dns.answers[PLAIN] = [record("m2.a.test")];
