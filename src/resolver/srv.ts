@@ -1,5 +1,6 @@
 // Endpoints out of SRV records (RFC 2782): both of etcd's services, their
 // union, and in words what kept a lookup from an answer.
+import { isIP } from "node:net";
 import { isDnsName } from "../config/address.ts";
 import type { EndpointSpec, Scheme } from "../config/endpoint-spec.ts";
 import type { SrvConfig } from "../config/gateway-config.ts";
@@ -130,7 +131,10 @@ function isInside(host: string, parent: string): boolean {
 
 /** A target of "." says that there is no such service (RFC 2782); port 0 cannot be dialled. */
 function isUsable({ name, port }: SrvRecord): boolean {
-  return isDnsName(hostOf(name)) && port > 0 && port <= 65535;
+  const host = hostOf(name);
+  // "0" and "10.1" are no names, but getaddrinfo makes addresses of them.
+  const isName = isDnsName(host) && (isIP(host) === 4 || !/^[\d.]+$/.test(host));
+  return isName && port > 0 && port <= 65535;
 }
 
 function whyUnusable(records: readonly SrvRecord[]): string {
