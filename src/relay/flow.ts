@@ -4,7 +4,7 @@
 import type { SocketOwner, TcpSocket } from "./tcp-socket.ts";
 
 /** What a flow needs of the socket it reads. */
-export type Source = Pick<TcpSocket, "pause" | "resume">;
+export type Source = Pick<TcpSocket, "pause" | "resume" | "terminate">;
 /** What a flow needs of the socket it writes. */
 export type Sink = Pick<TcpSocket, "write" | "shutdown">;
 
@@ -38,6 +38,7 @@ export class Flow implements SocketOwner {
   /** Accepted and not yet taken by the sink's kernel. */
   #tail: Uint8Array | undefined;
   #isPaused = false;
+  #isSourceDead = false;
   #sourceState: SourceState = "open";
   #isFinished = false;
   #isDiscarding = false;
@@ -83,6 +84,10 @@ export class Flow implements SocketOwner {
 
   ended(): void {
     if (this.#sourceState !== "open") return;
+    if (this.#isSourceDead) {
+      this.#source.terminate();
+      return;
+    }
     this.#sourceState = "ended";
     if (this.#tail === undefined) this.#settle();
     this.#events.sourceEnded(this);
@@ -90,6 +95,14 @@ export class Flow implements SocketOwner {
 
   closed(error: Error | undefined): void {
     this.#events.sourceClosed(this, error);
+  }
+
+  /**
+   * A write found the source socket reset, which took the kernel's word of it
+   * away: what is read behind the last bytes looks like a FIN and is none.
+   */
+  sourceDied(): void {
+    this.#isSourceDead = true;
   }
 
   /** The source is gone by a reset: the sink gets one too, behind all that is owed to it. */

@@ -93,7 +93,8 @@ export class Relay implements FlowEvents, Ending, Watched {
     this.#deps.endings.watch(this);
   }
 
-  sinkDied(): void {
+  sinkDied(flow: Flow): void {
+    flow.reverse!.sourceDied();
     this.#deps.endings.watch(this);
   }
 

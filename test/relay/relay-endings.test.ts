@@ -39,15 +39,16 @@ function setUp() {
 const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" });
 
 describe("Relay", () => {
-  test("a close without an error is a reset if a write had found the socket dead", () => {
+  test("a write that found the socket dead makes a reset of the end behind it", () => {
     const { client, server } = setUp();
     server.isDead = true;
     client.data.received(Uint8Array.of(1));
     server.data.received(Uint8Array.of(2));
     server.data.ended();
-    expect(client.calls).toEqual(["shutdown"]);
+    expect(client.calls).toEqual([]);
+    expect(server.calls).toEqual(["terminate"]);
     server.data.closed(undefined);
-    expect(client.calls).toEqual(["shutdown", "terminate"]);
+    expect(client.calls).toEqual(["terminate"]);
   });
 
   test("a close behind both FINs passes the second one on", () => {
