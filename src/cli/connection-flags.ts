@@ -2,7 +2,14 @@
 import { parseListenAddress } from "../config/address.ts";
 import type { Policy } from "../config/gateway-config.ts";
 import type { Flag } from "./flag.ts";
-import { oneOf, parseCount, parseEndpoints, parseNetworks, parseTimer } from "./flag-values.ts";
+import {
+  oneOf,
+  parseCount,
+  parseEndpoints,
+  parseMemory,
+  parseNetworks,
+  parseTimer,
+} from "./flag-values.ts";
 
 export const connectionFlags = {
   endpoints: {
@@ -98,6 +105,14 @@ export const connectionFlags = {
     summary: "Connections that one address may have at the same time; more are reset. 0: no limit.",
     example: "500",
     parse: parseCount,
+  },
+  "max-buffer-memory": {
+    value: "SIZE",
+    default: "64MiB",
+    summary:
+      "Memory held for all peers together that do not read what they are sent, beyond what the kernel holds. Above it connections that have stood still for three seconds are reset, those that hold most first; one that reads is not. 0: no limit. Otherwise at least 1MiB.",
+    example: "256MiB",
+    parse: parseMemory,
   },
   "allow-cidr": {
     value: "NETWORK,...",

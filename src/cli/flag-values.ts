@@ -77,6 +77,21 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+const UNITS: Record<string, number> = { "": 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+const LEAST_MEMORY = 1024 ** 2;
+const MOST_MEMORY = 1024 ** 4;
+
+/** Bytes: 0, or a whole number from 1 MiB to 1 TiB with a unit of IEC 80000-13 or none. */
+export function parseMemory(text: string): number {
+  const [, digits, unit] = /^(\d{1,13})(|KiB|MiB|GiB)$/.exec(text) ?? [];
+  if (digits === undefined)
+    throw new RangeError("not a number of bytes, such as 64MiB; units are KiB, MiB and GiB");
+  const bytes = Number(digits) * UNITS[unit!]!;
+  if (bytes > 0 && bytes < LEAST_MEMORY) throw new RangeError("less than 1MiB, and not 0");
+  if (bytes > MOST_MEMORY) throw new RangeError("more than 1024GiB");
+  return bytes;
+}
+
 /** The words of Go's strconv.ParseBool. */
 export function parseBoolean(text: string): boolean {
   if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;

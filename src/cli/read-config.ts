@@ -76,6 +76,7 @@ export function readConfig(input: Input): ReadConfig {
       drainTimeoutMs: values["drain-timeout"],
       maxConnections: values["max-connections"],
       maxConnectionsPerClient: values["max-connections-per-client"],
+      maxBufferBytes: values["max-buffer-memory"],
       allowedNetworks: values["allow-cidr"] ?? [],
       logLevel: values["log-level"],
       logFormat: values["log-format"],

@@ -4,4 +4,6 @@ export interface Clock {
   now(): number;
   /** Runs `callback` once after `ms`; the function returned forgets it. */
   after(ms: number, callback: () => void): () => void;
+  /** Runs `callback` once, after the events that wait now. */
+  soon(callback: () => void): void;
 }

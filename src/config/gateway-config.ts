@@ -76,6 +76,8 @@ export interface GatewayConfig {
   readonly maxConnections: number;
   /** Relays of one client address at the same time. 0: no limit. */
   readonly maxConnectionsPerClient: number;
+  /** Bytes held for all peers together that do not read. 0: no limit. */
+  readonly maxBufferBytes: number;
   /** Networks whose clients are served, as `10.0.0.0/8`; empty: all. */
   readonly allowedNetworks: readonly string[];
   readonly logLevel: LogLevel;

@@ -5,9 +5,7 @@ import type { Clock } from "../config/clock.ts";
 import { formatDuration } from "../config/duration.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
-import { EndingWatch } from "../relay/ending-watch.ts";
-import { RelayWatch } from "../relay/relay-watch.ts";
-import { Relay, type RelayDeps } from "../relay/relay.ts";
+import { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import { type IsLocalAddress, isLoopback, isSelf } from "../resolver/self-address.ts";
@@ -16,6 +14,7 @@ import { Cluster } from "./cluster.ts";
 import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 import { Departures } from "./departures.ts";
 import { Door } from "./door.ts";
+import { RelayUpkeep } from "./relay-upkeep.ts";
 import { Relays } from "./relays.ts";
 import { Refusals } from "./refusals.ts";
 import { Route, type RouteDeps } from "./route.ts";
@@ -54,8 +53,7 @@ export class Gateway {
   readonly #departures: Departures;
   readonly #door: Door;
   readonly #relays = new Relays();
-  readonly #watch: RelayWatch<Relay>;
-  readonly #relayDeps: RelayDeps;
+  readonly #upkeep: RelayUpkeep;
   readonly #routeDeps: RouteDeps;
   #listen: HostPort;
   readonly #isSelf = (address: string, port: number) =>
@@ -95,18 +93,14 @@ export class Gateway {
       count: () => this.#relays.count,
       onClient: (client) => this.#admit(client),
     });
-    this.#relayDeps = {
+    this.#upkeep = new RelayUpkeep({
       clock,
-      endings: new EndingWatch(clock, deps.terminationDelayMs ?? TERMINATION_DELAY_MS),
+      log: this.#log,
       system,
+      relays: this.#relays,
+      config: () => this.#config,
+      terminationDelayMs: deps.terminationDelayMs ?? TERMINATION_DELAY_MS,
       onClosed: (relay) => this.#forget(relay),
-    };
-    this.#watch = new RelayWatch({
-      clock,
-      relays: () => this.#relays.all(),
-      limits: () => this.#config,
-      onExpired: (relay, reason) =>
-        this.#log.debug("reset relay", { client: relay.clientAddress, reason }),
     });
     this.#routeDeps = {
       cluster: this.#cluster,
@@ -142,7 +136,7 @@ export class Gateway {
       throw listenFailure(this.#config.listen, error);
     }
     this.#cluster.follow();
-    this.#watch.start();
+    this.#upkeep.start();
     this.#log.info("listening", {
       address: formatHostPort(this.#listen),
       "max-connections": this.#door.maxConnections,
@@ -168,7 +162,7 @@ export class Gateway {
     this.#config = config;
     this.#door.setLimit(this.#limit());
     this.#door.reconfigure(config);
-    this.#watch.start();
+    this.#upkeep.start();
     await this.#cluster.reconfigure(config);
   }
 
@@ -201,12 +195,11 @@ export class Gateway {
     this.#departures.close();
     this.#relays.terminate();
     this.#cluster.close();
-    this.#relayDeps.endings.close();
-    this.#watch.close();
+    this.#upkeep.close();
   }
 
   #admit(client: TcpSocket): Relay | undefined {
-    const relay = new Relay(client, this.#relayDeps);
+    const relay = new Relay(client, this.#upkeep.relayDeps);
     this.#relays.add(relay);
     new Route(relay, this.#routeDeps).start();
     return this.#relays.has(relay) ? relay : undefined;

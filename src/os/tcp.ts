@@ -16,6 +16,8 @@ const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
+const SO_MEMINFO = 55;
+const SIOCINQ = 0x541b;
 const SIOCOUTQ = 0x5411;
 
 // Probes that are not answered before the kernel gives up, and how many of
@@ -99,6 +101,31 @@ export function hasVanished(fd: number, silentMs: number): boolean {
   if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, infoLength) < 0) return false;
   const isUnanswered = info[RETRANSMITS]! > 0 || info[PROBES]! > 1;
   return isUnanswered && infoView.getUint32(LAST_ACK_RECEIVED, true) >= silentMs;
+}
+
+// Of SO_MEMINFO: nine counters, in bytes of kernel memory (linux/sock_diag.h).
+const memory = new Uint32Array(9);
+const SEND_LIMIT = 3;
+const SEND_QUEUED = 5;
+
+/**
+ * About how many bytes a write would take now: the kernel counts its own
+ * overhead as well. 0 for a descriptor that is gone.
+ */
+export function freeBytes(fd: number): number {
+  infoLength[0] = memory.byteLength;
+  if (libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, infoLength) < 0) return 0;
+  return Math.max(0, memory[SEND_LIMIT]! - memory[SEND_QUEUED]!);
+}
+
+/**
+ * Reads what has arrived, up to `maxBytes`, into `buffer` and returns how many
+ * bytes that were. 0 also at an end or an error, of which it takes nothing away:
+ * whoever reads next meets it.
+ */
+export function receive(fd: number, buffer: Uint8Array, maxBytes: number): number {
+  if (libc.ioctl(fd, SIOCINQ, int) < 0 || int[0]! <= 0) return 0;
+  return Math.max(0, libc.recv(fd, buffer, maxBytes, 0));
 }
 
 function wholeSeconds(ms: number): number {

@@ -1,12 +1,21 @@
 // One direction of a relay: bytes from a source socket to a sink socket, and
-// what is owed when the source ends. It holds at most the tail of one chunk.
+// what is owed when the source ends. It holds little: what one write left over.
 // When and how the two sockets end together is the relay's question.
-import type { SocketOwner, TcpSocket } from "./tcp-socket.ts";
+import type { Clock } from "../config/clock.ts";
+import type { SocketOwner, TcpSocket, TcpSystem } from "./tcp-socket.ts";
 
 /** What a flow needs of the socket it reads. */
-export type Source = Pick<TcpSocket, "pause" | "resume" | "terminate">;
+export type Source = Pick<TcpSocket, "fd" | "pause" | "resume" | "terminate">;
 /** What a flow needs of the socket it writes. */
-export type Sink = Pick<TcpSocket, "write" | "shutdown">;
+export type Sink = Pick<TcpSocket, "fd" | "write" | "shutdown">;
+
+/** What all flows share. */
+export interface FlowDeps {
+  readonly clock: Pick<Clock, "soon">;
+  readonly system: Pick<TcpSystem, "freeBytes" | "receive">;
+  /** Told what is held for sinks that do not take it, in bytes more or fewer. */
+  readonly memory: { add(bytes: number): void };
+}
 
 /** What a flow tells its relay. */
 export interface FlowEvents {
@@ -25,6 +34,18 @@ export interface FlowEvents {
 // system calls and two wakeups.
 const UNPAUSED_BYTES = 16 * 1024;
 
+// Bun reads up to 512 KiB at a time, and what the sink does not take of that is
+// held. So where much is coming, the flow reads the source itself, in portions
+// that the sink has room for, or of so little that it does not matter.
+const MIN_PORTION_BYTES = 32 * 1024;
+const MAX_PORTION_BYTES = 256 * 1024;
+// What makes much of a chunk.
+const BULK_BYTES = 16 * 1024;
+// Then others have their turn.
+const MAX_PORTIONS = 8;
+// Reads and writes are synchronous: one buffer serves all flows.
+const portion = new Uint8Array(MAX_PORTION_BYTES);
+
 type SourceState = "open" | "ended" | "reset";
 
 export class Flow implements SocketOwner {
@@ -34,6 +55,7 @@ export class Flow implements SocketOwner {
   deliveredBytes = 0;
   readonly #source: Source;
   readonly #events: FlowEvents;
+  readonly #deps: FlowDeps;
   #sink: Sink | undefined;
   /** Accepted and not yet taken by the sink's kernel. */
   #tail: Uint8Array | undefined;
@@ -43,9 +65,10 @@ export class Flow implements SocketOwner {
   #isFinished = false;
   #isDiscarding = false;
 
-  constructor(source: Source, events: FlowEvents) {
+  constructor(source: Source, events: FlowEvents, deps: FlowDeps) {
     this.#source = source;
     this.#events = events;
+    this.#deps = deps;
   }
 
   /** Bytes that the source sent and the sink's kernel has not taken. */
@@ -74,8 +97,12 @@ export class Flow implements SocketOwner {
       return;
     }
     const written = sink.write(chunk);
-    if (written < chunk.length) this.#block(chunk, written);
-    else this.deliveredBytes += written;
+    if (written < chunk.length) {
+      this.#block(chunk, written);
+      return;
+    }
+    this.deliveredBytes += written;
+    if (written >= BULK_BYTES) this.#pump();
   }
 
   writable(): void {
@@ -115,7 +142,7 @@ export class Flow implements SocketOwner {
   discard(): void {
     this.#isDiscarding = true;
     this.#sink = undefined;
-    this.#tail = undefined;
+    this.#keep(undefined);
   }
 
   /** Writes the tail, as far as the sink takes it; without a tail, nothing. */
@@ -128,8 +155,9 @@ export class Flow implements SocketOwner {
       return;
     }
     this.deliveredBytes += written;
-    this.#tail = undefined;
-    this.#settle();
+    this.#keep(undefined);
+    if (this.#sourceState === "open") this.#pump();
+    else this.#settle();
   }
 
   /** Nothing is owed but, perhaps, the source's end. */
@@ -152,7 +180,42 @@ export class Flow implements SocketOwner {
     }
     this.#pause();
     this.deliveredBytes += written;
-    this.#tail = chunk.subarray(written);
+    const isShared = chunk.buffer === portion.buffer;
+    // A copy, where a small tail would keep a large chunk in memory.
+    const isSmall = written > chunk.byteLength / 2;
+    this.#keep(isShared || isSmall ? chunk.slice(written) : chunk.subarray(written));
+  }
+
+  /** Moves what has arrived, until there is nothing more or the sink takes no more. */
+  #pump(): void {
+    const { system, clock } = this.#deps;
+    for (let i = 0; i < MAX_PORTIONS; i++) {
+      const room = system.freeBytes(this.#sink!.fd);
+      const wanted = Math.min(Math.max(room, MIN_PORTION_BYTES), MAX_PORTION_BYTES);
+      const length = system.receive(this.#source.fd, portion, wanted);
+      if (length === 0) {
+        this.#resume();
+        return;
+      }
+      const written = this.#sink!.write(portion.subarray(0, length));
+      if (written < length) {
+        this.#block(portion.subarray(0, length), written);
+        return;
+      }
+      this.deliveredBytes += written;
+    }
+    this.#pause();
+    clock.soon(() => this.#pumpOn());
+  }
+
+  #pumpOn(): void {
+    const isOver = this.#sourceState !== "open" || this.#sink === undefined;
+    if (!isOver && this.#tail === undefined) this.#pump();
+  }
+
+  #keep(tail: Uint8Array | undefined): void {
+    this.#deps.memory.add((tail?.length ?? 0) - (this.#tail?.length ?? 0));
+    this.#tail = tail;
   }
 
   #hold(chunk: Uint8Array): void {
@@ -160,8 +223,9 @@ export class Flow implements SocketOwner {
     // A tail grows in two cases: bytes that come before the sink is connected,
     // up to the bound below; and those of a paused source whose peer resets it,
     // which flushes what the kernel holds, once.
-    this.#tail = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
-    if (this.#sink !== undefined || this.#tail.length >= UNPAUSED_BYTES) this.#pause();
+    const tail = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
+    this.#keep(tail);
+    if (this.#sink !== undefined || tail.length >= UNPAUSED_BYTES) this.#pause();
   }
 
   #pause(): void {

@@ -7,15 +7,16 @@
 import { formatHostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import type { Ending, EndingWatch } from "./ending-watch.ts";
-import { Flow, type FlowEvents } from "./flow.ts";
+import { Flow, type FlowDeps, type FlowEvents } from "./flow.ts";
+import type { Holder } from "./held-memory.ts";
 import type { Watched } from "./relay-watch.ts";
 import type { TcpSocket, TcpSystem } from "./tcp-socket.ts";
 
 /** What all relays share. */
-export interface RelayDeps {
+export interface RelayDeps extends FlowDeps {
   readonly clock: Clock;
   readonly endings: EndingWatch;
-  readonly system: Pick<TcpSystem, "unsentBytes" | "hasVanished">;
+  readonly system: FlowDeps["system"] & Pick<TcpSystem, "unsentBytes" | "hasVanished">;
   /** Called once for each relay, when its last socket is closed. */
   readonly onClosed: (relay: Relay) => void;
 }
@@ -24,7 +25,7 @@ export interface RelayDeps {
 // and ever less often up to this.
 const MAX_RESET_POLL_MS = 100;
 
-export class Relay implements FlowEvents, Ending, Watched {
+export class Relay implements FlowEvents, Ending, Holder, Watched {
   /** What to abort if the client goes before it was joined; the caller's to set and clear. */
   dialing: { abort(): void } | undefined;
   readonly #deps: RelayDeps;
@@ -39,7 +40,7 @@ export class Relay implements FlowEvents, Ending, Watched {
   constructor(client: TcpSocket, deps: RelayDeps) {
     this.#client = client;
     this.#deps = deps;
-    this.#clientFlow = new Flow(client, this);
+    this.#clientFlow = new Flow(client, this, deps);
     client.data = this.#clientFlow;
   }
 
@@ -51,7 +52,7 @@ export class Relay implements FlowEvents, Ending, Watched {
 
   /** Takes over a connected server socket; bytes move from now on. The client must not be closed. */
   join(server: TcpSocket): void {
-    const serverFlow = new Flow(server, this);
+    const serverFlow = new Flow(server, this, this.#deps);
     serverFlow.reverse = this.#clientFlow;
     this.#clientFlow.reverse = serverFlow;
     this.#server = server;
@@ -67,12 +68,16 @@ export class Relay implements FlowEvents, Ending, Watched {
     this.#server?.terminate();
   }
 
+  get heldBytes(): number {
+    return this.#clientFlow.pendingBytes + (this.#serverFlow?.pendingBytes ?? 0);
+  }
+
   progress(): number | undefined {
     if (this.dialing !== undefined) return undefined; // the dial has a deadline of its own
     const clientFlow = this.#clientFlow;
     const serverFlow = this.#serverFlow;
     const unsent = this.#unsentBytes(this.#client) + this.#unsentBytes(this.#server);
-    const owed = unsent + clientFlow.pendingBytes + (serverFlow?.pendingBytes ?? 0);
+    const owed = unsent + this.heldBytes;
     const isWhole = this.#client !== undefined && this.#server !== undefined;
     // Half-closed with nothing owed is a state that may last: a reply may come.
     if (owed === 0 && isWhole) return undefined;
@@ -139,6 +144,8 @@ export class Relay implements FlowEvents, Ending, Watched {
 
   #close(): void {
     this.#cancelResetPoll?.();
+    this.#clientFlow.discard();
+    this.#serverFlow?.discard();
     this.#deps.endings.forget(this);
     const { dialing } = this;
     this.dialing = undefined;

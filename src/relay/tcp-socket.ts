@@ -28,6 +28,10 @@ export interface TcpSystem {
   setUserTimeout(fd: number, ms: number): void;
   /** Whether a peer that is owed bytes has shown no sign of life for `silentMs`. */
   hasVanished(fd: number, silentMs: number): boolean;
+  /** About how many bytes a write would take now. */
+  freeBytes(fd: number): number;
+  /** Reads what has arrived, up to `maxBytes`; 0: nothing, or an end that Bun will meet. */
+  receive(fd: number, buffer: Uint8Array, maxBytes: number): number;
   /** Bytes that the kernel took and the peer has not acknowledged. */
   unsentBytes(fd: number): number;
 }

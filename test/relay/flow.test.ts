@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Flow } from "../../src/relay/flow.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 const KIB = 1024;
 
@@ -18,6 +19,8 @@ function setUp({ connect = true } = {}) {
     },
     shutdown: () => void log.push("shutdown"),
   };
+  /** What has arrived at the source's kernel and Bun has not read. */
+  const arrived: number[] = [];
   const source = { pause: () => void log.push("pause"), resume: () => void log.push("resume") };
   const events = {
     sourceEnded: () => void log.push("sourceEnded"),
@@ -26,9 +29,23 @@ function setUp({ connect = true } = {}) {
     sinkDied: () => void log.push("sinkDied"),
   };
   // The fakes have what a flow calls; the rest of a Bun socket is not its business.
-  const flow = new Flow(source as never, events);
+  const clock = new ManualClock();
+  let held = 0;
+  const deps = {
+    clock,
+    memory: { add: (change: number) => void (held += change) },
+    system: {
+      freeBytes: () => 0, // the kernel's word on it is no promise
+      receive(_: number, buffer: Uint8Array, maxBytes: number) {
+        const portion = arrived.splice(0, maxBytes);
+        buffer.set(portion);
+        return portion.length;
+      },
+    },
+  };
+  const flow = new Flow(source as never, events, deps);
   if (connect) flow.connect(sink as never);
-  return { flow, sink, log, taken };
+  return { flow, sink, log, taken, arrived, clock, held: () => held };
 }
 
 const bytes = (...values: number[]) => Uint8Array.from(values);
@@ -145,5 +162,83 @@ describe("Flow", () => {
     flow.ended();
     flow.connect(sink as never);
     expect(log).toEqual(["sourceEnded", "shutdown"]);
+  });
+
+  const much = (length: number, seed = 0) =>
+    Uint8Array.from({ length }, (_, i) => (i + seed) % 251);
+
+  test("reads on by itself behind a large chunk, in order, and without a pause", () => {
+    const { flow, log, taken, arrived } = setUp();
+    arrived.push(...much(40 * KIB, 1));
+    flow.received(much(16 * KIB));
+    expect(taken).toEqual([...much(16 * KIB), ...much(40 * KIB, 1)]);
+    expect([log, flow.deliveredBytes]).toEqual([[], 56 * KIB]);
+  });
+
+  test("leaves the source to Bun behind a small chunk", () => {
+    const { flow, taken, arrived } = setUp();
+    arrived.push(1);
+    flow.received(much(16 * KIB - 1));
+    expect([taken.length, arrived]).toEqual([16 * KIB - 1, [1]]);
+  });
+
+  test("holds 32 KiB at most when the sink takes no more of what it reads itself", () => {
+    const { flow, sink, log, arrived, held } = setUp();
+    arrived.push(...much(512 * KIB));
+    sink.room = 16 * KIB;
+    flow.received(much(16 * KIB));
+    expect([log, flow.pendingBytes, held()]).toEqual([["pause"], 32 * KIB, 32 * KIB]);
+    expect(arrived).toHaveLength(480 * KIB);
+  });
+
+  test("a drain moves what has arrived before Bun reads again", () => {
+    const { flow, sink, log, taken, arrived, held } = setUp();
+    sink.room = 1;
+    flow.received(bytes(1, 2));
+    arrived.push(3, 4, 5);
+    sink.room = 3;
+    flow.deliver();
+    expect([log, taken, flow.pendingBytes]).toEqual([["pause"], [1, 2, 3, 4], 1]);
+    sink.room = 10;
+    flow.deliver();
+    expect([log, taken, held()]).toEqual([["pause", "resume"], [1, 2, 3, 4, 5], 0]);
+  });
+
+  test("lets others have their turn after 256 KiB, and goes on then", () => {
+    const { flow, log, taken, arrived, clock } = setUp();
+    arrived.push(...much(300 * KIB, 16 * KIB));
+    flow.received(much(16 * KIB));
+    expect([taken.length, log]).toEqual([272 * KIB, ["pause"]]);
+    clock.advance(0);
+    expect(log).toEqual(["pause", "resume"]);
+    expect(Buffer.compare(Uint8Array.from(taken), much(316 * KIB))).toBe(0);
+  });
+
+  test("does not go on when the source was reset or the sink died meanwhile", () => {
+    for (const happens of ["reset", "discard"] as const) {
+      const { flow, taken, arrived, clock } = setUp();
+      arrived.push(...much(300 * KIB));
+      flow.received(much(16 * KIB));
+      flow[happens]();
+      clock.advance(0);
+      expect(taken).toHaveLength(272 * KIB);
+    }
+  });
+
+  test("keeps a copy of a small tail, not the chunk that it is the end of", () => {
+    const { flow, sink, held } = setUp();
+    const chunk = much(20 * KIB);
+    sink.room = 19 * KIB;
+    flow.received(chunk);
+    expect(held()).toBe(KIB);
+    chunk.fill(255); // as if the memory had another owner
+    sink.room = KIB;
+    const { taken } = { taken: [] as number[] };
+    sink.write = (rest: Uint8Array) => {
+      taken.push(...rest);
+      return rest.length;
+    };
+    flow.deliver();
+    expect(taken).toEqual([...much(20 * KIB).subarray(19 * KIB)]);
   });
 });

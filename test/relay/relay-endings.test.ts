@@ -10,9 +10,10 @@ class FakeSocket {
   data!: SocketOwner;
   readonly calls: string[] = [];
   isDead = false;
+  room = Number.POSITIVE_INFINITY;
   constructor(readonly fd: number) {}
   write(chunk: Uint8Array): number {
-    return this.isDead ? -1 : chunk.length;
+    return this.isDead ? -1 : Math.min(this.room, chunk.length);
   }
   pause = () => void this.calls.push("pause");
   resume = () => void this.calls.push("resume");
@@ -24,16 +25,23 @@ function setUp() {
   const clock = new ManualClock();
   const unsent = new Map<number, number>();
   let closedRelays = 0;
+  let held = 0;
   const client = new FakeSocket(1);
   const server = new FakeSocket(2);
   const relay = new Relay(client as unknown as TcpSocket, {
     clock,
     endings: new EndingWatch(clock, 1000),
-    system: { hasVanished: () => false, unsentBytes: (fd) => unsent.get(fd) ?? 0 },
+    memory: { add: (bytes) => void (held += bytes) },
+    system: {
+      hasVanished: () => false,
+      unsentBytes: (fd) => unsent.get(fd) ?? 0,
+      freeBytes: () => 0,
+      receive: () => 0,
+    },
     onClosed: () => closedRelays++,
   });
   relay.join(server as unknown as TcpSocket);
-  return { clock, unsent, client, server, closed: () => closedRelays };
+  return { clock, unsent, client, server, closed: () => closedRelays, held: () => held };
 }
 
 const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" });
@@ -49,6 +57,16 @@ describe("Relay", () => {
     expect(server.calls).toEqual(["terminate"]);
     server.data.closed(undefined);
     expect(client.calls).toEqual(["terminate"]);
+  });
+
+  test("a relay that is over holds no memory", () => {
+    const { server, client, held, closed } = setUp();
+    client.room = 1;
+    server.data.received(Uint8Array.of(1, 2, 3));
+    expect(held()).toBe(2);
+    client.data.closed(reset);
+    server.data.closed(reset);
+    expect([held(), closed()]).toEqual([0, 1]);
   });
 
   test("a close behind both FINs passes the second one on", () => {

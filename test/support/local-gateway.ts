@@ -50,6 +50,7 @@ export class LocalGateway {
       drainTimeoutMs: 10_000,
       maxConnections: 0,
       maxConnectionsPerClient: 0,
+      maxBufferBytes: 0,
       allowedNetworks: [],
       logLevel: "debug",
       logFormat: "json",

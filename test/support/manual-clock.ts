@@ -17,6 +17,10 @@ export class ManualClock implements Clock {
     };
   }
 
+  soon(callback: () => void): void {
+    this.after(0, callback);
+  }
+
   /** Timers that have neither run nor been cancelled. */
   get pending(): number {
     return this.#timers.length;

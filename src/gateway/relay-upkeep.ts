@@ -1,0 +1,70 @@
+// What looks after relays while they run, and ends those that nobody uses: too
+// idle, owed to a client that has vanished, unable to end, or holding too much.
+import type { Clock } from "../config/clock.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { Logger } from "../observe/log.ts";
+import { EndingWatch } from "../relay/ending-watch.ts";
+import { HeldMemory } from "../relay/held-memory.ts";
+import { RelayWatch } from "../relay/relay-watch.ts";
+import type { Relay, RelayDeps } from "../relay/relay.ts";
+import type { TcpSystem } from "../relay/tcp-socket.ts";
+import type { Relays } from "./relays.ts";
+
+export interface RelayUpkeepDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly system: TcpSystem;
+  readonly relays: Relays;
+  /** Asked whenever it counts. */
+  readonly config: () => GatewayConfig;
+  readonly terminationDelayMs: number;
+  readonly onClosed: (relay: Relay) => void;
+}
+
+export class RelayUpkeep {
+  /** What each relay is given. */
+  readonly relayDeps: RelayDeps;
+  readonly #endings: EndingWatch;
+  readonly #watch: RelayWatch<Relay>;
+  readonly #memory: HeldMemory<Relay>;
+
+  constructor({ clock, log, system, relays, config, ...rest }: RelayUpkeepDeps) {
+    this.#endings = new EndingWatch(clock, rest.terminationDelayMs);
+    this.#watch = new RelayWatch({
+      clock,
+      relays: () => relays.all(),
+      limits: config,
+      onExpired: (relay, reason) =>
+        log.debug("reset relay", { client: relay.clientAddress, reason }),
+    });
+    this.#memory = new HeldMemory({
+      clock,
+      relays: () => relays.all(),
+      limitBytes: () => config().maxBufferBytes,
+      onReset: (count, heldBytes) =>
+        log.warn("reset relays whose peers do not read: --max-buffer-memory is reached", {
+          relays: count,
+          "held-bytes": heldBytes,
+        }),
+    });
+    this.relayDeps = {
+      clock,
+      endings: this.#endings,
+      memory: this.#memory,
+      system,
+      onClosed: rest.onClosed,
+    };
+  }
+
+  /** Begins, or goes by another configuration from now on. */
+  start(): void {
+    this.#watch.start();
+  }
+
+  /** Clears its timers. May be called twice. */
+  close(): void {
+    this.#endings.close();
+    this.#watch.close();
+    this.#memory.close();
+  }
+}

@@ -1,0 +1,100 @@
+// The memory that all relays together hold for peers that do not read, and its
+// limit: above it those that stand still and hold most are reset. Whoever reads
+// is none of them, if only a byte between two looks.
+import type { Clock } from "../config/clock.ts";
+
+/** A relay as its memory is watched. */
+export interface Holder {
+  /** Bytes held for peers that have not read them. */
+  readonly heldBytes: number;
+  /** Bytes that the peers have acknowledged so far; undefined while nothing is owed to them. */
+  progress(): number | undefined;
+  terminate(): void;
+}
+
+export interface HeldMemoryDeps<Relay extends Holder> {
+  readonly clock: Clock;
+  readonly relays: () => Iterable<Relay>;
+  /** Asked at each look. 0: no limit. */
+  readonly limitBytes: () => number;
+  /** Told after a look that reset some. */
+  readonly onReset: (relays: number, heldBytes: number) => void;
+}
+
+const LOOK_MS = 1000;
+
+// Of the limit: from here on it is watched who stands still, so that it is known
+// when the limit is reached.
+const WATCHED_PART = 0.5;
+// For so many looks in a row.
+const STANDSTILL_LOOKS = 3;
+
+interface Standstill {
+  readonly progress: number;
+  readonly looks: number;
+}
+
+export class HeldMemory<Relay extends Holder> {
+  #bytes = 0;
+  readonly #deps: HeldMemoryDeps<Relay>;
+  #standstills = new Map<Relay, Standstill>();
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(deps: HeldMemoryDeps<Relay>) {
+    this.#deps = deps;
+  }
+
+  /** So many bytes more are held; negative: fewer. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#cancelTimer === undefined && this.#isWatched) this.#lookLater();
+  }
+
+  /** Looks no more. May be called twice. */
+  close(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+
+  get #isWatched(): boolean {
+    const limit = this.#deps.limitBytes();
+    return limit > 0 && this.#bytes > limit * WATCHED_PART;
+  }
+
+  #lookLater(): void {
+    this.#cancelTimer = this.#deps.clock.after(LOOK_MS, () => {
+      this.#look();
+      if (this.#isWatched) {
+        this.#lookLater();
+        return;
+      }
+      this.#cancelTimer = undefined;
+      this.#standstills.clear();
+    });
+  }
+
+  #look(): void {
+    const { relays, limitBytes, onReset } = this.#deps;
+    const before = this.#standstills;
+    this.#standstills = new Map();
+    const still: Relay[] = [];
+    for (const relay of relays()) {
+      const progress = relay.heldBytes > 0 ? relay.progress() : undefined;
+      if (progress === undefined) continue;
+      const last = before.get(relay);
+      const looks = last?.progress === progress ? last.looks + 1 : 0;
+      this.#standstills.set(relay, { progress, looks });
+      if (looks >= STANDSTILL_LOOKS) still.push(relay);
+    }
+    const heldBytes = this.#bytes;
+    let excess = heldBytes - limitBytes();
+    let resets = 0;
+    for (const relay of still.toSorted((a, b) => b.heldBytes - a.heldBytes)) {
+      if (excess <= 0) break;
+      excess -= relay.heldBytes;
+      resets++;
+      relay.terminate();
+    }
+    if (resets > 0) onReset(resets, heldBytes);
+  }
+}
