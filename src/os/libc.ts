@@ -7,6 +7,7 @@ import { constants } from "node:os";
 const SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  listen: { args: ["i32", "i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },

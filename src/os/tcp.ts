@@ -60,6 +60,15 @@ export function startConnect(address: string, port: number): number {
 }
 
 /**
+ * Has a listening socket queue so many clients that are not accepted yet, as
+ * far as the system lets it (net.core.somaxconn). Bun's own 512 would turn a
+ * burst away, which the clients try again after a second.
+ */
+export function setBacklog(fd: number, clients: number): void {
+  libc.listen(fd, clients);
+}
+
+/**
  * Has the kernel probe a peer that has been silent for `ms`, in whole seconds
  * of at least 1, and give it up after as long again. 0: never.
  */

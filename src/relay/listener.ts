@@ -9,6 +9,9 @@ import {
   type TcpSystem,
 } from "./tcp-socket.ts";
 
+// As many as can be asked for; the system has a limit of its own.
+const BACKLOG = 65_535;
+
 export class Listener implements SocketOwner {
   readonly #system: TcpSystem;
   readonly #onClient: (client: TcpSocket) => void;
@@ -27,6 +30,7 @@ export class Listener implements SocketOwner {
    */
   start({ host, port }: HostPort, keepAliveMs: number): HostPort {
     this.#socket = listenTcp(host, port, this);
+    this.#system.setBacklog(this.#socket.fd, BACKLOG);
     this.setKeepAlive(keepAliveMs);
     return { host, port: this.#socket.port };
   }
