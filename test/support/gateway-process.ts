@@ -120,6 +120,12 @@ export class GatewayProcess extends Command {
     return Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
   }
 
+  /** How often its main thread has waited and been woken so far. */
+  get wakeups(): number {
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+    return Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)![1]);
+  }
+
   /** Hundredths of a second of CPU so far, user and system. */
   get cpuTicks(): number {
     const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
