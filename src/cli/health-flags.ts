@@ -15,7 +15,7 @@ export const healthFlags = {
     value: "DURATION",
     default: "2s",
     summary:
-      "How long after one check of an endpoint the next begins, give or take a fifth. At least 100ms.",
+      "How often each endpoint is checked, give or take a fifth; twice as often while its checks speak against its state. At least 100ms.",
     example: "5s",
     parse: (text: string) => parseTimer(text, 100),
   },

@@ -8,7 +8,7 @@ import type { Pool } from "./pool.ts";
 export type AskHealth = (endpoint: Endpoint) => Promise<void>;
 
 export interface HealthCheckLimits {
-  /** Milliseconds from the end of one check to the next of the same endpoint. 0: none at all. */
+  /** Milliseconds from one check of an endpoint to the next, which waits for its end. 0: none at all. */
   readonly intervalMs: number;
   /** Checks in a row that must pass before an unhealthy endpoint is healthy. At least 1. */
   readonly rise: number;
@@ -38,6 +38,9 @@ interface Series {
 
 // Each interval is up to a fifth longer or shorter.
 const JITTER = 0.2;
+// Of the interval, while checks speak against the present state: Envoy's
+// unhealthy_edge_interval, HAProxy's fastinter.
+const EDGE_PART = 0.5;
 
 export class HealthChecks {
   readonly #deps: HealthChecksDeps;
@@ -73,6 +76,8 @@ export class HealthChecks {
   }
 
   async #check(endpoint: Endpoint, series: Series): Promise<void> {
+    const { clock } = this.#deps;
+    const begunAt = clock.now();
     // Who refuses connections is the retry delay's matter, and said already.
     if (endpoint.isUp) {
       const error = await this.#deps.ask(endpoint).then(
@@ -82,9 +87,14 @@ export class HealthChecks {
       if (this.#series.get(endpoint) !== series) return;
       if (endpoint.isUp) this.#judge(endpoint, series, error);
     }
-    const { clock, chance, limits } = this.#deps;
-    const intervalMs = limits().intervalMs * (1 + JITTER * (2 * chance() - 1));
-    series.cancelTimer = clock.after(intervalMs, () => void this.#check(endpoint, series));
+    const restMs = Math.max(0, begunAt + this.#intervalMs(series) - clock.now());
+    series.cancelTimer = clock.after(restMs, () => void this.#check(endpoint, series));
+  }
+
+  #intervalMs({ contrary }: Series): number {
+    const { chance, limits } = this.#deps;
+    const jitter = 1 + JITTER * (2 * chance() - 1);
+    return limits().intervalMs * jitter * (contrary > 0 ? EDGE_PART : 1);
   }
 
   #judge(endpoint: Endpoint, series: Series, error: Error | undefined): void {

@@ -7,6 +7,8 @@ import { Pool } from "../../src/resolver/pool.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const INTERVAL = 1000;
+// While checks speak against the state.
+const EDGE = INTERVAL / 2;
 const NONE: ReadonlySet<Endpoint> = new Set();
 
 function setUp(hosts = ["a", "b"]) {
@@ -109,6 +111,40 @@ describe("HealthChecks", () => {
     await turn(0);
     await turn();
     expect(asked).toEqual(["a", "a"]);
+  });
+
+  test("asks each interval, and each half of one while its state is in question", async () => {
+    const { checks, turn, ill, asked, log } = setUp(["a"]);
+    checks.follow();
+    await turn(0);
+    await turn(INTERVAL - 1);
+    expect(asked).toHaveLength(1);
+    ill.add("a");
+    await turn(1);
+    expect(asked).toHaveLength(2);
+    await turn(EDGE);
+    await turn(EDGE);
+    expect([asked.length, log]).toEqual([4, ["unhealthy a:1: HTTP 503"]]);
+    await turn(EDGE);
+    expect(asked).toHaveLength(4);
+    ill.clear();
+    await turn(EDGE);
+    await turn(EDGE);
+    expect(log.at(-1)).toBe("healthy a:1");
+  });
+
+  test("the time that an answer took counts as part of the interval", async () => {
+    const { checks, clock, turn, asked, hold } = setUp(["a"]);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    hold(promise);
+    checks.follow();
+    clock.advance(INTERVAL * 0.75);
+    resolve();
+    await turn(0);
+    await turn(INTERVAL * 0.25 - 1);
+    expect(asked).toHaveLength(1);
+    await turn(1);
+    expect(asked).toHaveLength(2);
   });
 
   test("an endpoint that is down is not asked", async () => {
