@@ -14,6 +14,10 @@ import type { Refusals } from "./refusals.ts";
 
 const AT_LIMIT = "the connection limit is reached";
 
+const LOOK_MS = 1000;
+// To listen again: for the listener, and for a client and its server.
+const DESCRIPTORS_WANTED = 3;
+
 export interface DoorDeps {
   readonly clock: Clock;
   readonly log: Logger;
@@ -32,6 +36,8 @@ export class Door {
   readonly #rated: RatedLog;
   readonly #listener: Listener;
   #keepAliveMs: number;
+  #address: HostPort | undefined;
+  #cancelLook = () => {};
 
   constructor(config: GatewayConfig, deps: DoorDeps) {
     this.#deps = deps;
@@ -43,7 +49,9 @@ export class Door {
 
   /** Listens on an IP literal and returns where. Throws an error with a `code`. */
   open(listen: HostPort): HostPort {
-    return this.#listener.start(listen, this.#keepAliveMs);
+    this.#address = this.#listener.start(listen, this.#keepAliveMs);
+    this.#watchDescriptors();
+    return this.#address;
   }
 
   /** Goes by another configuration from now on; who is in stays. */
@@ -75,8 +83,37 @@ export class Door {
 
   /** Accepts no more; who is in stays. May be called twice. */
   close(): void {
+    this.#cancelLook();
     this.#listener.close();
     this.#rated.close();
+  }
+
+  /**
+   * The connection limit leaves room for all else, but the descriptor limit may
+   * be lowered while this runs, and the system as a whole run out. Bun 1.4.5
+   * would then try to accept without end, and tell nobody (oven-sh/bun#32705).
+   */
+  #watchDescriptors(): void {
+    const { clock, system, log } = this.#deps;
+    this.#cancelLook = clock.after(LOOK_MS, () => {
+      this.#watchDescriptors();
+      if (this.#listener.isOpen) {
+        if (system.hasDescriptors(1)) return;
+        this.#listener.close();
+        log.warn("no descriptors left: refusing clients until some are free", {
+          relays: this.#deps.count(),
+        });
+      } else if (system.hasDescriptors(DESCRIPTORS_WANTED)) this.#reopen();
+    });
+  }
+
+  #reopen(): void {
+    try {
+      this.#listener.start(this.#address!, this.#keepAliveMs);
+      this.#deps.log.info("descriptors are free again: listening");
+    } catch {
+      // Somebody else has the address for now: again at the next look.
+    }
   }
 
   #accept(client: TcpSocket): void {

@@ -146,6 +146,18 @@ export function unsentBytes(fd: number): number {
   return libc.ioctl(fd, SIOCOUTQ, int) < 0 ? 0 : int[0]!;
 }
 
+/** Whether so many sockets could be opened now. Leaves none open. */
+export function hasDescriptors(count: number): boolean {
+  const fds: number[] = [];
+  while (fds.length < count) {
+    const fd = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) break;
+    fds.push(fd);
+  }
+  for (const fd of fds) libc.close(fd);
+  return fds.length === count;
+}
+
 /**
  * Whether an IP literal belongs to this machine, as the kernel routes it: to
  * reach its own address it takes that address as source. Sends nothing. False

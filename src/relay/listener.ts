@@ -23,6 +23,10 @@ export class Listener implements SocketOwner {
     this.#onClient = onClient;
   }
 
+  get isOpen(): boolean {
+    return this.#socket !== undefined;
+  }
+
   /**
    * Listens on an IP literal and returns where, with the port that the system chose for 0.
    *

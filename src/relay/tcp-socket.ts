@@ -22,6 +22,8 @@ export type TcpSocket = Bun.Socket<SocketOwner> & { readonly fd: number };
 export interface TcpSystem {
   /** Begins a connect to an IP literal; the descriptor is the caller's. Throws an error with a `code`. */
   startConnect(address: string, port: number): number;
+  /** Whether so many sockets could be opened now. */
+  hasDescriptors(count: number): boolean;
   /** Has a listening socket queue so many clients, as far as the system lets it. */
   setBacklog(fd: number, clients: number): void;
   /** Probes a silent peer after `ms`; 0: never. Accepted sockets inherit it of their listener. */

@@ -45,6 +45,15 @@ async function connect(port: number): Promise<Peer> {
   return client;
 }
 
+/** Of a process that runs. */
+function descriptorLimitOf({ pid }: GatewayProcess) {
+  const limits = readFileSync(`/proc/${pid}/limits`, "utf8");
+  const usual = Number(/Max open files\s+(\d+)/.exec(limits)![1]);
+  const limitTo = (count: number) =>
+    output([requireTool("prlimit"), `--pid=${pid}`, `--nofile=${count}:${usual}`]);
+  return { usual, limitTo };
+}
+
 interface Visit {
   readonly client: Peer | undefined;
   /** `"served"`, or how it was refused. */
@@ -282,10 +291,7 @@ describe("a low limit of descriptors", () => {
     const server = greeter();
     const gateway = await gatewayTo(server);
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
-    const limits = readFileSync(`/proc/${gateway.pid}/limits`, "utf8");
-    const [, usual] = /Max open files\s+(\d+)/.exec(limits)!;
-    const limitTo = (count: number) =>
-      output([requireTool("prlimit"), `--pid=${gateway.pid}`, `--nofile=${count}:${usual}`]);
+    const { limitTo, usual } = descriptorLimitOf(gateway);
     // Room for an accepted client, and none for its server.
     await limitTo(gateway.descriptors + 1);
     for (let i = 0; i < 3; i++)
@@ -293,9 +299,33 @@ describe("a low limit of descriptors", () => {
     const error = `dial tcp 127.0.0.1:${server.port}: connect: too many open files`;
     const refusing = "refusing clients: the system has no descriptors or memory left";
     expect(gateway.lines(refusing)).toMatchObject([{ level: "warn", error }]);
-    await limitTo(Number(usual));
+    await limitTo(usual);
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
+  });
+
+  test("that is lowered to nothing refuses clients, idle in CPU, and harms nobody served", async () => {
+    const server = greeter();
+    const gateway = await gatewayTo(server);
+    const { client: before } = await visit(gateway.port);
+    const { limitTo, usual } = descriptorLimitOf(gateway);
+    await limitTo(gateway.descriptors);
+    // Who comes before that is noticed waits for it.
+    expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNRESET" });
+    const message = "no descriptors left: refusing clients until some are free";
+    expect(await gateway.logged(message)).toMatchObject({ level: "warn", relays: 1 });
+    const ticksBefore = gateway.cpuTicks;
+    for (let i = 0; i < 10; i++) {
+      expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNREFUSED" });
+      await Bun.sleep(200);
+    }
+    expect(gateway.cpuTicks - ticksBefore).toBeLessThan(40);
+    await before!.send(1000);
+    await until(() => server.accepted[0]!.receivedBytes === 1000, "the first client is served on");
+    await limitTo(usual);
+    await gateway.logged("descriptors are free again: listening");
+    expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
+    expect(gateway.lines(message)).toHaveLength(1);
   });
 
   test("too low for a single client ends the start with status 1", async () => {
