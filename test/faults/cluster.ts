@@ -1,0 +1,193 @@
+// The real etcd of the suite: members that each live in a namespace of their
+// own, are killed, frozen, starved and healed, and tell in the end what they hold.
+import { join } from "node:path";
+import { decode, encode } from "../support/etcd-json.ts";
+import { Command, eventually, requireTool } from "../support/gateway-command.ts";
+import { hostOf, type Network } from "./network.ts";
+
+const CLIENT_PORT = 2379;
+// Read back in portions, or else one answer holds all that a row has put.
+const PAGE_KEYS = 200;
+
+// With pre-vote, as etcd does by itself from 3.5 on: a member that comes back
+// must not depose a leader, which would be a second fault in each row.
+const TIMING = ["--heartbeat-interval=100", "--election-timeout=1000", "--pre-vote=true"];
+
+export class Member {
+  readonly host: string;
+  readonly #words: readonly string[];
+  #life: Command | undefined;
+
+  constructor(
+    readonly index: number,
+    network: Network,
+    { folder, size }: { folder: string; size: number },
+  ) {
+    this.host = hostOf(index);
+    const peerUrl = (member: number) => `http://${hostOf(member)}:2380`;
+    const all = Array.from({ length: size }, (_, i) => `m${i}=${peerUrl(i)}`);
+    const clientUrl = `http://${this.host}:${CLIENT_PORT}`;
+    this.#words = [
+      ...[...network.inside(index), requireTool("etcd"), "--name", `m${index}`],
+      ...["--data-dir", join(folder, `m${index}`), "--initial-cluster", all.join(",")],
+      ...["--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl],
+      ...["--listen-peer-urls", peerUrl(index), "--initial-advertise-peer-urls", peerUrl(index)],
+      ...["--logger=zap", "--log-level=error", ...TIMING],
+    ];
+  }
+
+  get address(): string {
+    return `${this.host}:${CLIENT_PORT}`;
+  }
+
+  start(flags: readonly string[] = []): void {
+    const env: Record<string, string> =
+      process.arch === "arm64" ? { ETCD_UNSUPPORTED_ARCH: "arm64" } : {};
+    this.#life = new Command([...this.#words, ...flags], { env });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#life?.signal(name);
+  }
+
+  /** Ends it with -9; resolves when it has gone. */
+  async kill(): Promise<void> {
+    await this.#life?.close();
+  }
+
+  /** Asks this member, past every gateway. Throws what it answers if that is no 200. */
+  async ask(path: string, body: object = {}): Promise<any> {
+    const response = await fetch(`http://${this.address}${path}`, {
+      method: "POST",
+      body: JSON.stringify(body),
+      keepalive: false,
+      signal: AbortSignal.timeout(5000),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${this.address}${path}: ${response.status} ${text}`);
+    return JSON.parse(text);
+  }
+
+  /** Resolves when it reads through a leader. */
+  async healthy(): Promise<void> {
+    await eventually(() => this.ask("/v3/kv/range", { key: encode("healthy") }), `m${this.index} was healthy`, 30_000); // prettier-ignore
+  }
+}
+
+export class Cluster {
+  readonly members: readonly Member[];
+
+  private constructor(members: readonly Member[]) {
+    this.members = members;
+  }
+
+  static async start(network: Network, folder: string, size: number): Promise<Cluster> {
+    const members = Array.from(
+      { length: size },
+      (_, index) => new Member(index, network, { folder, size }),
+    );
+    for (const member of members) member.start();
+    const cluster = new Cluster(members);
+    await cluster.healthy();
+    return cluster;
+  }
+
+  /** The one that faults strike. Never the leader: an election is etcd's own pause, with or without a gateway. */
+  get victim(): Member {
+    return this.members[0]!;
+  }
+
+  /** One that no fault strikes. */
+  get survivor(): Member {
+    return this.members[1]!;
+  }
+
+  get addresses(): string[] {
+    return this.members.map(({ address }) => address);
+  }
+
+  async healthy(): Promise<void> {
+    for (const member of this.members) await member.healthy();
+  }
+
+  /** Makes the survivor the leader. */
+  async leadBySurvivor(): Promise<void> {
+    await eventually(async () => {
+      const { header, leader } = await this.survivor.ask("/v3/maintenance/status");
+      if (header.member_id === leader) return true;
+      const statuses = this.members.map((member) => member.ask("/v3/maintenance/status"));
+      const all = await Promise.all(statuses);
+      const at = all.findIndex((status) => status.header.member_id === leader);
+      await this.members[at]?.ask("/v3/maintenance/transfer-leadership", {
+        targetID: header.member_id,
+      });
+      return undefined;
+    }, "the survivor led");
+  }
+
+  /** What the survivor holds under a prefix, in base64 as it came. */
+  async readBack(prefix: string): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
+    const end = encode(`${prefix}\xff`);
+    for (let from = prefix; ;) {
+      const range = { key: encode(from), range_end: end, limit: PAGE_KEYS };
+      const { kvs = [], more } = await this.survivor.ask("/v3/kv/range", range);
+      for (const { key, value } of kvs) found.set(decode(key), value);
+      if (more !== true) return found;
+      from = `${decode(kvs.at(-1).key)}\0`;
+    }
+  }
+
+  /** Forgets all that is under a prefix, so that a long run stays small. */
+  async forget(prefix: string): Promise<void> {
+    const range = { key: encode(prefix), range_end: encode(`${prefix}\xff`) };
+    const { header, deleted } = await this.survivor.ask("/v3/kv/deleterange", range);
+    // Nothing was put, so there is nothing to compact either.
+    if (deleted === undefined) return;
+    const compaction = { revision: header.revision, physical: true };
+    await this.survivor.ask("/v3/kv/compaction", compaction);
+  }
+
+  /** Starts the victim again with room for little more than it holds. */
+  async limitVictim(moreBytes: number): Promise<void> {
+    const { dbSize } = await this.victim.ask("/v3/maintenance/status");
+    await this.#restartVictim([`--quota-backend-bytes=${Number(dbSize) + moreBytes}`]);
+  }
+
+  /** Puts through the survivor until the victim has raised its alarm. */
+  async fillVictim(prefix: string): Promise<void> {
+    const value = Buffer.alloc(1 << 20, "filler").toString("base64");
+    for (let i = 0; i < 100; i++) {
+      const { alarms = [] } = await this.survivor.ask("/v3/maintenance/alarm");
+      if (alarms.length > 0) return;
+      const put = { key: encode(`${prefix}${i}`), value };
+      // The last one is refused.
+      await this.survivor.ask("/v3/kv/put", put).catch(() => undefined);
+    }
+    throw new Error("no alarm after 100 MiB");
+  }
+
+  /** What an operator does: makes room, and takes the alarm back. */
+  async relieveVictim(prefix: string): Promise<void> {
+    await this.forget(prefix);
+    await this.victim.ask("/v3/maintenance/defragment");
+    await eventually(async () => {
+      const { alarms = [] } = await this.survivor.ask("/v3/maintenance/alarm");
+      for (const alarm of alarms)
+        await this.survivor.ask("/v3/maintenance/alarm", { ...alarm, action: "DEACTIVATE" });
+      // A put that was under way may have raised it again.
+      return alarms.length === 0 || undefined;
+    }, "no alarm was left");
+  }
+
+  /** The victim as it was, without a limit. */
+  async unlimitVictim(): Promise<void> {
+    await this.#restartVictim([]);
+  }
+
+  async #restartVictim(flags: readonly string[]): Promise<void> {
+    await this.victim.kill();
+    this.victim.start(flags);
+    await this.victim.healthy();
+  }
+}
