@@ -11,8 +11,12 @@ import { ClientGate } from "./client-gate.ts";
 import { RatedLog } from "./rated-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { Refusals } from "./refusals.ts";
+import type { Relays } from "./relays.ts";
 
 const AT_LIMIT = "the connection limit is reached";
+
+// Of all relays, that must have been found to be over.
+const WORTHWHILE_PART = 0.1;
 
 const LOOK_MS = 1000;
 // To listen again: for the listener, and for a client and its server.
@@ -23,8 +27,7 @@ export interface DoorDeps {
   readonly log: Logger;
   readonly refusals: Refusals;
   readonly system: TcpSystem;
-  /** Relays that there are. */
-  readonly count: () => number;
+  readonly relays: Pick<Relays, "count" | "reap">;
   /** Makes a relay for a client that has been let in, for `leave`; undefined if it is closed again. */
   readonly onClient: (client: TcpSocket) => Relay | undefined;
 }
@@ -38,6 +41,7 @@ export class Door {
   #keepAliveMs: number;
   #address: HostPort | undefined;
   #cancelLook = () => {};
+  #mayReap = true;
 
   constructor(config: GatewayConfig, deps: DoorDeps) {
     this.#deps = deps;
@@ -78,7 +82,7 @@ export class Door {
   leave(relay: Relay): void {
     this.#gate.leave(relay);
     // Not at the first that leaves, or the log would flip with every client at the limit.
-    if (this.#deps.count() <= this.maxConnections * 0.9) this.#deps.refusals.clear(AT_LIMIT);
+    if (this.#deps.relays.count <= this.maxConnections * 0.9) this.#deps.refusals.clear(AT_LIMIT);
   }
 
   /** Accepts no more; who is in stays. May be called twice. */
@@ -101,7 +105,7 @@ export class Door {
         if (system.hasDescriptors(1)) return;
         this.#listener.close();
         log.warn("no descriptors left: refusing clients until some are free", {
-          relays: this.#deps.count(),
+          relays: this.#deps.relays.count,
         });
       } else if (system.hasDescriptors(DESCRIPTORS_WANTED)) this.#reopen();
     });
@@ -116,9 +120,27 @@ export class Door {
     }
   }
 
+  #isFull(): boolean {
+    const { clock, relays } = this.#deps;
+    if (relays.count < this.maxConnections) return false;
+    // Bun accepts all who wait before it hears of anybody's end, so in a storm of
+    // clients that reset at once, the room may be taken by those who have gone.
+    if (this.#mayReap) {
+      const before = relays.count;
+      relays.reap();
+      // A look at every relay must be worth it, or be rare.
+      this.#mayReap = before - relays.count >= before * WORTHWHILE_PART;
+      if (!this.#mayReap)
+        clock.soon(() => {
+          this.#mayReap = true;
+        });
+    }
+    return relays.count >= this.maxConnections;
+  }
+
   #accept(client: TcpSocket): void {
-    const { count, refusals, onClient } = this.#deps;
-    if (count() >= this.maxConnections) {
+    const { refusals, onClient } = this.#deps;
+    if (this.#isFull()) {
       client.terminate();
       refusals.add(AT_LIMIT, { "max-connections": this.maxConnections });
       return;

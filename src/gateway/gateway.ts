@@ -90,7 +90,7 @@ export class Gateway {
       log: this.#log,
       refusals: this.#refusals,
       system,
-      count: () => this.#relays.count,
+      relays: this.#relays,
       onClient: (client) => this.#admit(client),
     });
     this.#upkeep = new RelayUpkeep({

@@ -36,6 +36,11 @@ export class Relays {
     return this.#endpoints.keys();
   }
 
+  /** Ends those whose client has gone by a reset that Bun has not told yet. */
+  reap(): void {
+    for (const relay of [...this.#endpoints.keys()]) if (relay.isAbandoned) relay.terminate();
+  }
+
   /** Resolves when there is none. */
   empty(): Promise<void> {
     return new Promise((resolve) => {

@@ -137,6 +137,15 @@ export function receive(fd: number, buffer: Uint8Array, maxBytes: number): numbe
   return Math.max(0, libc.recv(fd, buffer, maxBytes, 0));
 }
 
+const TCP_CLOSE = 7;
+
+/** Whether the peer has reset the connection and all that it sent before has been read. */
+export function isReset(fd: number): boolean {
+  infoLength[0] = INFO_BYTES;
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, infoLength) < 0) return false;
+  return info[0] === TCP_CLOSE && libc.ioctl(fd, SIOCINQ, int) === 0 && int[0] === 0;
+}
+
 function wholeSeconds(ms: number): number {
   return Math.max(1, Math.ceil(ms / 1000));
 }

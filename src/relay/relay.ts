@@ -16,7 +16,7 @@ import type { TcpSocket, TcpSystem } from "./tcp-socket.ts";
 export interface RelayDeps extends FlowDeps {
   readonly clock: Clock;
   readonly endings: EndingWatch;
-  readonly system: FlowDeps["system"] & Pick<TcpSystem, "unsentBytes" | "hasVanished">;
+  readonly system: FlowDeps["system"] & Pick<TcpSystem, "unsentBytes" | "hasVanished" | "isReset">;
   /** Called once for each relay, when its last socket is closed. */
   readonly onClosed: (relay: Relay) => void;
 }
@@ -92,6 +92,13 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
   isClientGone(silentMs: number): boolean {
     const client = this.#client;
     return client !== undefined && this.#deps.system.hasVanished(client.fd, silentMs);
+  }
+
+  /** Whether the client has reset its connection, and nothing that it sent before is owed. */
+  get isAbandoned(): boolean {
+    const client = this.#client;
+    if (client === undefined || !this.#deps.system.isReset(client.fd)) return false;
+    return this.#clientFlow.pendingBytes === 0 && this.#unsentBytes(this.#server) === 0;
   }
 
   sourceEnded(): void {

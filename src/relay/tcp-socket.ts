@@ -32,6 +32,8 @@ export interface TcpSystem {
   setUserTimeout(fd: number, ms: number): void;
   /** Whether a peer that is owed bytes has shown no sign of life for `silentMs`. */
   hasVanished(fd: number, silentMs: number): boolean;
+  /** Whether the peer has reset the connection and all that it sent before has been read. */
+  isReset(fd: number): boolean;
   /** About how many bytes a write would take now. */
   freeBytes(fd: number): number;
   /** Reads what has arrived, up to `maxBytes`; 0: nothing, or an end that Bun will meet. */

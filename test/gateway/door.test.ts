@@ -2,6 +2,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { RatedLog } from "../../src/gateway/rated-log.ts";
 import type { Logger } from "../../src/observe/log.ts";
+import { startConnect } from "../../src/os/tcp.ts";
+import { resetAndClose } from "../support/blackhole.ts";
 import type { LocalGateway } from "../support/local-gateway.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { Peer, until } from "../support/peer.ts";
@@ -54,6 +56,17 @@ describe("--allow-cidr", () => {
     expect(client.outcome).toBeUndefined();
     await gateway.reconfigure({ allowedNetworks: [] });
     await served(gateway);
+  });
+});
+
+describe("--max-connections", () => {
+  test("counts nobody who has reset, though Bun has not heard of it", async () => {
+    const gateway = await gatewayTo([local(greeter().port)], { maxConnections: 10 });
+    // All of it before this process, and so the gateway in it, has another turn.
+    const crowd = Array.from({ length: 100 }, () => startConnect("127.0.0.1", gateway.port));
+    for (const fd of crowd) resetAndClose(fd);
+    await served(gateway);
+    expect(gateway.lines("refusing clients: the connection limit is reached")).toEqual([]);
   });
 });
 

@@ -24,6 +24,7 @@ class FakeSocket {
 function setUp() {
   const clock = new ManualClock();
   const unsent = new Map<number, number>();
+  const resets = new Set<number>();
   let closedRelays = 0;
   let held = 0;
   const client = new FakeSocket(1);
@@ -34,6 +35,7 @@ function setUp() {
     memory: { add: (bytes) => void (held += bytes) },
     system: {
       hasVanished: () => false,
+      isReset: (fd) => resets.has(fd),
       unsentBytes: (fd) => unsent.get(fd) ?? 0,
       freeBytes: () => 0,
       receive: () => 0,
@@ -41,7 +43,16 @@ function setUp() {
     onClosed: () => closedRelays++,
   });
   relay.join(server as unknown as TcpSocket);
-  return { clock, unsent, client, server, closed: () => closedRelays, held: () => held };
+  return {
+    clock,
+    unsent,
+    resets,
+    relay,
+    client,
+    server,
+    closed: () => closedRelays,
+    held: () => held,
+  };
 }
 
 const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" });
@@ -67,6 +78,19 @@ describe("Relay", () => {
     client.data.closed(reset);
     server.data.closed(reset);
     expect([held(), closed()]).toEqual([0, 1]);
+  });
+
+  test("is abandoned when its client was reset and nothing is owed to the server", () => {
+    const { relay, resets, unsent, client, server } = setUp();
+    expect(relay.isAbandoned).toBe(false);
+    resets.add(client.fd);
+    expect(relay.isAbandoned).toBe(true);
+    unsent.set(server.fd, 1);
+    expect(relay.isAbandoned).toBe(false);
+    unsent.clear();
+    server.room = 0;
+    client.data.received(Uint8Array.of(1));
+    expect(relay.isAbandoned).toBe(false);
   });
 
   test("a close behind both FINs passes the second one on", () => {

@@ -8,8 +8,18 @@ const { symbols: libc } = dlopen("libc.so.6", {
   bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
 });
+
+const SOL_SOCKET = 1;
+const SO_LINGER = 13;
+
+/** Ends a connection by a reset, at once. */
+export function resetAndClose(fd: number): void {
+  libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, Int32Array.of(1, 0), 8);
+  libc.close(fd);
+}
 
 export class Blackhole {
   readonly port: number;
