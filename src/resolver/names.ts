@@ -19,8 +19,9 @@ export interface Found {
 /** `code` is dns.lookup's, such as ENOTFOUND. */
 export type LookupError = Error & { readonly code?: string };
 
-// How long a dial waits for a new answer when it has an old one: the delay at
-// which RFC 8305 tries the next address as well.
+// How long dials wait for a new answer when they have an old one: the delay at
+// which RFC 8305 tries the next address as well. From the question on, so that of
+// a silent server only the first dial takes note.
 const PATIENCE_MS = 250;
 
 /** The lookup has not answered in time. */
@@ -35,6 +36,8 @@ interface Known {
   addresses: readonly string[] | undefined;
   /** Dials that wait for the lookup under way; undefined when there is none. */
   waiting: Set<Answer> | undefined;
+  /** When the lookup under way began, or the last one. */
+  askedAt: number;
 }
 
 export class Names {
@@ -59,6 +62,11 @@ export class Names {
     }
     const known = this.#entry(host);
     const waiting = known.waiting ?? this.#ask(host, known);
+    const waitMs = this.#patienceMs(known, timeoutMs);
+    if (waitMs <= 0) {
+      answer(known.addresses, new LookupTimeout(host));
+      return () => {};
+    }
     let cancelTimer = () => {};
     const settle: Answer = (addresses, error) => {
       cancelTimer();
@@ -66,7 +74,6 @@ export class Names {
       answer(addresses, error);
     };
     waiting.add(settle);
-    const waitMs = known.addresses === undefined ? timeoutMs : Math.min(timeoutMs, PATIENCE_MS);
     cancelTimer = this.#clock.after(waitMs, () => settle(known.addresses, new LookupTimeout(host)));
     return () => {
       cancelTimer();
@@ -86,10 +93,15 @@ export class Names {
     for (const host of this.#known.keys()) if (!hosts.has(host)) this.#known.delete(host);
   }
 
+  #patienceMs({ addresses, askedAt }: Known, timeoutMs: number): number {
+    if (addresses === undefined) return timeoutMs;
+    return Math.min(timeoutMs, askedAt + PATIENCE_MS - this.#clock.now());
+  }
+
   #entry(host: string): Known {
     let known = this.#known.get(host);
     if (known === undefined) {
-      known = { addresses: undefined, waiting: undefined };
+      known = { addresses: undefined, waiting: undefined, askedAt: 0 };
       this.#known.set(host, known);
     }
     return known;
@@ -98,6 +110,7 @@ export class Names {
   #ask(host: string, known: Known): Set<Answer> {
     const waiting = new Set<Answer>();
     known.waiting = waiting;
+    known.askedAt = this.#clock.now();
     this.#lookup(host).then(
       (addresses) => {
         known.addresses = addresses;

@@ -93,6 +93,30 @@ describe("Names.resolve()", () => {
     expect(answers[2]).toBe("10.0.0.2");
   });
 
+  test("of a silent server only the first dial takes note, until it has answered", async () => {
+    const { ask, answers, lookups, clock } = setUp();
+    ask("etcd");
+    lookups[0]!.resolve(["10.0.0.1"]);
+    await settle();
+    clock.advance(1000);
+    ask("etcd");
+    clock.advance(100);
+    ask("etcd");
+    clock.advance(149);
+    expect(answers).toHaveLength(1);
+    clock.advance(1);
+    expect(answers).toHaveLength(3);
+    ask("etcd");
+    expect(answers).toEqual(["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1"]);
+    expect([lookups.length, clock.pending]).toEqual([2, 0]);
+    lookups[1]!.resolve(["10.0.0.2"]);
+    await settle();
+    ask("etcd");
+    lookups[2]!.resolve(["10.0.0.3"]);
+    await settle();
+    expect(answers.at(-1)).toBe("10.0.0.3");
+  });
+
   test("gives up at the timeout when nothing is known", () => {
     const { ask, answers, clock } = setUp();
     ask("etcd");
