@@ -1,9 +1,10 @@
 // What the benchmark runs and reads: processes on free loopback ports, and
 // their figures in /proc.
 import { readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HAPROXY_DEFAULTS } from "../faults/gateways.ts";
 import { freePorts } from "../support/free-port.ts";
 
 /** A child process; its log goes nowhere, its end is awaited. */
@@ -57,20 +58,32 @@ export class Child {
   }
 }
 
-/** The gateway under test, in front of one endpoint. */
-export function startGateway(endpointPort: number): Child {
-  return startInFrontOf(endpointPort, ["dist/etcd-gateway", "start"]);
+/** The gateway under test, in front of endpoints of this machine. */
+export function startGateway(...endpointPorts: number[]): Child {
+  return startInFrontOf(endpointPorts, ["dist/etcd-gateway", "start"]);
 }
 
 /** etcd's own gateway, in front of the same. */
-export function startEtcdGateway(endpointPort: number): Child {
-  return startInFrontOf(endpointPort, ["etcd", "gateway", "start"]);
+export function startEtcdGateway(...endpointPorts: number[]): Child {
+  return startInFrontOf(endpointPorts, ["etcd", "gateway", "start"]);
 }
 
-function startInFrontOf(endpointPort: number, words: string[]): Child {
+/** HAProxy, in front of the same; undefined where it is not installed. */
+export async function startHaproxy(...endpointPorts: number[]): Promise<Child | undefined> {
+  const program = Bun.which("haproxy", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
+  if (program === null) return undefined;
   const [port] = freePorts(1) as [number];
-  const flags = [`--endpoints=127.0.0.1:${endpointPort}`, `--listen-addr=127.0.0.1:${port}`];
-  return new Child([...words, ...flags], port);
+  const servers = endpointPorts.map((to) => `  server s${to} 127.0.0.1:${to}`);
+  const lines = [HAPROXY_DEFAULTS, "listen etcd", `  bind 127.0.0.1:${port}`, ...servers, ""];
+  const file = join(await mkdtemp(join(tmpdir(), "etcd-gateway-bench-")), "haproxy.cfg");
+  await writeFile(file, lines.join("\n"));
+  return new Child([program, "-db", "-f", file], port);
+}
+
+function startInFrontOf(endpointPorts: number[], words: string[]): Child {
+  const [port] = freePorts(1) as [number];
+  const endpoints = endpointPorts.map((to) => `127.0.0.1:${to}`).join(",");
+  return new Child([...words, `--endpoints=${endpoints}`, `--listen-addr=127.0.0.1:${port}`], port);
 }
 
 /** An etcd of one member; `port` is its clients'. */

@@ -1,0 +1,82 @@
+// Figures, not verdicts, of what goes wrong: memory held for peers that do not
+// read, and how long a client waits in front of an endpoint that is silent.
+import { test } from "bun:test";
+import { Blackhole } from "../support/blackhole.ts";
+import { Closers } from "../support/gateway-command.ts";
+import { greeting, greetersOn } from "../support/greeters.ts";
+import { type Child, median, startEtcdGateway, startGateway, startHaproxy } from "./processes.ts";
+
+const STALLED = 1000;
+const VISITS = 6;
+const PATIENCE_MS = 10_000;
+const BLOCK = Buffer.alloc(1 << 20);
+
+/** Each gateway after the other, so that none has the other's load. */
+async function forEach(
+  ports: number[],
+  measure: (gateway: Child) => Promise<object>,
+): Promise<void> {
+  const starts = { ours: startGateway, etcd: startEtcdGateway, haproxy: startHaproxy };
+  for (const [name, start] of Object.entries(starts)) {
+    const gateway = await start(...ports);
+    if (gateway === undefined) continue;
+    try {
+      await gateway.ready();
+      console.log(name, JSON.stringify(await measure(gateway)));
+    } finally {
+      await gateway.stop();
+    }
+  }
+}
+
+test(`${STALLED} clients that do not read what a server sends without end`, async () => {
+  const flood = (socket: Bun.Socket) => {
+    while (socket.write(BLOCK) === BLOCK.length);
+  };
+  const server = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { open: flood, drain: flood, data() {} },
+  });
+  await forEach([server.port], async (gateway) => {
+    await Bun.sleep(1000);
+    const before = gateway.residentKib;
+    const clients: Bun.Socket[] = [];
+    let peak = 0;
+    const timer = setInterval(() => (peak = Math.max(peak, gateway.residentKib)), 20);
+    for (let i = 0; i < STALLED; i++)
+      clients.push(
+        await Bun.connect({
+          hostname: "127.0.0.1",
+          port: gateway.port,
+          socket: { open: (socket) => void socket.pause(), data() {} },
+        }),
+      );
+    await Bun.sleep(15_000);
+    clearInterval(timer);
+    const each = (kib: number) => Number(((kib - before) / STALLED).toFixed(1));
+    for (const client of clients) client.terminate();
+    return { "KiB each": each(gateway.residentKib), "at most": each(peak) };
+  });
+  server.stop(true);
+});
+
+test(`the first byte for ${VISITS} clients in front of one silent and one live endpoint`, async () => {
+  const closers = new Closers();
+  const blackhole = closers.add(new Blackhole());
+  const live = greetersOn(closers, "127.0.0.1");
+  await forEach([blackhole.port, live], async (gateway) => {
+    const waits: number[] = [];
+    const failures: string[] = [];
+    for (let i = 0; i < VISITS; i++) {
+      const startedAt = performance.now();
+      const deadline = Bun.sleep(PATIENCE_MS).then(() => "late");
+      const asked = greeting(gateway.port).catch((error: Error) => error.message);
+      const answer = await Promise.race([asked, deadline]);
+      if (answer !== "127.0.0.1") failures.push(answer || "cut");
+      waits.push(Math.round(performance.now() - startedAt));
+    }
+    return { "ms, median": median(waits), "at most": Math.max(...waits), failures };
+  });
+  await closers.close();
+});
