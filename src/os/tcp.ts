@@ -16,7 +16,8 @@ const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
-const SO_MEMINFO = 55;
+const MSG_PEEK = 2;
+const MSG_TRUNC = 0x20;
 const SIOCINQ = 0x541b;
 const SIOCOUTQ = 0x5411;
 
@@ -112,29 +113,23 @@ export function hasVanished(fd: number, silentMs: number): boolean {
   return isUnanswered && infoView.getUint32(LAST_ACK_RECEIVED, true) >= silentMs;
 }
 
-// Of SO_MEMINFO: nine counters, in bytes of kernel memory (linux/sock_diag.h).
-const memory = new Uint32Array(9);
-const SEND_LIMIT = 3;
-const SEND_QUEUED = 5;
-
 /**
- * About how many bytes a write would take now: the kernel counts its own
- * overhead as well. 0 for a descriptor that is gone.
+ * Copies what has arrived, up to `buffer.length`, leaves it where it is, and
+ * returns how many bytes that were. 0 also at an end or an error, of which it
+ * takes nothing away: whoever reads next meets it.
  */
-export function freeBytes(fd: number): number {
-  infoLength[0] = memory.byteLength;
-  if (libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, infoLength) < 0) return 0;
-  return Math.max(0, memory[SEND_LIMIT]! - memory[SEND_QUEUED]!);
+export function peek(fd: number, buffer: Uint8Array): number {
+  if (libc.ioctl(fd, SIOCINQ, int) < 0 || int[0]! <= 0) return 0;
+  return Math.max(0, libc.recv(fd, buffer, buffer.length, MSG_PEEK));
 }
 
 /**
- * Reads what has arrived, up to `maxBytes`, into `buffer` and returns how many
- * bytes that were. 0 also at an end or an error, of which it takes nothing away:
- * whoever reads next meets it.
+ * Takes so many of the bytes that have arrived away, uncopied. The buffer has
+ * room for them, in case a kernel does copy.
+ * @see tcp(7) on MSG_TRUNC
  */
-export function receive(fd: number, buffer: Uint8Array, maxBytes: number): number {
-  if (libc.ioctl(fd, SIOCINQ, int) < 0 || int[0]! <= 0) return 0;
-  return Math.max(0, libc.recv(fd, buffer, maxBytes, 0));
+export function skip(fd: number, buffer: Uint8Array, bytes: number): void {
+  if (bytes > 0) libc.recv(fd, buffer, bytes, MSG_TRUNC);
 }
 
 const TCP_CLOSE = 7;

@@ -12,7 +12,7 @@ export type Sink = Pick<TcpSocket, "fd" | "write" | "shutdown">;
 /** What all flows share. */
 export interface FlowDeps {
   readonly clock: Pick<Clock, "soon">;
-  readonly system: Pick<TcpSystem, "freeBytes" | "receive">;
+  readonly system: Pick<TcpSystem, "peek" | "skip">;
   /** Told what is held for sinks that do not take it, in bytes more or fewer. */
   readonly memory: { add(bytes: number): void };
 }
@@ -35,16 +35,15 @@ export interface FlowEvents {
 const UNPAUSED_BYTES = 16 * 1024;
 
 // Bun reads up to 512 KiB at a time, and what the sink does not take of that is
-// held. So where much is coming, the flow reads the source itself, in portions
-// that the sink has room for, or of so little that it does not matter.
-const MIN_PORTION_BYTES = 32 * 1024;
-const MAX_PORTION_BYTES = 256 * 1024;
+// held. So where much is coming, the flow moves it by itself: what the sink does
+// not take then stays in the source's kernel.
+const PORTION_BYTES = 128 * 1024;
 // What makes much of a chunk.
 const BULK_BYTES = 16 * 1024;
 // Then others have their turn.
 const MAX_PORTIONS = 8;
 // Reads and writes are synchronous: one buffer serves all flows.
-const portion = new Uint8Array(MAX_PORTION_BYTES);
+const portion = new Uint8Array(PORTION_BYTES);
 
 type SourceState = "open" | "ended" | "reset";
 
@@ -60,6 +59,8 @@ export class Flow implements SocketOwner {
   /** Accepted and not yet taken by the sink's kernel. */
   #tail: Uint8Array | undefined;
   #isPaused = false;
+  /** The sink took no more, and what it did not take is still in the source's kernel. */
+  #isBlocked = false;
   #isSourceDead = false;
   #sourceState: SourceState = "open";
   #isFinished = false;
@@ -145,10 +146,17 @@ export class Flow implements SocketOwner {
     this.#keep(undefined);
   }
 
-  /** Writes the tail, as far as the sink takes it; without a tail, nothing. */
+  /** Goes on where the sink took no more; nothing if it did not come to that. */
   deliver(): void {
     const tail = this.#tail;
-    if (tail === undefined || this.#sink === undefined) return;
+    if (this.#sink === undefined) return;
+    if (tail === undefined) {
+      if (this.#isBlocked && this.#sourceState === "open") {
+        this.#isBlocked = false;
+        this.#pump();
+      }
+      return;
+    }
     const written = this.#sink.write(tail);
     if (written < tail.length) {
       this.#block(tail, written);
@@ -174,43 +182,52 @@ export class Flow implements SocketOwner {
 
   #block(chunk: Uint8Array, written: number): void {
     if (written < 0) {
-      this.discard();
-      this.#events.sinkDied(this);
+      this.#abandonSink();
       return;
     }
     this.#pause();
     this.deliveredBytes += written;
-    const isShared = chunk.buffer === portion.buffer;
     // A copy, where a small tail would keep a large chunk in memory.
-    const isSmall = written > chunk.byteLength / 2;
-    this.#keep(isShared || isSmall ? chunk.slice(written) : chunk.subarray(written));
+    const isSmall = written > chunk.length / 2;
+    this.#keep(isSmall ? chunk.slice(written) : chunk.subarray(written));
   }
 
   /** Moves what has arrived, until there is nothing more or the sink takes no more. */
   #pump(): void {
-    const { system, clock } = this.#deps;
+    const { system } = this.#deps;
+    const before = this.deliveredBytes;
     for (let i = 0; i < MAX_PORTIONS; i++) {
-      const room = system.freeBytes(this.#sink!.fd);
-      const wanted = Math.min(Math.max(room, MIN_PORTION_BYTES), MAX_PORTION_BYTES);
-      const length = system.receive(this.#source.fd, portion, wanted);
-      if (length === 0) {
-        this.#resume();
-        return;
-      }
+      const length = system.peek(this.#source.fd, portion);
+      if (length === 0) break;
       const written = this.#sink!.write(portion.subarray(0, length));
-      if (written < length) {
-        this.#block(portion.subarray(0, length), written);
+      if (written < 0) {
+        this.#abandonSink();
         return;
       }
+      system.skip(this.#source.fd, portion, written);
       this.deliveredBytes += written;
+      if (written < length) {
+        this.#isBlocked = true;
+        this.#pause();
+        return;
+      }
     }
-    this.#pause();
-    clock.soon(() => this.#pumpOn());
+    // Where so much came, more will: Bun must not read it.
+    if (this.deliveredBytes - before >= PORTION_BYTES) this.#pumpLater();
+    else this.#resume();
   }
 
-  #pumpOn(): void {
-    const isOver = this.#sourceState !== "open" || this.#sink === undefined;
-    if (!isOver && this.#tail === undefined) this.#pump();
+  #pumpLater(): void {
+    this.#pause();
+    this.#deps.clock.soon(() => {
+      const isOver = this.#sourceState !== "open" || this.#sink === undefined;
+      if (!isOver && this.#tail === undefined && !this.#isBlocked) this.#pump();
+    });
+  }
+
+  #abandonSink(): void {
+    this.discard();
+    this.#events.sinkDied(this);
   }
 
   #keep(tail: Uint8Array | undefined): void {

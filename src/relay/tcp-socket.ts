@@ -34,10 +34,10 @@ export interface TcpSystem {
   hasVanished(fd: number, silentMs: number): boolean;
   /** Whether the peer has reset the connection and all that it sent before has been read. */
   isReset(fd: number): boolean;
-  /** About how many bytes a write would take now. */
-  freeBytes(fd: number): number;
-  /** Reads what has arrived, up to `maxBytes`; 0: nothing, or an end that Bun will meet. */
-  receive(fd: number, buffer: Uint8Array, maxBytes: number): number;
+  /** Copies what has arrived and leaves it where it is; 0: nothing, or an end that Bun will meet. */
+  peek(fd: number, buffer: Uint8Array): number;
+  /** Takes so many of the bytes that have arrived away; the buffer's contents are lost. */
+  skip(fd: number, buffer: Uint8Array, bytes: number): void;
   /** Bytes that the kernel took and the peer has not acknowledged. */
   unsentBytes(fd: number): number;
 }

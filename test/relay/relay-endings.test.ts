@@ -37,8 +37,8 @@ function setUp() {
       hasVanished: () => false,
       isReset: (fd) => resets.has(fd),
       unsentBytes: (fd) => unsent.get(fd) ?? 0,
-      freeBytes: () => 0,
-      receive: () => 0,
+      peek: () => 0,
+      skip: () => {},
     },
     onClosed: () => closedRelays++,
   });
