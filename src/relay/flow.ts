@@ -77,6 +77,11 @@ export class Flow implements SocketOwner {
     return this.#tail?.length ?? 0;
   }
 
+  /** Memory taken by those: of the chunk that they are the end of. */
+  get heldBytes(): number {
+    return this.#tail?.buffer.byteLength ?? 0;
+  }
+
   /** The FIN has been passed on to the sink. */
   get isFinished(): boolean {
     return this.#isFinished;
@@ -231,8 +236,9 @@ export class Flow implements SocketOwner {
   }
 
   #keep(tail: Uint8Array | undefined): void {
-    this.#deps.memory.add((tail?.length ?? 0) - (this.#tail?.length ?? 0));
+    const before = this.heldBytes;
     this.#tail = tail;
+    this.#deps.memory.add(this.heldBytes - before);
   }
 
   #hold(chunk: Uint8Array): void {

@@ -5,7 +5,7 @@ import type { Clock } from "../config/clock.ts";
 
 /** A relay as its memory is watched. */
 export interface Holder {
-  /** Bytes held for peers that have not read them. */
+  /** Memory held for peers that have not read what they are owed. */
   readonly heldBytes: number;
   /** Bytes that the peers have acknowledged so far; undefined while nothing is owed to them. */
   progress(): number | undefined;

@@ -69,7 +69,7 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
   }
 
   get heldBytes(): number {
-    return this.#clientFlow.pendingBytes + (this.#serverFlow?.pendingBytes ?? 0);
+    return this.#clientFlow.heldBytes + (this.#serverFlow?.heldBytes ?? 0);
   }
 
   progress(): number | undefined {
@@ -77,7 +77,7 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     const clientFlow = this.#clientFlow;
     const serverFlow = this.#serverFlow;
     const unsent = this.#unsentBytes(this.#client) + this.#unsentBytes(this.#server);
-    const owed = unsent + this.heldBytes;
+    const owed = unsent + clientFlow.pendingBytes + (serverFlow?.pendingBytes ?? 0);
     const isWhole = this.#client !== undefined && this.#server !== undefined;
     // Half-closed with nothing owed is a state that may last: a reply may come.
     if (owed === 0 && isWhole) return undefined;

@@ -74,7 +74,7 @@ describe("Relay", () => {
     const { server, client, held, closed } = setUp();
     client.room = 1;
     server.data.received(Uint8Array.of(1, 2, 3));
-    expect(held()).toBe(2);
+    expect(held()).toBe(3); // the whole chunk, of which 2 are owed
     client.data.closed(reset);
     server.data.closed(reset);
     expect([held(), closed()]).toEqual([0, 1]);

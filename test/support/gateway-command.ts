@@ -6,6 +6,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   dnsmasq: "dnsmasq-base",
   etcd: "etcd-server etcd-client",
   etcdctl: "etcd-server etcd-client",
+  ip: "iproute2",
+  nsenter: "util-linux",
   openssl: "openssl",
   prlimit: "util-linux",
   unshare: "util-linux",
