@@ -2,6 +2,7 @@
 // what is owed when the source ends. It holds little: what one write left over.
 // When and how the two sockets end together is the relay's question.
 import type { Clock } from "../config/clock.ts";
+import { BULK_BYTES, movePortions, PORTION_BYTES } from "./portions.ts";
 import type { SocketOwner, TcpSocket, TcpSystem } from "./tcp-socket.ts";
 
 /** What a flow needs of the socket it reads. */
@@ -33,17 +34,6 @@ export interface FlowEvents {
 // this much of it is held without a pause, which with its resume costs eight
 // system calls and two wakeups.
 const UNPAUSED_BYTES = 16 * 1024;
-
-// Bun reads up to 512 KiB at a time, and what the sink does not take of that is
-// held. So where much is coming, the flow moves it by itself: what the sink does
-// not take then stays in the source's kernel.
-const PORTION_BYTES = 128 * 1024;
-// What makes much of a chunk.
-const BULK_BYTES = 16 * 1024;
-// Then others have their turn.
-const MAX_PORTIONS = 8;
-// Reads and writes are synchronous: one buffer serves all flows.
-const portion = new Uint8Array(PORTION_BYTES);
 
 type SourceState = "open" | "ended" | "reset";
 
@@ -197,28 +187,16 @@ export class Flow implements SocketOwner {
     this.#keep(isSmall ? chunk.slice(written) : chunk.subarray(written));
   }
 
-  /** Moves what has arrived, until there is nothing more or the sink takes no more. */
+  /** Moves what has arrived past Bun, until there is nothing more or the sink takes no more. */
   #pump(): void {
-    const { system } = this.#deps;
     const before = this.deliveredBytes;
-    for (let i = 0; i < MAX_PORTIONS; i++) {
-      const length = system.peek(this.#source.fd, portion);
-      if (length === 0) break;
-      const written = this.#sink!.write(portion.subarray(0, length));
-      if (written < 0) {
-        this.#abandonSink();
-        return;
-      }
-      system.skip(this.#source.fd, portion, written);
-      this.deliveredBytes += written;
-      if (written < length) {
-        this.#isBlocked = true;
-        this.#pause();
-        return;
-      }
-    }
-    // Where so much came, more will: Bun must not read it.
-    if (this.deliveredBytes - before >= PORTION_BYTES) this.#pumpLater();
+    const end = movePortions(this.#source, this.#sink!, this.#deps.system, this);
+    if (end === "sink dead") this.#abandonSink();
+    else if (end === "sink full") {
+      this.#isBlocked = true;
+      this.#pause();
+      // Where so much came, more will: Bun must not read it.
+    } else if (this.deliveredBytes - before >= PORTION_BYTES) this.#pumpLater();
     else this.#resume();
   }
 
