@@ -38,6 +38,8 @@ describe("README.md", () => {
       "etcd-gateway check --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
       "docker build --tag etcd-gateway .",
       "docker run --publish 127.0.0.1:23790:23790 etcd-gateway start --endpoints=10.0.1.10:2379",
+      "scripts/faults",
+      "scripts/soak 30",
     ]);
   });
 
@@ -45,7 +47,9 @@ describe("README.md", () => {
     const ci = await Bun.file(".ci/run").text();
     for (const script of ["scripts/test", "scripts/demo", "scripts/image"])
       expect(ci.split("\n")).toContain(script);
-    expect(await Bun.file("scripts/test").text()).toContain("\nscripts/build\n");
+    const tests = (await Bun.file("scripts/test").text()).split("\n");
+    for (const line of ["scripts/build", "scripts/faults --short", "scripts/soak 0.5"])
+      expect(tests).toContain(line);
   });
 
   test("shows how to install, start and use the gateway", async () => {
