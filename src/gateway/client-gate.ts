@@ -11,7 +11,10 @@ export interface GateLimits {
   readonly maxConnectionsPerClient: number;
 }
 
-export type RefusedBecause = "outside --allow-cidr" | "over --max-connections-per-client";
+export const NOT_ALLOWED = "outside --allow-cidr";
+const TOO_MANY = "over --max-connections-per-client";
+
+export type RefusedBecause = typeof NOT_ALLOWED | typeof TOO_MANY;
 
 export class ClientGate {
   #limits: GateLimits = { allowedNetworks: [], maxConnectionsPerClient: 0 };
@@ -36,11 +39,11 @@ export class ClientGate {
 
   /** Why a client at this address is not let in; undefined: it is. */
   refusal(address: string): RefusedBecause | undefined {
-    if (this.#allowed?.check(address, familyOf(address)) === false) return "outside --allow-cidr";
+    if (this.#allowed?.check(address, familyOf(address)) === false) return NOT_ALLOWED;
     const { maxConnectionsPerClient } = this.#limits;
     if (maxConnectionsPerClient === 0) return undefined;
     const count = this.#counts.get(address) ?? 0;
-    return count >= maxConnectionsPerClient ? "over --max-connections-per-client" : undefined;
+    return count >= maxConnectionsPerClient ? TOO_MANY : undefined;
   }
 
   /** A client at this address has been let in, until `leave`. */

@@ -5,6 +5,7 @@ import type { Clock } from "../config/clock.ts";
 import type { EndpointSpec } from "../config/endpoint-spec.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
+import type { DiscoveryStatus } from "../observe/status.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import { Discovery } from "../resolver/discovery.ts";
 import { HealthChecks } from "../resolver/health-checks.ts";
@@ -91,7 +92,10 @@ export class Cluster {
         const intervalMs = healthUrl === undefined ? 0 : healthIntervalMs;
         return { intervalMs, rise: healthRise, fall: healthFall };
       },
-      onHealthy: (endpoint) => this.#log.healthy(endpoint),
+      onHealthy: (endpoint) => {
+        this.#note(endpoint, undefined);
+        this.#log.healthy(endpoint);
+      },
       onUnhealthy: (endpoint, error) => this.#onUnhealthy(endpoint, error),
     });
     this.#discovery = new Discovery(config, {
@@ -180,6 +184,10 @@ export class Cluster {
     return this.pool.endpoints.map(({ label }) => label);
   }
 
+  discoveryStatus(): readonly DiscoveryStatus[] {
+    return this.#discovery.looks.status(this.#deps.clock.now());
+  }
+
   /** Stops everything. May be called twice. */
   close(): void {
     this.#discovery.close();
@@ -191,6 +199,7 @@ export class Cluster {
     const isFirst = this.pool.endpoints.length === 0;
     const before = new Map(this.pool.endpoints.map(({ label, spec }) => [label, spec]));
     const changes = this.pool.reconcile(specs, this.#deps.takeBack);
+    for (const endpoint of changes.added) endpoint.changedAt = this.#deps.clock.now();
     for (const endpoint of this.pool.endpoints) {
       const sizeBefore = before.get(endpoint.label)?.verifiedAddresses?.size ?? 0;
       const { verifiedAddresses } = endpoint.spec;
@@ -209,12 +218,19 @@ export class Cluster {
     if (!isFirst) this.#checks.follow();
   }
 
+  #note(endpoint: Endpoint, error: Error | undefined): void {
+    endpoint.changedAt = this.#deps.clock.now();
+    endpoint.why = error?.message;
+  }
+
   #onDown(endpoint: Endpoint, error: Error): void {
+    this.#note(endpoint, error);
     this.#log.deactivated(endpoint, error);
     if (!this.pool.hasUp) void this.refresh();
   }
 
   #onUnhealthy(endpoint: Endpoint, error: Error): void {
+    this.#note(endpoint, error);
     this.#log.unhealthy(endpoint, error, this.pool.hasHealthy);
     // Where all are unhealthy, clients are better off where they are.
     if (this.#config.isClosedWhenUnhealthy && this.pool.hasHealthy)
@@ -222,6 +238,7 @@ export class Cluster {
   }
 
   #onUp(endpoint: Endpoint): void {
+    this.#note(endpoint, undefined);
     this.#log.activated(endpoint);
     this.#deps.onActivated();
   }

@@ -7,11 +7,12 @@ import type { Logger } from "../observe/log.ts";
 import { Listener } from "../relay/listener.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
-import { ClientGate } from "./client-gate.ts";
+import { ClientGate, NOT_ALLOWED } from "./client-gate.ts";
 import { RatedLog } from "./rated-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Relays } from "./relays.ts";
+import type { Statistics } from "./statistics.ts";
 
 const AT_LIMIT = "the connection limit is reached";
 
@@ -28,6 +29,7 @@ export interface DoorDeps {
   readonly refusals: Refusals;
   readonly system: TcpSystem;
   readonly relays: Pick<Relays, "count" | "reap">;
+  readonly statistics: Statistics;
   /** Makes a relay for a client that has been let in, for `leave`; undefined if it is closed again. */
   readonly onClient: (client: TcpSocket) => Relay | undefined;
 }
@@ -139,8 +141,10 @@ export class Door {
   }
 
   #accept(client: TcpSocket): void {
-    const { refusals, onClient } = this.#deps;
+    const { refusals, onClient, statistics } = this.#deps;
+    statistics.accepted++;
     if (this.#isFull()) {
+      statistics.refused.connection_limit++;
       client.terminate();
       refusals.add(AT_LIMIT, { "max-connections": this.maxConnections });
       return;
@@ -156,6 +160,7 @@ export class Door {
       if (relay !== undefined) this.#gate.enter(relay, address);
       return;
     }
+    statistics.refused[refusal === NOT_ALLOWED ? "not_allowed" : "client_limit"]++;
     client.terminate();
     this.#rated.warn(`refusing clients: ${refusal}`, { client: address });
   }

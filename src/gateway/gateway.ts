@@ -5,6 +5,7 @@ import type { Clock } from "../config/clock.ts";
 import { formatDuration } from "../config/duration.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
+import type { GatewayStatus } from "../observe/status.ts";
 import { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
@@ -19,6 +20,8 @@ import { Relays } from "./relays.ts";
 import { Refusals } from "./refusals.ts";
 import { Route, type RouteDeps } from "./route.ts";
 import type { Network } from "./sources.ts";
+import { Statistics } from "./statistics.ts";
+import { gatewayStatus } from "./gateway-status.ts";
 import { listenFailure, resolveListenHost } from "./start-checks.ts";
 import { StartError } from "./start-error.ts";
 
@@ -37,10 +40,6 @@ export interface GatewayDeps {
   readonly terminationDelayMs?: number;
 }
 
-// Long enough for a slow reader, whose window opens again after a sixteenth of
-// its buffer; short enough that what nobody reads is not kept for ever.
-const TERMINATION_DELAY_MS = 60_000;
-
 const NO_DESCRIPTORS = "the system has no descriptors or memory left";
 const NOTHING_UP = "no endpoint accepts connections";
 
@@ -53,6 +52,8 @@ export class Gateway {
   readonly #departures: Departures;
   readonly #door: Door;
   readonly #relays = new Relays();
+  readonly #statistics: Statistics;
+  #isDraining = false;
   readonly #upkeep: RelayUpkeep;
   readonly #routeDeps: RouteDeps;
   #listen: HostPort;
@@ -67,10 +68,11 @@ export class Gateway {
     this.#log = log.from("gateway/gateway.ts");
     this.#refusals = new Refusals(this.#log);
     this.#listen = config.listen;
+    this.#statistics = new Statistics(clock.now());
     this.#departures = new Departures({
       clock,
       timeoutMs: () => this.#config.drainTimeoutMs,
-      cut: (endpoint) => this.#cut(endpoint, "reset relays to an endpoint that left"),
+      cut: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_left"),
     });
     this.#cluster = new Cluster(config, {
       clock,
@@ -81,7 +83,7 @@ export class Gateway {
       takeBack: (label) => this.#departures.takeBack(label),
       onRemoved: (endpoint) => this.#departures.leave(endpoint),
       onChanged: () => this.#door.setLimit(this.#limit()),
-      onUnhealthy: (endpoint) => this.#cut(endpoint, "reset relays to an unhealthy endpoint"),
+      onUnhealthy: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_unhealthy"),
       chance: deps.chance,
       onActivated: () => this.#refusals.clear(NOTHING_UP),
     });
@@ -91,6 +93,7 @@ export class Gateway {
       refusals: this.#refusals,
       system,
       relays: this.#relays,
+      statistics: this.#statistics,
       onClient: (client) => this.#admit(client),
     });
     this.#upkeep = new RelayUpkeep({
@@ -99,7 +102,7 @@ export class Gateway {
       system,
       relays: this.#relays,
       config: () => this.#config,
-      terminationDelayMs: deps.terminationDelayMs ?? TERMINATION_DELAY_MS,
+      terminationDelayMs: deps.terminationDelayMs,
       onClosed: (relay) => this.#forget(relay),
     });
     this.#routeDeps = {
@@ -108,6 +111,7 @@ export class Gateway {
       attemptDelayMs: () => this.#config.attemptDelayMs,
       onJoined: (relay, endpoint) => this.#onJoined(relay, endpoint),
       onRefused: (error) => {
+        this.#statistics.refused[error === undefined ? "no_endpoint" : "no_descriptors"]++;
         if (error !== undefined) this.#refusals.add(NO_DESCRIPTORS, { error: error.message });
         else this.#refusals.add(NOTHING_UP, { endpoints: this.#cluster.labels() });
       },
@@ -173,15 +177,14 @@ export class Gateway {
    */
   async drain(hurry: Promise<unknown>): Promise<number> {
     const { drainTimeoutMs } = this.#config;
+    this.#isDraining = true;
     this.#door.close();
     this.#log.info("draining: no new clients", {
       relays: this.#relays.count,
       timeout: formatDuration(drainTimeoutMs),
     });
-    let cancelTimer = () => {};
-    const timeout = new Promise<void>((resolve) => {
-      cancelTimer = this.#deps.clock.after(drainTimeoutMs, resolve);
-    });
+    const { promise: timeout, resolve: give } = Promise.withResolvers<void>();
+    const cancelTimer = this.#deps.clock.after(drainTimeoutMs, give);
     await Promise.race([timeout, this.#relays.empty(), hurry]);
     cancelTimer();
     const cut = this.#relays.count;
@@ -189,11 +192,24 @@ export class Gateway {
     return cut;
   }
 
+  /** What it can tell of itself at this moment. */
+  status(): GatewayStatus {
+    return gatewayStatus({
+      listen: this.#listen,
+      now: this.#deps.clock.now(),
+      isDraining: this.#isDraining,
+      maxConnections: this.#door.maxConnections,
+      statistics: this.#statistics,
+      relays: this.#relays,
+      cluster: this.#cluster,
+    });
+  }
+
   /** Ends everything at once: relays are reset, timers cleared. May be called twice. */
   close(): void {
     this.#door.close();
     this.#departures.close();
-    this.#relays.terminate();
+    this.#relays.terminate("shutdown");
     this.#cluster.close();
     this.#upkeep.close();
   }
@@ -206,6 +222,7 @@ export class Gateway {
   }
 
   #onJoined(relay: Relay, endpoint: Endpoint): void {
+    this.#statistics.relayed++;
     this.#relays.serve(relay, endpoint);
     this.#refusals.clear(NO_DESCRIPTORS);
     this.#refusals.clear(NOTHING_UP);
@@ -215,7 +232,8 @@ export class Gateway {
   }
 
   #forget(relay: Relay): void {
-    this.#relays.forget(relay);
+    const endpoint = this.#relays.forget(relay);
+    this.#statistics.count(relay, endpoint);
     this.#door.leave(relay);
   }
 
@@ -226,12 +244,5 @@ export class Gateway {
       endpoints: this.#cluster.pool.endpoints.length,
       isFollowing: this.#cluster.isFollowing || this.#config.healthUrl !== undefined,
     });
-  }
-
-  /** Resets the relays to an endpoint, so that their clients come again and go elsewhere. */
-  #cut(endpoint: Endpoint, message: string): void {
-    const relays = this.#relays.terminate(endpoint);
-    if (relays === 0) return;
-    this.#log.info(message, { address: endpoint.label, relays });
   }
 }

@@ -8,6 +8,7 @@ import { HeldMemory } from "../relay/held-memory.ts";
 import { RelayWatch } from "../relay/relay-watch.ts";
 import type { Relay, RelayDeps } from "../relay/relay.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Relays } from "./relays.ts";
 
 export interface RelayUpkeepDeps {
@@ -17,19 +18,32 @@ export interface RelayUpkeepDeps {
   readonly relays: Relays;
   /** Asked whenever it counts. */
   readonly config: () => GatewayConfig;
-  readonly terminationDelayMs: number;
+  readonly terminationDelayMs: number | undefined;
   readonly onClosed: (relay: Relay) => void;
 }
+
+// Long enough for a slow reader, whose window opens again after a sixteenth of
+// its buffer; short enough that what nobody reads is not kept for ever.
+const TERMINATION_DELAY_MS = 60_000;
+
+const CUTS = {
+  endpoint_left: "reset relays to an endpoint that left",
+  endpoint_unhealthy: "reset relays to an unhealthy endpoint",
+};
 
 export class RelayUpkeep {
   /** What each relay is given. */
   readonly relayDeps: RelayDeps;
+  readonly #log: Logger;
+  readonly #relays: Relays;
   readonly #endings: EndingWatch;
   readonly #watch: RelayWatch<Relay>;
   readonly #memory: HeldMemory<Relay>;
 
   constructor({ clock, log, system, relays, config, ...rest }: RelayUpkeepDeps) {
-    this.#endings = new EndingWatch(clock, rest.terminationDelayMs);
+    this.#log = log;
+    this.#relays = relays;
+    this.#endings = new EndingWatch(clock, rest.terminationDelayMs ?? TERMINATION_DELAY_MS);
     this.#watch = new RelayWatch({
       clock,
       relays: () => relays.all(),
@@ -59,6 +73,12 @@ export class RelayUpkeep {
   /** Begins, or goes by another configuration from now on. */
   start(): void {
     this.#watch.start();
+  }
+
+  /** Resets the relays to an endpoint, so that their clients come again and go elsewhere. */
+  cut(endpoint: Endpoint, why: keyof typeof CUTS): void {
+    const relays = this.#relays.terminate(why, endpoint);
+    if (relays > 0) this.#log.info(CUTS[why], { address: endpoint.label, relays });
   }
 
   /** Clears its timers. May be called twice. */

@@ -1,4 +1,5 @@
 // The relays that there are, and to which endpoint each goes.
+import type { RelayEnd } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
@@ -24,21 +25,28 @@ export class Relays {
     this.#endpoints.set(relay, endpoint);
   }
 
-  /** The relay is closed; its endpoint has one connection less. */
-  forget(relay: Relay): void {
+  /** The relay is closed; its endpoint, if one served it, has one connection less. */
+  forget(relay: Relay): Endpoint | undefined {
     const endpoint = this.#endpoints.get(relay);
     if (endpoint !== undefined) endpoint.connections--;
     this.#endpoints.delete(relay);
     if (this.#endpoints.size === 0) this.#onEmpty?.();
+    return endpoint;
   }
 
   all(): Iterable<Relay> {
     return this.#endpoints.keys();
   }
 
+  /** Each with the endpoint that serves it, once one does. */
+  entries(): Iterable<[Relay, Endpoint | undefined]> {
+    return this.#endpoints;
+  }
+
   /** Ends those whose client has gone by a reset that Bun has not told yet. */
   reap(): void {
-    for (const relay of [...this.#endpoints.keys()]) if (relay.isAbandoned) relay.terminate();
+    for (const relay of [...this.#endpoints.keys()])
+      if (relay.isAbandoned) relay.terminate("client_reset");
   }
 
   /** Resolves when there is none. */
@@ -50,11 +58,11 @@ export class Relays {
   }
 
   /** Resets all, or those to one endpoint; returns how many. */
-  terminate(of?: Endpoint): number {
+  terminate(why: RelayEnd, of?: Endpoint): number {
     const relays = [...this.#endpoints]
       .filter(([, endpoint]) => of === undefined || endpoint === of)
       .map(([relay]) => relay);
-    for (const relay of relays) relay.terminate();
+    for (const relay of relays) relay.terminate(why);
     return relays.length;
   }
 }

@@ -79,7 +79,7 @@ export class Route {
   abort(): void {
     this.#isOver = true;
     this.#cancelWait();
-    for (const dial of this.#dials) this.#abandon(dial);
+    for (const dial of this.#dials) this.#abandon(dial, "abandoned");
   }
 
   /** Dials the next endpoint, beside those that are being dialled. */
@@ -120,6 +120,7 @@ export class Route {
     this.#isOver = true;
     this.#cancelWait();
     endpoint.slowDials = 0;
+    endpoint.dialStatistics.connected(this.#deps.clock.now() - dial.since);
     for (const slower of this.#dials) this.#lose(slower, dial);
     this.#relay.dialing = undefined;
     this.#relay.join(server);
@@ -130,6 +131,7 @@ export class Route {
     const { endpoint, since } = dial;
     this.#remove(dial);
     endpoint.connections--;
+    endpoint.dialStatistics.failed(error.code);
     if (error.isLocal) {
       if (this.#dials.size === 0) this.#refuse(error);
       return;
@@ -142,7 +144,7 @@ export class Route {
   /** Another endpoint has connected, though it was dialled later. */
   #lose(dial: RouteDial, winner: RouteDial): void {
     const { endpoint, since } = dial;
-    this.#abandon(dial);
+    this.#abandon(dial, "overtaken");
     if (since >= winner.since || ++endpoint.slowDials < MAX_SLOW_DIALS) return;
     endpoint.slowDials = 0;
     const error = new DialError(
@@ -211,7 +213,7 @@ export class Route {
   /** Second dials come out of a small reserve: where it is used up, the oldest gives way. */
   #makeRoom(): void {
     const [oldest] = this.#dials;
-    if (oldest !== undefined && this.#secondAttempts.isFull) this.#abandon(oldest);
+    if (oldest !== undefined && this.#secondAttempts.isFull) this.#abandon(oldest, "abandoned");
   }
 
   #add(dial: RouteDial): void {
@@ -225,8 +227,9 @@ export class Route {
     if (this.#dials.delete(dial) && this.#dials.size > 0) this.#secondAttempts.count--;
   }
 
-  #abandon(dial: RouteDial): void {
+  #abandon(dial: RouteDial, outcome: "abandoned" | "overtaken"): void {
     this.#remove(dial);
+    dial.endpoint.dialStatistics.outcomes[outcome]++;
     dial.endpoint.connections--;
     dial.abort();
   }
@@ -239,7 +242,7 @@ export class Route {
   #refuse(error: DialError | undefined): void {
     this.#isOver = true;
     this.#relay.dialing = undefined;
-    this.#relay.terminate();
+    this.#relay.terminate("refused");
     this.#deps.onRefused(error);
   }
 }

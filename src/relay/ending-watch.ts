@@ -6,7 +6,7 @@ import type { Clock } from "../config/clock.ts";
 export interface Ending {
   /** Bytes that the peers have acknowledged so far; undefined while nothing is owed to them. */
   progress(): number | undefined;
-  terminate(): void;
+  terminate(why: "standstill"): void;
 }
 
 /**
@@ -48,7 +48,7 @@ export class EndingWatch {
     for (const [ending, before] of this.#endings) {
       const progress = ending.progress();
       this.#endings.set(ending, progress);
-      if (progress !== undefined && progress === before) ending.terminate();
+      if (progress !== undefined && progress === before) ending.terminate("standstill");
     }
     if (this.#endings.size > 0)
       this.#cancelTimer = this.#clock.after(this.#delayMs, () => this.#look());

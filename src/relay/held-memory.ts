@@ -9,7 +9,7 @@ export interface Holder {
   readonly heldBytes: number;
   /** Bytes that the peers have acknowledged so far; undefined while nothing is owed to them. */
   progress(): number | undefined;
-  terminate(): void;
+  terminate(why: "memory_limit"): void;
 }
 
 export interface HeldMemoryDeps<Relay extends Holder> {
@@ -93,7 +93,7 @@ export class HeldMemory<Relay extends Holder> {
       if (excess <= 0) break;
       excess -= relay.heldBytes;
       resets++;
-      relay.terminate();
+      relay.terminate("memory_limit");
     }
     if (resets > 0) onReset(resets, heldBytes);
   }

@@ -3,13 +3,16 @@
 // still owed to it. One timer looks at all of them; the data path pays nothing.
 import type { Clock } from "../config/clock.ts";
 
+/** Why a relay is ended. */
+export type Expiry = "idle" | "client_vanished";
+
 /** A relay as it is watched. */
 export interface Watched {
   /** Bytes that came from both sides so far; undefined while it is not joined. */
   receivedBytes(): number | undefined;
   /** Whether the client has acknowledged nothing for `silentMs`, though asked to. */
   isClientGone(silentMs: number): boolean;
-  terminate(): void;
+  terminate(why: Expiry): void;
 }
 
 export interface WatchLimits {
@@ -25,7 +28,7 @@ export interface RelayWatchDeps<Relay extends Watched> {
   /** Asked at each look. */
   readonly limits: () => WatchLimits;
   /** Told before a relay is terminated. */
-  readonly onExpired: (relay: Relay, reason: "idle" | "client vanished") => void;
+  readonly onExpired: (relay: Relay, reason: Expiry) => void;
 }
 
 // Looks for each limit: a relay ends at the latest this part of the limit late.
@@ -66,8 +69,9 @@ export class RelayWatch<Relay extends Watched> {
       const isIdle = idleTimeoutMs > 0 && this.#idleMs(relay) >= idleTimeoutMs;
       const isGone = !isIdle && userTimeoutMs > 0 && relay.isClientGone(userTimeoutMs);
       if (!isIdle && !isGone) continue;
-      onExpired(relay, isIdle ? "idle" : "client vanished");
-      relay.terminate();
+      const why = isIdle ? "idle" : "client_vanished";
+      onExpired(relay, why);
+      relay.terminate(why);
     }
   }
 

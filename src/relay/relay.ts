@@ -9,6 +9,7 @@ import type { Clock } from "../config/clock.ts";
 import type { Ending, EndingWatch } from "./ending-watch.ts";
 import { Flow, type FlowDeps, type FlowEvents } from "./flow.ts";
 import type { Holder } from "./held-memory.ts";
+import type { RelayEnd } from "./relay-end.ts";
 import type { Watched } from "./relay-watch.ts";
 import type { TcpSocket, TcpSystem } from "./tcp-socket.ts";
 
@@ -28,6 +29,9 @@ const MAX_RESET_POLL_MS = 100;
 export class Relay implements FlowEvents, Ending, Holder, Watched {
   /** What to abort if the client goes before it was joined; the caller's to set and clear. */
   dialing: { abort(): void } | undefined;
+  /** What ended it, once something has; in an orderly end the first FIN. */
+  end: RelayEnd | undefined;
+  #isTerminated = false;
   readonly #deps: RelayDeps;
   readonly #clientFlow: Flow;
   #serverFlow: Flow | undefined;
@@ -62,8 +66,19 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     this.#clientFlow.connect(server);
   }
 
+  /** Bytes that the server's kernel has taken, and the client's. */
+  get bytesToServer(): number {
+    return this.#clientFlow.deliveredBytes;
+  }
+
+  get bytesToClient(): number {
+    return this.#serverFlow?.deliveredBytes ?? 0;
+  }
+
   /** Resets both sockets, whatever is still owed. May be called at any time, also twice. */
-  terminate(): void {
+  terminate(why: RelayEnd): void {
+    if (!this.#isTerminated) this.end = why;
+    this.#isTerminated = true;
     this.#client?.terminate();
     this.#server?.terminate();
   }
@@ -101,7 +116,8 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     return this.#clientFlow.pendingBytes === 0 && this.#unsentBytes(this.#server) === 0;
   }
 
-  sourceEnded(): void {
+  sourceEnded(flow: Flow): void {
+    this.end ??= flow === this.#clientFlow ? "client_closed" : "server_closed";
     this.#deps.endings.watch(this);
   }
 
@@ -125,8 +141,15 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
       flow.ended();
       return;
     }
+    this.#noteReset(flow);
     flow.reverse!.discard();
     flow.reset();
+  }
+
+  /** The other side's socket is then closed by us, which is no second end. */
+  #noteReset(flow: Flow): void {
+    if (!this.#isTerminated) this.end = flow === this.#clientFlow ? "client_reset" : "server_reset";
+    this.#isTerminated = true;
   }
 
   resetDue(flow: Flow): void {

@@ -6,6 +6,7 @@ import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import type { GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
 import { Admission, type AdmissionDeps } from "./admission.ts";
 import { namedBy, rankedBy } from "./member-specs.ts";
+import { Looks } from "./looks.ts";
 import type { MemberList } from "./members.ts";
 import type { DiscoveryEvents, Source } from "./discovery-events.ts";
 import { mustVerify, SrvError, type SrvSource } from "./srv.ts";
@@ -44,7 +45,8 @@ export class Discovery {
   /** Raised by each reconfiguration: what was begun before it changes nothing any more. */
   #generation = 0;
   #isClosed = false;
-  readonly #failing = new Set<Source>();
+  /** How each place does. */
+  readonly looks = new Looks();
   readonly #said = new Map<string, string>();
 
   constructor(config: GatewayConfig, deps: DiscoveryDeps) {
@@ -65,9 +67,10 @@ export class Discovery {
     if (srv !== undefined) {
       try {
         this.#seeds = await this.#findBySrv(srv);
+        this.looks.succeeded("SRV discovery", this.#deps.clock.now());
       } catch (error) {
         if (!(error instanceof SrvError) || endpoints.length === 0) throw error;
-        this.#failing.add("SRV discovery");
+        this.looks.failed("SRV discovery");
         this.#deps.events.fellBack(error, endpoints);
       }
     }
@@ -161,14 +164,13 @@ export class Discovery {
     look: () => Promise<readonly EndpointSpec[]>,
     isOld: () => boolean,
   ): Promise<readonly EndpointSpec[] | undefined> {
-    const { events } = this.#deps;
+    const { events, clock } = this.#deps;
     try {
       const found = await look();
-      if (!isOld() && this.#failing.delete(source)) events.recovered(source);
+      if (!isOld() && this.looks.succeeded(source, clock.now())) events.recovered(source);
       return found;
     } catch (error) {
-      if (!isOld() && !this.#failing.has(source)) events.failed(source, error as Error);
-      if (!isOld()) this.#failing.add(source);
+      if (!isOld() && this.looks.failed(source)) events.failed(source, error as Error);
       return undefined;
     }
   }

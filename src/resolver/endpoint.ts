@@ -2,6 +2,8 @@
 import type { HostPort } from "../config/address.ts";
 import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 
+import { DialStatistics } from "./dial-statistics.ts";
+
 /** One etcd address. Its pool changes it, but for what others count in it. */
 export class Endpoint {
   readonly address: HostPort;
@@ -21,6 +23,14 @@ export class Endpoint {
   dials = 0;
   /** Its weight, made comparable within its priority. At least 1. */
   share = 1;
+  /** When it came up or went down, or its health turned, on the clock. */
+  changedAt = 0;
+  /** Why it is not up, or not healthy; undefined if it is. */
+  why: string | undefined;
+  readonly dialStatistics = new DialStatistics();
+  /** Of relays that are over. */
+  bytesToServer = 0;
+  bytesToClients = 0;
   /** What weighted round robin owes it. */
   credit = 0;
 

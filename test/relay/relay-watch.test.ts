@@ -71,7 +71,7 @@ describe("RelayWatch", () => {
     relays[1].isGone = true;
     clock.advance(250);
     expect([relays[0].isTerminated, relays[1].isTerminated]).toEqual([false, true]);
-    expect(reasons).toEqual(["client vanished"]);
+    expect(reasons).toEqual(["client_vanished"]);
   });
 
   test("start() goes by new limits, close() clears the timer, also twice", () => {

@@ -3,6 +3,7 @@ import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
 import type { GatewayConfig } from "../../src/config/gateway-config.ts";
 import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
 import type { Network } from "../../src/gateway/sources.ts";
+import type { GatewayStatus } from "../../src/observe/status.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock, wallClock } from "../../src/os/clock.ts";
 import * as network from "../../src/os/network.ts";
@@ -89,6 +90,10 @@ export class LocalGateway {
   /** How many relays there are at this moment, as a drain without patience counts them. */
   async drain(hurry: Promise<unknown> = new Promise(() => {})): Promise<number> {
     return await this.#gateway.drain(hurry);
+  }
+
+  status(): GatewayStatus {
+    return this.#gateway.status();
   }
 
   close(): void {

@@ -1,0 +1,51 @@
+// What is counted for who asks. Everything here is a plain number that the
+// gateway adds to where it happens; nobody pays for a reader who is not there.
+import { RELAY_ENDS, type RelayEnd } from "../relay/relay-end.ts";
+import type { Relay } from "../relay/relay.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
+
+/** Why a client was not carried. `client_left`: before an endpoint had answered. */
+export const REFUSALS = [
+  "connection_limit",
+  "client_limit",
+  "not_allowed",
+  "no_endpoint",
+  "no_descriptors",
+  "client_left",
+] as const;
+
+export type Refusal = (typeof REFUSALS)[number];
+
+export class Statistics {
+  /** On the clock. */
+  readonly startedAt: number;
+  accepted = 0;
+  relayed = 0;
+  /** Of relays that are over. */
+  bytesToServers = 0;
+  bytesToClients = 0;
+  readonly refused = zeros<Refusal>(REFUSALS);
+  readonly ended = zeros<RelayEnd>(RELAY_ENDS);
+
+  constructor(startedAt: number) {
+    this.startedAt = startedAt;
+  }
+
+  /** A relay is over; `endpoint` served it, if one did. */
+  count(relay: Relay, endpoint: Endpoint | undefined): void {
+    if (endpoint === undefined) {
+      // Whoever refused it has counted why.
+      if (relay.end !== "refused") this.refused.client_left++;
+      return;
+    }
+    this.ended[relay.end!]++;
+    this.bytesToServers += relay.bytesToServer;
+    this.bytesToClients += relay.bytesToClient;
+    endpoint.bytesToServer += relay.bytesToServer;
+    endpoint.bytesToClients += relay.bytesToClient;
+  }
+}
+
+function zeros<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
+}

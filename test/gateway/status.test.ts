@@ -1,0 +1,124 @@
+// What the gateway tells of itself: counters that add up to what happened.
+import { afterEach, describe, expect, test } from "bun:test";
+import type { GatewayStatus } from "../../src/observe/status.ts";
+import type { LocalGateway } from "../support/local-gateway.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
+import { createScene, deadPort, local } from "../support/scene.ts";
+
+const scene = createScene();
+const { gatewayTo, greeter, served } = scene;
+afterEach(() => scene.close());
+
+const sum = (counts: Readonly<Record<string, number>>) =>
+  Object.values(counts).reduce((total, count) => total + count, 0);
+
+/** Of counts, those that are not 0. */
+const some = (counts: Readonly<Record<string, number>>) =>
+  Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+
+function expectToAddUp({ accepted, relayed, refused, ended, active }: GatewayStatus) {
+  expect(accepted).toBe(relayed + sum(refused));
+  expect(relayed).toBe(sum(ended) + active);
+}
+
+async function idle(gateway: LocalGateway): Promise<GatewayStatus> {
+  await until(() => gateway.status().active === 0, "every relay was over");
+  const status = gateway.status();
+  expectToAddUp(status);
+  return status;
+}
+
+describe("Gateway.status()", () => {
+  test("counts bytes of both directions while they move, and keeps them when they have", async () => {
+    const server = scene.keep(new PeerServer());
+    const gateway = await gatewayTo([local(server.port)]);
+    const client = await Peer.connect(gateway.port);
+    const far = await server.peer();
+    await client.send(100_000);
+    await far.send(200_000);
+    const isThere = () => far.receivedBytes === 100_000 && client.receivedBytes === 200_000;
+    await until(isThere, "all bytes were there");
+    const bytes = { bytesToServer: 100_000, bytesToClients: 200_000 };
+    const during = gateway.status();
+    expect(during).toMatchObject({ active: 1, bytesToServers: 100_000, bytesToClients: 200_000 });
+    expect(during.endpoints).toMatchObject([{ connections: 1, ...bytes }]);
+    client.shutdown();
+    far.shutdown();
+    const after = await idle(gateway);
+    expect(after).toMatchObject({ bytesToServers: 100_000, bytesToClients: 200_000 });
+    expect(after.endpoints).toMatchObject([{ connections: 0, ...bytes }]);
+  });
+
+  test("tells how relays ended", async () => {
+    const server = scene.keep(new PeerServer());
+    const gateway = await gatewayTo([local(server.port)]);
+    const pair = async (): Promise<[Peer, Peer]> => {
+      const count = server.accepted.length;
+      const client = await Peer.connect(gateway.port);
+      return [client, await server.peer(count)];
+    };
+    const ends = {
+      client_closed: async () => {
+        const [client, far] = await pair();
+        client.shutdown();
+        await far.gone();
+        far.shutdown();
+      },
+      server_closed: async () => {
+        const [client, far] = await pair();
+        far.shutdown();
+        await client.gone();
+        client.shutdown();
+      },
+      client_reset: async () => (await pair())[0].reset(),
+      server_reset: async () => (await pair())[1].reset(),
+    };
+    for (const end of Object.values(ends)) {
+      await end();
+      await idle(gateway);
+    }
+    const each = { client_closed: 1, server_closed: 1, client_reset: 1, server_reset: 1 };
+    expect(some(gateway.status().ended)).toEqual(each);
+    await pair();
+    gateway.close();
+    expect(some(gateway.status().ended)).toEqual({ ...each, shutdown: 1 });
+  });
+
+  test("tells why clients were refused", async () => {
+    const gateway = await gatewayTo([local(deadPort())]);
+    await (await Peer.connect(gateway.port)).gone();
+    expect(some((await idle(gateway)).refused)).toEqual({ no_endpoint: 1 });
+    await gateway.reconfigure({ allowedNetworks: ["10.0.0.0/8"] });
+    await (await Peer.connect(gateway.port)).gone();
+    expect(some((await idle(gateway)).refused)).toEqual({ no_endpoint: 1, not_allowed: 1 });
+  });
+
+  test("tells of refusals at the limits", async () => {
+    const options = { maxConnections: 2, maxConnectionsPerClient: 1 };
+    const gateway = await gatewayTo([local(greeter().port)], options);
+    await served(gateway);
+    await (await Peer.connect(gateway.port)).gone();
+    await gateway.reconfigure({ maxConnections: 1 });
+    await (await Peer.connect(gateway.port)).gone();
+    expect(some(gateway.status().refused)).toEqual({ client_limit: 1, connection_limit: 1 });
+    expectToAddUp(gateway.status());
+  });
+
+  test("tells why an endpoint is down, since when, and what became of its dials", async () => {
+    const [dead, live] = [deadPort(), greeter().port];
+    const gateway = await gatewayTo([local(dead), local(live)]);
+    for (let i = 0; i < 4; i++) await served(gateway);
+    const [first, second] = gateway.status().endpoints;
+    expect(first).toMatchObject({
+      address: local(dead),
+      up: false,
+      why: `dial tcp ${local(dead)}: connect: connection refused`,
+    });
+    expect(first!.sinceMs).toBeLessThan(gateway.status().uptimeMs);
+    expect(some(first!.dials)).toEqual({ refused: 1 });
+    expect(second).toMatchObject({ up: true, healthy: true, why: null, connections: 4 });
+    expect(some(second!.dials)).toEqual({ connected: 4 });
+    expect(second!.dialTimes.counts.reduce((a, b) => a + b)).toBe(4);
+    expect(second!.dialTimes.sumSeconds).toBeGreaterThan(0);
+  });
+});
