@@ -5,6 +5,7 @@ import { systemClock } from "../os/clock.ts";
 import * as network from "../os/network.ts";
 import * as system from "../os/tcp.ts";
 import { type Input, readConfig } from "./read-config.ts";
+import { table } from "./table.ts";
 
 /**
  * Prints what it saw and resolves with the exit status: 0 only if all is well.
@@ -43,11 +44,8 @@ function asTable({ ok, endpoints, errors }: CheckReport, warnings: readonly stri
     inWords(steps.accepts),
     inWords(steps.verifies),
   ]);
-  const table = [HEAD, ...rows];
-  const widths = HEAD.map((_, i) => Math.max(...table.map((row) => row[i]!.length)));
-  const lines = table.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join("  "));
   return [
-    ...(rows.length === 0 ? [] : lines.map((line) => line.trimEnd())),
+    ...(rows.length === 0 ? [] : table([HEAD, ...rows])),
     ...warnings.map((warning) => `warning: ${warning}`),
     ...errors.map((error) => `error: ${error}`),
     ok ? "all is well" : "not all is well",

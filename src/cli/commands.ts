@@ -6,27 +6,35 @@ import { UsageError } from "../config/usage-error.ts";
 import { readTextFile } from "../os/files.ts";
 import { platform } from "../os/process.ts";
 import { check } from "./check-command.ts";
-import { checkHelp, gatewayHelp, helpHelp, programHelp, startHelp, versionHelp } from "./help.ts";
+import { completionHelps, completionScript, unknownShell } from "./completion.ts";
+import {
+  checkHelp,
+  gatewayHelp,
+  healthcheckHelp,
+  helpHelp,
+  programHelp,
+  startHelp,
+  statusHelp,
+  versionHelp,
+} from "./help.ts";
+import { healthcheck } from "./healthcheck-command.ts";
 import { type FlagName, flagNamed, flagNames } from "./flags.ts";
+import type { Output } from "./output.ts";
 import { type Argv, parseArgv } from "./parse-argv.ts";
 import type { Environment, Input } from "./read-config.ts";
 import { start } from "./start-command.ts";
-
-/** Where a command's text goes. */
-export interface Output {
-  /** Takes what was asked for: help, the version. */
-  print(text: string): void;
-  /** Takes what is wrong. */
-  complain(text: string): void;
-}
+import { status as showStatus } from "./status-command.ts";
 
 /** Every command by its words, with its help. What is not here is refused. */
-const helpTexts: Readonly<Record<string, () => string>> = {
+export const helpTexts: Readonly<Record<string, () => string>> = {
   "": programHelp,
   start: startHelp,
   gateway: gatewayHelp,
   "gateway start": startHelp,
   check: checkHelp,
+  status: statusHelp,
+  healthcheck: healthcheckHelp,
+  ...completionHelps,
   version: versionHelp,
   help: helpHelp,
 };
@@ -70,10 +78,23 @@ async function dispatch(argv: Argv, environment: Environment, output: Output): P
     subCommands: {
       start: startCommand,
       gateway: defineCommand({ subCommands: { start: startCommand } }),
+      status: defineCommand({
+        async run() {
+          status = await showStatus(input, output);
+        },
+      }),
+      healthcheck: defineCommand({
+        async run() {
+          status = await healthcheck(input, output.complain);
+        },
+      }),
       check: defineCommand({
         async run() {
           status = await check(input, output.print);
         },
+      }),
+      completion: defineCommand({
+        run: () => output.print(completionScript(command.words[1]!, helpTexts)),
       }),
       version: defineCommand({ run: () => output.print(versionText()) }),
       help: defineCommand({ run: () => output.print(helpTexts[command.topic]!()) }),
@@ -100,17 +121,19 @@ function commandOf({ words, wantsHelp, wantsVersion, given }: Argv): Command {
   if (wantsVersion) return { words: ["version"], topic };
   if (topic === "")
     throw new UsageError('Missing command: to run the gateway, "etcd-gateway start"');
-  if (topic === "version" && given.size > 0)
-    throw new UsageError(`Cannot use --${[...given.keys()][0]} with "version": it takes no flags`);
+  if (topic === "completion") throw unknownShell();
+  if (/^(version|completion)\b/.test(topic) && given.size > 0)
+    throw new UsageError(`Cannot use --${[...given.keys()][0]} with "${topic}": it takes no flags`);
   const stray = flagNames.find((name) => given.has(name) && isForeign(name, topic));
   if (stray !== undefined)
-    throw new UsageError(`Cannot use --${stray} with "${topic}": it is a flag of "check"`);
+    throw new UsageError(
+      `Cannot use --${stray} with "${topic}": it is a flag of ${inWords(flagNamed(stray).onlyFor!)}`,
+    );
   return { words: rest, topic };
 }
 
 function isForeign(name: FlagName, topic: string): boolean {
-  const { onlyFor = topic } = flagNamed(name);
-  return onlyFor !== topic;
+  return flagNamed(name).onlyFor?.includes(topic) === false;
 }
 
 /** Without the first `word`, so that `help help` is about help. */
@@ -124,11 +147,21 @@ function unknownCommand(words: readonly string[]): UsageError {
     (_, i) => !Object.hasOwn(helpTexts, words.slice(0, i + 1).join(" ")),
   );
   const stray = words[known]!;
+  if (known === 1 && words[0] === "completion") return unknownShell(stray);
   return known === 0
-    ? new UsageError(
-        `Unknown command "${stray}": the commands are start, gateway start, check, version and help`,
-      )
+    ? new UsageError(`Unknown command "${stray}": the commands are ${commandNames()}`)
     : new UsageError(`Unexpected argument "${stray}" behind "${words.slice(0, known).join(" ")}"`);
+}
+
+function inWords(commands: readonly string[]): string {
+  return commands.map((name) => `"${name}"`).join(" and ");
+}
+
+/** All that can be run, but for what stands behind `completion`. */
+function commandNames(): string {
+  const isCommand = (name: string) => name === "gateway start" || /^\w+$/.test(name);
+  const names = Object.keys(helpTexts).filter((name) => isCommand(name) && name !== "gateway");
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
 function versionText(): string {

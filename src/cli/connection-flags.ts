@@ -4,6 +4,7 @@ import type { Policy } from "../config/gateway-config.ts";
 import type { Flag } from "./flag.ts";
 import {
   oneOf,
+  parseBoolean,
   parseCount,
   parseEndpoints,
   parseMemory,
@@ -27,6 +28,14 @@ export const connectionFlags = {
     summary: "Where applications connect. Without a host: every address of this machine.",
     example: "127.0.0.1:23790",
     parse: parseListenAddress,
+  },
+  "reuse-port": {
+    value: "",
+    default: "false",
+    summary:
+      "Let another gateway with this flag listen on the same address (SO_REUSEPORT): start the new one, then stop the old one, and nobody is refused.",
+    example: "true",
+    parse: parseBoolean,
   },
   policy: {
     value: "POLICY",

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { type HostPort, isDnsName, parseEndpoint } from "../config/address.ts";
 import { parseDuration } from "../config/duration.ts";
 import { type EndpointSpec, parseStaticEndpoint } from "../config/endpoint-spec.ts";
+import type { FlagParser } from "./flag.ts";
 
 // Timers hold a signed 32-bit count of milliseconds; beyond it they fire at once.
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -111,11 +112,12 @@ export function parseServiceName(text: string): string {
   return text;
 }
 
-export function oneOf<T extends string>(...words: T[]): (text: string) => T {
-  return (text) => {
+export function oneOf<T extends string>(...words: T[]): FlagParser<T> {
+  const parse = (text: string) => {
     if (!(words as string[]).includes(text)) throw new RangeError(`not one of ${words.join(", ")}`);
     return text as T;
   };
+  return Object.assign(parse, { choices: words });
 }
 
 /** Any text that is not empty. */

@@ -8,12 +8,19 @@ export interface Flag<T> {
   readonly default?: string;
   /** May be given several times; the values are joined by commas. */
   readonly repeatable?: true;
-  /** The one command that takes it; undefined: all that run or try the gateway. */
-  readonly onlyFor?: "check";
+  /** The commands that take it; undefined: all that run, try or ask the gateway. */
+  readonly onlyFor?: readonly string[];
   /** Must not be shown to anybody. */
   readonly isSecret?: true;
   readonly summary: string;
   /** The wanted form, shown in help and behind every error. */
   readonly example: string;
-  parse(text: string): T;
+  readonly parse: FlagParser<T>;
+}
+
+/** Reads what stands behind a flag. */
+export interface FlagParser<T> {
+  (text: string): T;
+  /** All texts that it takes, where that is a short list; undefined: too many to list. */
+  readonly choices?: readonly string[];
 }

@@ -1,6 +1,6 @@
 // Help text, read off the flag table. It is written for somebody who meets the
 // gateway for the first time: what it does, how to start it, what each flag takes.
-import { flagNamed, flagNames, variableOf } from "./flags.ts";
+import { type FlagName, flagNamed, flagNames, variableOf } from "./flags.ts";
 
 const WIDTH = 80;
 
@@ -13,6 +13,9 @@ Usage:
   etcd-gateway start [flags]           run the gateway
   etcd-gateway gateway start [flags]   the same, in the words of etcd's own binary
   etcd-gateway check [flags]           try out what start would do, and print it
+  etcd-gateway status [flags]          ask a running gateway how it is, and print it
+  etcd-gateway healthcheck [flags]     the same by the exit status alone
+  etcd-gateway completion SHELL        print completion for bash, zsh or fish
   etcd-gateway version                 print the version
   etcd-gateway help [command]          print help
 
@@ -93,12 +96,45 @@ Exit status: 0 all is well; 1 something is not; 2 it was told something wrong.
 `;
 }
 
+/** What `etcd-gateway help status` prints. */
+export function statusHelp(): string {
+  return `Asks a running gateway at its --metrics-addr how it is, and prints it.
+
+Usage:
+  etcd-gateway status --metrics-addr=HOST:PORT [--watch] [--output=json]
+
+The address may also come from the variable ${variableOf("metrics-addr")} or the
+--config-file, as the gateway has it. All flags of "start" are taken and not used,
+so that a unit's command line works with the one word changed.
+
+Flags:
+${["metrics-addr", "config-file", "output", "watch"].map((name) => flagHelp(name as FlagName)).join("\n")}
+Exit status: 0 it answered; 1 it did not; 2 it was told something wrong.
+`;
+}
+
+/** What `etcd-gateway help healthcheck` prints. */
+export function healthcheckHelp(): string {
+  return `Asks a running gateway at its --metrics-addr whether it serves: for the health
+check of a container. Says something only if it does not.
+
+Usage:
+  etcd-gateway healthcheck --metrics-addr=HOST:PORT
+
+The address may also come from the variable ${variableOf("metrics-addr")} or the
+--config-file, as the gateway has it.
+
+Exit status: 0 an endpoint is up and it is not draining; 1 it is not so, or nobody
+answers; 2 it was told something wrong.
+`;
+}
+
 const FLAG_RULES = `Every flag has an environment variable, and a key in the --config-file. The flag
 wins over the variable, the variable over the file.
 A DURATION is a number with a unit (ns, us, ms, s, m, h), as in "1m30s".`;
 
 function flagsHelp(command: "start" | "check"): string {
-  const names = flagNames.filter((name) => (flagNamed(name).onlyFor ?? command) === command);
+  const names = flagNames.filter((name) => flagNamed(name).onlyFor?.includes(command) ?? true);
   return `${names.map(flagHelp).join("\n")}
   -h, --help
       Print this text.`;

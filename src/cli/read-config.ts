@@ -24,6 +24,8 @@ export interface Input {
 export interface ReadConfig {
   readonly config: GatewayConfig;
   readonly values: FlagValues;
+  /** Each value as it was written, or its default; secrets as well. */
+  readonly texts: Readonly<Partial<Record<FlagName, string>>>;
   /** Keys that the config file has; 0 without one. */
   readonly fileKeys: number;
   /** What the user should know though nothing is wrong; to be logged. */
@@ -49,6 +51,7 @@ export function readConfig(input: Input): ReadConfig {
   const srv = srvOf(values);
   return {
     values,
+    texts: Object.fromEntries(flagNames.map((name) => [name, textOf(name, input, file)?.text])),
     fileKeys: file.texts.size,
     config: {
       // With SRV discovery the default address is never what was meant.
@@ -67,6 +70,7 @@ export function readConfig(input: Input): ReadConfig {
       healthFall: values["health-fall"],
       isClosedWhenUnhealthy: values["health-close"],
       listen: values["listen-addr"],
+      reusePort: values["reuse-port"],
       retryDelayMs: values["retry-delay"],
       dialTimeoutMs: values["dial-timeout"],
       attemptDelayMs: values["connection-attempt-delay"],
@@ -78,8 +82,10 @@ export function readConfig(input: Input): ReadConfig {
       maxConnectionsPerClient: values["max-connections-per-client"],
       maxBufferBytes: values["max-buffer-memory"],
       allowedNetworks: values["allow-cidr"] ?? [],
+      metrics: values["metrics-addr"],
       logLevel: values["log-level"],
       logFormat: values["log-format"],
+      hasAccessLog: values["access-log"],
     },
     warnings: [...idleFlags(values, isGiven), ...unknownVariables(input.environment)],
   };

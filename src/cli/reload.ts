@@ -8,7 +8,12 @@ import { type FlagName, flagNames } from "./flags.ts";
 import { type Input, type ReadConfig, readConfig } from "./read-config.ts";
 
 /** What stays as it was at start. */
-const FIXED: readonly FlagName[] = ["listen-addr", "log-format"];
+const FIXED = [
+  "listen-addr",
+  "reuse-port",
+  "log-format",
+  "metrics-addr",
+] as const satisfies FlagName[];
 
 export interface ReloadDeps {
   readonly input: Input;
@@ -16,10 +21,18 @@ export interface ReloadDeps {
   readonly log: Log;
 }
 
+/** Whoever is told of each reload. */
+export interface ReloadWatcher {
+  reloading(): void;
+  /** Also if it has failed: what was in force goes on. */
+  reloaded(): void;
+}
+
 export class Reload {
   readonly #deps: ReloadDeps;
   readonly #log: Logger;
   #inForce: ReadConfig;
+  #watcher: ReloadWatcher | undefined;
   /** Wanted once the one under way, or the start, is over. */
   #isWanted = false;
   #isBusy = true;
@@ -30,8 +43,18 @@ export class Reload {
     this.#inForce = inForce;
   }
 
+  /** What the gateway goes by at this moment. */
+  get inForce(): ReadConfig {
+    return this.#inForce;
+  }
+
   /** The gateway has started; a request that came before is served now. */
-  begin(): void {
+  begin(watcher: ReloadWatcher): void {
+    this.#watcher = watcher;
+    this.#goOn();
+  }
+
+  #goOn(): void {
     this.#isBusy = false;
     if (this.#isWanted) this.request();
   }
@@ -44,13 +67,15 @@ export class Reload {
 
   async #run(): Promise<void> {
     this.#isBusy = true;
+    this.#watcher?.reloading();
     try {
       await this.#reload();
     } catch (error) {
       if (!(error instanceof UsageError || error instanceof StartError)) throw error;
       this.#log.error("reload failed, nothing was changed", { error: error.message });
     }
-    this.begin();
+    this.#watcher?.reloaded();
+    this.#goOn();
   }
 
   async #reload(): Promise<void> {
@@ -63,23 +88,22 @@ export class Reload {
     const changed = flagNames.filter(
       (name) => JSON.stringify(read.values[name]) !== JSON.stringify(this.#inForce.values[name]),
     );
-    const { listen, logFormat } = this.#inForce.config;
-    const config = { ...read.config, listen, logFormat };
+    const { listen, logFormat, metrics } = this.#inForce.config;
+    const config = { ...read.config, listen, logFormat, metrics };
     await gateway.reconfigure(config);
     log.setLevel(config.logLevel);
-    for (const flag of FIXED.filter((name) => changed.includes(name)))
+    const fixed: readonly FlagName[] = FIXED;
+    for (const flag of fixed.filter((name) => changed.includes(name)))
       this.#log.warn("cannot change while running; restart to apply it", { flag: `--${flag}` });
-    this.#inForce = {
-      ...read,
-      config,
-      values: {
-        ...read.values,
-        "listen-addr": this.#inForce.values["listen-addr"],
-        "log-format": this.#inForce.values["log-format"],
-      },
-    };
+    const values = { ...read.values, ...only(FIXED, this.#inForce.values) };
+    const texts = { ...read.texts, ...only(FIXED, this.#inForce.texts) };
+    this.#inForce = { ...read, config, values, texts };
     this.#log.info("reloaded", {
-      changed: changed.filter((name) => !FIXED.includes(name)).map((name) => `--${name}`),
+      changed: changed.filter((name) => !fixed.includes(name)).map((name) => `--${name}`),
     });
   }
+}
+
+function only<T extends object, Name extends keyof T>(names: readonly Name[], of: T) {
+  return Object.fromEntries(names.map((name) => [name, of[name]])) as Pick<T, Name>;
 }

@@ -1,7 +1,7 @@
 // `start`: from flags to a gateway that runs until it is told to stop.
 import { Gateway } from "../gateway/gateway.ts";
 import { StartError } from "../gateway/start-error.ts";
-import { createLog, type Log } from "../observe/log.ts";
+import { createLog, type Log, type LogRecord } from "../observe/log.ts";
 import { chance } from "../os/chance.ts";
 import { systemClock, wallClock } from "../os/clock.ts";
 import { raiseDescriptorLimit } from "../os/limits.ts";
@@ -14,10 +14,12 @@ import {
   StopSignals,
   writeError,
 } from "../os/process.ts";
-import { notifySystemd } from "../os/systemd.ts";
+import { inheritedListener } from "../os/systemd.ts";
 import * as system from "../os/tcp.ts";
 import { type Input, readConfig } from "./read-config.ts";
 import { Reload } from "./reload.ts";
+import { Supervisor } from "./supervisor.ts";
+import { startStatusService, type StatusService } from "./status-service.ts";
 
 /**
  * Runs the gateway and resolves with the exit status once it has ended.
@@ -33,10 +35,13 @@ export async function start(input: Input): Promise<number> {
     format: config.logFormat === "auto" ? automatic : config.logFormat,
     write: writeError,
     now: wallClock,
+    ...(config.metrics && { onRecord: (record: LogRecord) => service?.note(record) }),
   });
+  let service: StatusService | undefined;
   const stopSignals = new StopSignals();
   endOnUncaught(log);
   for (const warning of warnings) log.from(CALLER).warn(warning);
+  const descriptorLimit = raiseDescriptorLimit();
   const gateway = new Gateway(config, {
     clock: systemClock,
     log,
@@ -44,23 +49,34 @@ export async function start(input: Input): Promise<number> {
     system,
     chance,
     isLocalAddress: system.isLocalAddress,
-    descriptorLimit: raiseDescriptorLimit(),
+    descriptorLimit,
+    inheritedListener: inheritedListener(input.environment),
   });
   const reload = new Reload({ input, gateway, log }, read);
   const ignoreHangups = onHangup(() => reload.request());
+  const supervisor = new Supervisor({
+    environment: input.environment,
+    clock: systemClock,
+    status: () => gateway.status(),
+  });
   try {
-    await runUntilStopped(gateway, {
-      log,
-      stopSignals,
-      reload,
-      notifySocket: input.environment["NOTIFY_SOCKET"],
-    });
+    if (config.metrics !== undefined)
+      service = await startStatusService(config.metrics, {
+        gateway,
+        log,
+        lookup: (host) => network.lookup(host, []),
+        inForce: () => reload.inForce,
+        descriptorLimit,
+      });
+    await runUntilStopped(gateway, { log, stopSignals, reload, supervisor });
     return 0;
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     log.from(CALLER).error(error.message);
     return 1;
   } finally {
+    service?.close();
+    supervisor.close();
     stopSignals.close();
     ignoreHangups();
     gateway.close();
@@ -73,20 +89,20 @@ interface Running {
   readonly log: Log;
   readonly stopSignals: StopSignals;
   readonly reload: Reload;
-  readonly notifySocket: string | undefined;
+  readonly supervisor: Supervisor;
 }
 
 async function runUntilStopped(gateway: Gateway, running: Running): Promise<void> {
-  const { stopSignals, reload, notifySocket } = running;
+  const { stopSignals, reload, supervisor } = running;
   const log = running.log.from(CALLER);
   const stop = stopSignals.next();
   const started = gateway.start();
   // A signal during a slow name lookup ends the start as well.
   if ((await Promise.race([started, stop.then(() => "stopped")])) !== "stopped") {
-    notifySystemd(notifySocket, "READY=1");
-    reload.begin();
+    supervisor.ready();
+    reload.begin(supervisor);
     log.info("stopping", { signal: await stop });
-    notifySystemd(notifySocket, "STOPPING=1");
+    supervisor.stopping();
   }
   const cut = await gateway.drain(stopSignals.next());
   log.info("stopped", { cut });

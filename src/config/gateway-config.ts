@@ -58,6 +58,8 @@ export interface GatewayConfig {
   readonly isClosedWhenUnhealthy: boolean;
   /** Port 0: the system chooses. */
   readonly listen: HostPort;
+  /** Whether another process may listen on the same address, to take over. */
+  readonly reusePort: boolean;
   /** Milliseconds between two dials of an endpoint that is down. At least 1. */
   readonly retryDelayMs: number;
   /** Milliseconds for one endpoint's name lookup and connect together. At least 1. */
@@ -80,6 +82,10 @@ export interface GatewayConfig {
   readonly maxBufferBytes: number;
   /** Networks whose clients are served, as `10.0.0.0/8`; empty: all. */
   readonly allowedNetworks: readonly string[];
+  /** Where it tells how it is; undefined: nowhere. */
+  readonly metrics: HostPort | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+  /** Whether each client is a line of the log when it is over. */
+  readonly hasAccessLog: boolean;
 }

@@ -32,6 +32,11 @@ export class ClientGate {
     }
   }
 
+  /** Whether there are networks of which a client must be. */
+  get hasNetworks(): boolean {
+    return this.#allowed !== undefined;
+  }
+
   /** Whether anybody at all might be refused. */
   get isGuarded(): boolean {
     return this.#allowed !== undefined || this.#limits.maxConnectionsPerClient > 0;

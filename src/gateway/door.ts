@@ -1,12 +1,13 @@
 // The door: accepts clients, and lets in those whose address is allowed, as long
 // as there is room. Everybody else is reset before anything is done for him.
-import type { HostPort } from "../config/address.ts";
+import { formatHostPort, type HostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import { Listener } from "../relay/listener.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
+import { isLoopback } from "../resolver/self-address.ts";
 import { ClientGate, NOT_ALLOWED } from "./client-gate.ts";
 import { RatedLog } from "./rated-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
@@ -19,6 +20,9 @@ const AT_LIMIT = "the connection limit is reached";
 // Of all relays, that must have been found to be over.
 const WORTHWHILE_PART = 0.1;
 
+// For a handshake that has begun here, over any sane distance.
+const ON_THEIR_WAY_MS = 300;
+
 const LOOK_MS = 1000;
 // To listen again: for the listener, and for a client and its server.
 const DESCRIPTORS_WANTED = 3;
@@ -30,6 +34,8 @@ export interface DoorDeps {
   readonly system: TcpSystem;
   readonly relays: Pick<Relays, "count" | "reap">;
   readonly statistics: Statistics;
+  /** A socket that listens already; undefined: it is opened here. */
+  readonly inherited: number | undefined;
   /** Makes a relay for a client that has been let in, for `leave`; undefined if it is closed again. */
   readonly onClient: (client: TcpSocket) => Relay | undefined;
 }
@@ -41,6 +47,7 @@ export class Door {
   readonly #rated: RatedLog;
   readonly #listener: Listener;
   #keepAliveMs: number;
+  readonly #reusePort: boolean;
   #address: HostPort | undefined;
   #cancelLook = () => {};
   #mayReap = true;
@@ -50,14 +57,35 @@ export class Door {
     this.#rated = new RatedLog(deps.log, deps.clock);
     this.#listener = new Listener(deps.system, (client) => this.#accept(client));
     this.#keepAliveMs = config.keepAliveMs;
+    this.#reusePort = config.reusePort;
     this.#gate.limits = config;
   }
 
   /** Listens on an IP literal and returns where. Throws an error with a `code`. */
   open(listen: HostPort): HostPort {
-    this.#address = this.#listener.start(listen, this.#keepAliveMs);
+    this.#address = listen;
+    this.#address = this.#listen();
     this.#watchDescriptors();
+    this.#tell(formatHostPort(this.#address));
     return this.#address;
+  }
+
+  #tell(address: string): void {
+    const { log } = this.#deps;
+    log.info("listening", { address, "max-connections": this.maxConnections });
+    if (isLoopback(this.#address!.host) || this.#gate.hasNetworks) return;
+    log.warn(
+      "every machine that reaches this address reaches etcd through it; --allow-cidr says who may",
+      { address },
+    );
+  }
+
+  #listen(): HostPort {
+    return this.#listener.start(this.#address!, {
+      keepAliveMs: this.#keepAliveMs,
+      reusePort: this.#reusePort,
+      inherited: this.#deps.inherited,
+    });
   }
 
   /** Goes by another configuration from now on; who is in stays. */
@@ -85,6 +113,22 @@ export class Door {
     this.#gate.leave(relay);
     // Not at the first that leaves, or the log would flip with every client at the limit.
     if (this.#deps.relays.count <= this.maxConnections * 0.9) this.#deps.refusals.clear(AT_LIMIT);
+  }
+
+  /**
+   * Accepts no more once nobody has to be refused for it: where another process
+   * shares the address, new clients go there, and those on their way come in,
+   * unless `hurry` resolves.
+   */
+  async retire(hurry: Promise<unknown>): Promise<void> {
+    if (this.#reusePort && this.#listener.isOpen) {
+      this.#listener.passOn();
+      const { promise: isTime, resolve } = Promise.withResolvers<void>();
+      const cancelTimer = this.#deps.clock.after(ON_THEIR_WAY_MS, resolve);
+      await Promise.race([isTime, hurry]);
+      cancelTimer();
+    }
+    this.close();
   }
 
   /** Accepts no more; who is in stays. May be called twice. */
@@ -115,7 +159,7 @@ export class Door {
 
   #reopen(): void {
     try {
-      this.#listener.start(this.#address!, this.#keepAliveMs);
+      this.#listen();
       this.#deps.log.info("descriptors are free again: listening");
     } catch {
       // Somebody else has the address for now: again at the next look.

@@ -1,6 +1,6 @@
 // The assembly: who is accepted, where each client goes, when it all ends.
 // It owns everything that it starts, and `close` gives all of it back.
-import { formatHostPort, type HostPort } from "../config/address.ts";
+import type { HostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import { formatDuration } from "../config/duration.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
@@ -9,8 +9,9 @@ import type { GatewayStatus } from "../observe/status.ts";
 import { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-import { type IsLocalAddress, isLoopback, isSelf } from "../resolver/self-address.ts";
+import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
+import { logAccess } from "./access-log.ts";
 import { Cluster } from "./cluster.ts";
 import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 import { Departures } from "./departures.ts";
@@ -36,6 +37,8 @@ export interface GatewayDeps {
   readonly chance: () => number;
   /** Descriptors that this process may have open. */
   readonly descriptorLimit: number;
+  /** A socket that listens already, instead of --listen-addr; undefined: none. */
+  readonly inheritedListener?: number | undefined;
   /** How long a relay that cannot end by itself stands still before it is reset, in milliseconds. */
   readonly terminationDelayMs?: number;
 }
@@ -94,6 +97,7 @@ export class Gateway {
       system,
       relays: this.#relays,
       statistics: this.#statistics,
+      inherited: deps.inheritedListener,
       onClient: (client) => this.#admit(client),
     });
     this.#upkeep = new RelayUpkeep({
@@ -125,8 +129,11 @@ export class Gateway {
    * @throws {StartError} if there is no endpoint, none resolves, or the address cannot be listened on.
    */
   async start(): Promise<HostPort> {
-    const { network } = this.#deps;
-    this.#listen = await resolveListenHost(this.#config.listen, (host) => network.lookup(host, []));
+    const { network, system, inheritedListener } = this.#deps;
+    this.#listen =
+      inheritedListener === undefined
+        ? await resolveListenHost(this.#config.listen, (host) => network.lookup(host, []))
+        : system.listenAddress(inheritedListener);
     await this.#cluster.check(this.#config);
     try {
       await this.#cluster.start();
@@ -141,15 +148,6 @@ export class Gateway {
     }
     this.#cluster.follow();
     this.#upkeep.start();
-    this.#log.info("listening", {
-      address: formatHostPort(this.#listen),
-      "max-connections": this.#door.maxConnections,
-    });
-    if (!isLoopback(this.#listen.host) && this.#config.allowedNetworks.length === 0)
-      this.#log.warn(
-        "every machine that reaches this address reaches etcd through it; --allow-cidr says who may",
-        { address: formatHostPort(this.#listen) },
-      );
     this.#log.info("ready to proxy client requests", { endpoints: this.#cluster.labels() });
     return this.#listen;
   }
@@ -178,7 +176,7 @@ export class Gateway {
   async drain(hurry: Promise<unknown>): Promise<number> {
     const { drainTimeoutMs } = this.#config;
     this.#isDraining = true;
-    this.#door.close();
+    await this.#door.retire(hurry);
     this.#log.info("draining: no new clients", {
       relays: this.#relays.count,
       timeout: formatDuration(drainTimeoutMs),
@@ -216,6 +214,7 @@ export class Gateway {
 
   #admit(client: TcpSocket): Relay | undefined {
     const relay = new Relay(client, this.#upkeep.relayDeps);
+    if (this.#config.hasAccessLog) relay.rememberClient();
     this.#relays.add(relay);
     new Route(relay, this.#routeDeps).start();
     return this.#relays.has(relay) ? relay : undefined;
@@ -234,6 +233,8 @@ export class Gateway {
   #forget(relay: Relay): void {
     const endpoint = this.#relays.forget(relay);
     this.#statistics.count(relay, endpoint);
+    if (this.#config.hasAccessLog)
+      logAccess(this.#log, relay, { endpoint, now: this.#deps.clock.now() });
     this.#door.leave(relay);
   }
 

@@ -1,6 +1,6 @@
 // What is counted for who asks. Everything here is a plain number that the
 // gateway adds to where it happens; nobody pays for a reader who is not there.
-import { RELAY_ENDS, type RelayEnd } from "../relay/relay-end.ts";
+import { RELAY_ENDS } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
@@ -25,7 +25,7 @@ export class Statistics {
   bytesToServers = 0;
   bytesToClients = 0;
   readonly refused = zeros<Refusal>(REFUSALS);
-  readonly ended = zeros<RelayEnd>(RELAY_ENDS);
+  readonly ended: Record<string, number> = zeros(RELAY_ENDS);
 
   constructor(startedAt: number) {
     this.startedAt = startedAt;
@@ -38,7 +38,7 @@ export class Statistics {
       if (relay.end !== "refused") this.refused.client_left++;
       return;
     }
-    this.ended[relay.end!]++;
+    this.ended[relay.end!]!++;
     this.bytesToServers += relay.bytesToServer;
     this.bytesToClients += relay.bytesToClient;
     endpoint.bytesToServer += relay.bytesToServer;

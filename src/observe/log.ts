@@ -15,6 +15,14 @@ export interface Logger {
   from(caller: string): Logger;
 }
 
+/** What one line is made of. */
+export interface LogRecord {
+  readonly ts: string;
+  readonly level: string;
+  readonly msg: string;
+  readonly fields: Fields;
+}
+
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: "json" | "console";
@@ -22,6 +30,8 @@ export interface LogOptions {
   readonly write: (line: string) => void;
   /** Milliseconds since 1970, fractions are microseconds. */
   readonly now: () => number;
+  /** Hears of each line that is written; must not log. */
+  readonly onRecord?: (record: LogRecord) => void;
 }
 
 /** A log whose level may change while it is written. */
@@ -30,11 +40,14 @@ export interface Log extends Logger {
 }
 
 /** Opens a log. It holds no resource and needs no closing. */
-export function createLog({ level, format, write, now }: LogOptions): Log {
+export function createLog({ level, format, write, now, onRecord }: LogOptions): Log {
   const encode = format === "json" ? encodeJson : encodeLine;
   const reporter: ConsolaReporter = {
-    log: ({ type, args: [message, fields, caller] }) =>
-      write(encode({ level: type, ts: timestamp(now()), caller, msg: message }, fields)),
+    log: ({ type, args: [message, fields, caller] }) => {
+      const head = { level: type, ts: timestamp(now()), caller, msg: message };
+      write(encode(head, fields));
+      onRecord?.({ ...head, fields: fields ?? {} });
+    },
   };
   // throttle 0: consola would hold back the 7th identical message of a second.
   const consola = createConsola({ level: LogLevels[level], throttle: 0, reporters: [reporter] });

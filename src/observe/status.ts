@@ -65,3 +65,19 @@ export interface GatewayStatus {
   readonly endpoints: readonly EndpointStatus[];
   readonly discovery: readonly DiscoveryStatus[];
 }
+
+/** The process that the gateway is. */
+export interface ProcessStatus {
+  readonly version: string;
+  /** Of Bun, which the binary holds. */
+  readonly runtime: string;
+  /** Seconds since 1970. */
+  readonly startTimeSeconds: number;
+  /** User and system together. */
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+  readonly openDescriptors: number;
+  readonly maxDescriptors: number;
+  /** The longest that an event had to wait for its turn within the last ten seconds. */
+  readonly eventLoopDelaySeconds: number;
+}

@@ -11,6 +11,13 @@ export const systemClock: Clock = {
   soon: (callback) => void setImmediate(callback),
 };
 
+/** For a command that waits: unlike the clock's timers it keeps the process alive. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
 let origin = performance.timeOrigin;
 
 /**

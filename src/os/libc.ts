@@ -1,13 +1,14 @@
 // The C library, for what Bun's API lacks: a connect that can be aborted and
 // tells its real error, socket options, resource limits, Unix datagrams.
 // Constants are Linux', where the gateway runs.
-import { dlopen, read } from "bun:ffi";
+import { dlopen, ptr, read } from "bun:ffi";
 import { constants } from "node:os";
 
 const SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
+  dup: { args: ["i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
@@ -37,6 +38,9 @@ function openLibc() {
   }
   throw new Error("Cannot open the C library: neither glibc nor musl is here", { cause: failure });
 }
+
+/** The address of an array's memory, for a C structure that points to it. */
+export { ptr };
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 

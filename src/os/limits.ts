@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { libc } from "./libc.ts";
 
 const RLIMIT_NOFILE = 7;
@@ -14,4 +15,16 @@ export function raiseDescriptorLimit(): number {
     if (libc.setrlimit(RLIMIT_NOFILE, raised) === 0) limit[0] = raised[0]!;
   }
   return Number(limit[0]);
+}
+
+/** What the system says of this process at this moment. */
+export function processFigures() {
+  const { user, system } = process.cpuUsage(); // microseconds
+  return {
+    startTimeSeconds: performance.timeOrigin / 1000,
+    cpuSeconds: (user + system) / 1e6,
+    residentBytes: process.memoryUsage.rss(),
+    // Less the one that the listing takes.
+    openDescriptors: readdirSync("/proc/self/fd").length - 1,
+  };
 }

@@ -81,5 +81,12 @@ export function onUncaught(handler: (error: unknown) => void): void {
   process.on("unhandledRejection", handler);
 }
 
+export const processId = process.pid;
+
+/** CLOCK_MONOTONIC in microseconds, as systemd counts. */
+export function monotonicMicroseconds(): number {
+  return Number(process.hrtime.bigint() / 1000n);
+}
+
 /** What this binary runs on, for the version: `Bun 1.4.5 linux/x64`. */
 export const platform = `Bun ${Bun.version} ${process.platform}/${process.arch}`;

@@ -1,5 +1,21 @@
 import { cString, libc } from "./libc.ts";
 
+// SD_LISTEN_FDS_START of sd_listen_fds(3).
+const FIRST_INHERITED = 3;
+
+/**
+ * The listening socket that systemd, or who does as it does, has opened for
+ * this process (socket activation); undefined: none. Of several the first.
+ * @see sd_listen_fds(3)
+ */
+export function inheritedListener(
+  environment: Readonly<Record<string, string | undefined>>,
+): number | undefined {
+  const { LISTEN_PID: pid, LISTEN_FDS: count } = environment;
+  const isOurs = pid === String(process.pid) && Number(count) > 0;
+  return isOurs ? FIRST_INHERITED : undefined;
+}
+
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;

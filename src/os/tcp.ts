@@ -1,6 +1,7 @@
 // TCP below Bun.connect: a non-blocking connect whose descriptor Bun adopts.
 // Bun's own connect cannot be aborted and reports every failure as refused.
-import { cString, lastError, libc } from "./libc.ts";
+import type { HostPort } from "../config/address.ts";
+import { cString, lastError, libc, ptr } from "./libc.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -16,6 +17,8 @@ const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+const BPF_RET_K = 0x06;
 const MSG_PEEK = 2;
 const MSG_TRUNC = 0x20;
 const SIOCINQ = 0x541b;
@@ -148,6 +151,41 @@ function wholeSeconds(ms: number): number {
 /** Bytes that the kernel took and the peer has not acknowledged; 0 for a descriptor that is gone. */
 export function unsentBytes(fd: number): number {
   return libc.ioctl(fd, SIOCOUTQ, int) < 0 ? 0 : int[0]!;
+}
+
+/**
+ * Has the kernel give new clients of an address that several processes share
+ * (SO_REUSEPORT) to the second of them, as long as there is one: the first is
+ * the one that leaves. Without it, closing a listener resets those in its queue.
+ * @see socket(7) on SO_ATTACH_REUSEPORT_CBPF
+ */
+export function passOn(fd: number): void {
+  // struct sock_filter: "return 1", an index in the order of listening.
+  const filter = Uint8Array.of(BPF_RET_K, 0, 0, 0, 1, 0, 0, 0);
+  const program = new DataView(new ArrayBuffer(16)); // struct sock_fprog
+  program.setUint16(0, 1, true);
+  program.setBigUint64(8, BigInt(ptr(filter)), true);
+  libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(program.buffer), 16);
+}
+
+/** Where an inherited socket listens. @throws {SystemCallError} if it is no TCP socket. */
+export function listenAddress(fd: number): HostPort {
+  const name = new Uint8Array(28);
+  if (libc.getsockname(fd, name, Uint32Array.of(name.length)) < 0)
+    throw new SystemCallError("getsockname", lastError());
+  const port = name[2]! * 256 + name[3]!;
+  if (name[0] === AF_INET) return { host: name.slice(4, 8).join("."), port };
+  if (name[0] !== AF_INET6) throw new SystemCallError("getsockname", "EAFNOSUPPORT");
+  const words = new DataView(name.buffer, 8, 16);
+  const groups = Array.from({ length: 8 }, (_, i) => words.getUint16(2 * i).toString(16));
+  return { host: new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1), port };
+}
+
+/** Another descriptor of the same socket; the caller owns it. */
+export function duplicate(fd: number): number {
+  const copy = libc.dup(fd);
+  if (copy < 0) throw new SystemCallError("dup", lastError());
+  return copy;
 }
 
 /** Whether so many sockets could be opened now. Leaves none open. */

@@ -12,6 +12,15 @@ import {
 // As many as can be asked for; the system has a limit of its own.
 const BACKLOG = 65_535;
 
+export interface ListenOptions {
+  /** In milliseconds, for the clients. 0: off. */
+  readonly keepAliveMs: number;
+  /** Whether other processes may listen on the same address (SO_REUSEPORT). */
+  readonly reusePort: boolean;
+  /** A socket that listens already, which stays its owner's; then the address is its own. */
+  readonly inherited: number | undefined;
+}
+
 export class Listener implements SocketOwner {
   readonly #system: TcpSystem;
   readonly #onClient: (client: TcpSocket) => void;
@@ -32,17 +41,27 @@ export class Listener implements SocketOwner {
    *
    * @throws {Error} with a `code` such as EADDRINUSE.
    */
-  start({ host, port }: HostPort, keepAliveMs: number): HostPort {
-    this.#socket = listenTcp(host, port, this);
+  start({ host, port }: HostPort, { keepAliveMs, reusePort, inherited }: ListenOptions): HostPort {
+    const isOwn = inherited === undefined;
+    // A copy, so that it can be closed and opened again.
+    const target = isOwn
+      ? { hostname: host, port, reusePort }
+      : { fd: this.#system.duplicate(inherited) };
+    this.#socket = listenTcp(target, this);
     this.#system.setBacklog(this.#socket.fd, BACKLOG);
     this.setKeepAlive(keepAliveMs);
-    return { host, port: this.#socket.port };
+    return { host, port: isOwn ? this.#socket.port : port };
   }
 
   /** For the clients that come from now on, in milliseconds. 0: off. */
   setKeepAlive(ms: number): void {
     // Accepted sockets inherit the options of the listening one: no calls for each.
     if (this.#socket !== undefined) this.#system.setKeepAlive(this.#socket.fd, ms);
+  }
+
+  /** Has new clients go to another process that shares the address, if one does. */
+  passOn(): void {
+    if (this.#socket !== undefined) this.#system.passOn(this.#socket.fd);
   }
 
   /** Accepts no more and frees the port; clients that were accepted stay. May be called twice. */

@@ -13,7 +13,6 @@ export const RELAY_ENDS = [
   "endpoint_left",
   "endpoint_unhealthy",
   "shutdown",
-  "refused",
 ] as const;
 
 /**
@@ -21,4 +20,4 @@ export const RELAY_ENDS = [
  * was gone and the other did not read. `shutdown`: cut when the gateway stopped. `refused`: it never
  * was joined to a server.
  */
-export type RelayEnd = (typeof RELAY_ENDS)[number];
+export type RelayEnd = (typeof RELAY_ENDS)[number] | "refused";

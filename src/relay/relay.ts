@@ -32,6 +32,10 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
   /** What ended it, once something has; in an orderly end the first FIN. */
   end: RelayEnd | undefined;
   #isTerminated = false;
+  /** On the clock. */
+  readonly acceptedAt: number;
+  joinedAt: number | undefined;
+  #clientAddress: string | undefined;
   readonly #deps: RelayDeps;
   readonly #clientFlow: Flow;
   #serverFlow: Flow | undefined;
@@ -44,12 +48,19 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
   constructor(client: TcpSocket, deps: RelayDeps) {
     this.#client = client;
     this.#deps = deps;
+    this.acceptedAt = deps.clock.now();
     this.#clientFlow = new Flow(client, this, deps);
     client.data = this.#clientFlow;
   }
 
-  /** `host:port` of the client while it is there; a reset takes it away before `closed` comes. */
+  /** Keeps the client's address for when it has gone: a reset takes it away before `closed` comes. */
+  rememberClient(): void {
+    this.#clientAddress = this.clientAddress;
+  }
+
+  /** `host:port` of the client while it is there, and after that if it was to be remembered. */
   get clientAddress(): string | undefined {
+    if (this.#clientAddress !== undefined) return this.#clientAddress;
     const host: string | undefined = this.#client?.remoteAddress;
     return host && formatHostPort({ host, port: this.#client!.remotePort });
   }
@@ -59,6 +70,7 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     const serverFlow = new Flow(server, this, this.#deps);
     serverFlow.reverse = this.#clientFlow;
     this.#clientFlow.reverse = serverFlow;
+    this.joinedAt = this.#deps.clock.now();
     this.#server = server;
     this.#serverFlow = serverFlow;
     server.data = serverFlow;

@@ -1,6 +1,7 @@
 // Bun's sockets as this room uses them: one set of handlers for accepted and
 // dialled sockets, and the casts where Bun's types lag behind its runtime
 // (oven-sh/bun#41899). What a socket's events mean is its owner's business.
+import type { HostPort } from "../config/address.ts";
 
 /** Whoever a socket's events go to. It is `socket.data`, and may change in a socket's life. */
 export interface SocketOwner {
@@ -24,6 +25,12 @@ export interface TcpSystem {
   startConnect(address: string, port: number): number;
   /** Whether so many sockets could be opened now. */
   hasDescriptors(count: number): boolean;
+  /** Gives the new clients of a shared address to another process that listens there. */
+  passOn(fd: number): void;
+  /** Where an inherited socket listens. Throws an error with a `code`. */
+  listenAddress(fd: number): HostPort;
+  /** Another descriptor of the same socket; the caller owns it. */
+  duplicate(fd: number): number;
   /** Has a listening socket queue so many clients, as far as the system lets it. */
   setBacklog(fd: number, clients: number): void;
   /** Probes a silent peer after `ms`; 0: never. Accepted sockets inherit it of their listener. */
@@ -59,20 +66,20 @@ const shared = { allowHalfOpen: true, socket: handlers } as const;
 
 export type TcpListener = Bun.TCPSocketListener<SocketOwner> & { readonly fd: number };
 
+/** What is listened on: an IP literal and a port, perhaps shared with others, or what was inherited. */
+export type ListenTarget =
+  | { readonly hostname: string; readonly port: number; readonly reusePort: boolean }
+  | { readonly fd: number };
+
 /**
- * Listens on an IP literal. Each accepted socket is handed to `owner.opened`,
+ * Listens. Each accepted socket is handed to `owner.opened`,
  * which gives it an owner of its own.
  *
  * @throws {Error} with a `code` such as EADDRINUSE.
  */
-export function listenTcp(hostname: string, port: number, owner: SocketOwner): TcpListener {
-  const options: Bun.TCPSocketListenOptions<SocketOwner> = {
-    ...shared,
-    hostname,
-    port,
-    data: owner,
-  };
-  return Bun.listen(options) as TcpListener;
+export function listenTcp(target: ListenTarget, owner: SocketOwner): TcpListener {
+  const options = { ...shared, ...target, data: owner };
+  return Bun.listen(options as Bun.TCPSocketListenOptions<SocketOwner>) as TcpListener;
 }
 
 /**

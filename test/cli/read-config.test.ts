@@ -50,9 +50,12 @@ describe("readConfig()", () => {
         maxConnections: 0,
         maxConnectionsPerClient: 0,
         maxBufferBytes: 64 * 1024 * 1024,
+        metrics: undefined,
         allowedNetworks: [],
         logLevel: "info",
         logFormat: "auto",
+        hasAccessLog: false,
+        reusePort: false,
       },
       warnings: [],
     });
@@ -86,6 +89,7 @@ describe("readConfig()", () => {
     expect(flagNames.map(variableOf)).toEqual([
       "ETCD_GATEWAY_ENDPOINTS",
       "ETCD_GATEWAY_LISTEN_ADDR",
+      "ETCD_GATEWAY_REUSE_PORT",
       "ETCD_GATEWAY_POLICY",
       "ETCD_GATEWAY_RETRY_DELAY",
       "ETCD_GATEWAY_DIAL_TIMEOUT",
@@ -116,9 +120,12 @@ describe("readConfig()", () => {
       "ETCD_GATEWAY_HEALTH_FALL",
       "ETCD_GATEWAY_HEALTH_CLOSE",
       "ETCD_GATEWAY_CONFIG_FILE",
+      "ETCD_GATEWAY_METRICS_ADDR",
       "ETCD_GATEWAY_LOG_LEVEL",
       "ETCD_GATEWAY_LOG_FORMAT",
+      "ETCD_GATEWAY_ACCESS_LOG",
       "ETCD_GATEWAY_OUTPUT",
+      "ETCD_GATEWAY_WATCH",
     ]);
   });
 

@@ -69,7 +69,7 @@ describe("what was asked for goes to standard output, with status 0", () => {
     "help about %s gives each flag with all that it needs",
     async (command) => {
       const { stdout } = await cli(`help ${command}`);
-      const isFlag = (name: FlagName) => (flagNamed(name).onlyFor ?? command) === command;
+      const isFlag = (name: FlagName) => flagNamed(name).onlyFor?.includes(command) ?? true;
       const shown: string[] = stdout.match(/^  --[\w-]+/gm) ?? [];
       expect(shown).toEqual(flagNames.filter(isFlag).map((n) => `  --${n}`));
       for (const name of flagNames.filter(isFlag)) {
@@ -95,7 +95,7 @@ describe("what is wrong is refused before anything starts, on standard error alo
     ["--endpoints=a:1", 'Missing command: to run the gateway, "etcd-gateway start"'],
     [
       "bogus",
-      'Unknown command "bogus": the commands are start, gateway start, check, version and help',
+      'Unknown command "bogus": the commands are start, gateway start, check, completion, version and help',
     ],
     ["gateway bogus", 'Unexpected argument "bogus" behind "gateway"'],
     ["start now", 'Unexpected argument "now" behind "start"'],

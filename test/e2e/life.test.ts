@@ -200,12 +200,40 @@ describe("start", () => {
       const socket = closers.add(new NotifySocket(path));
       const gateway = await gatewayTo(serverOf(), [], { env: { NOTIFY_SOCKET: path } });
       await until(() => socket.messages.length > 0, "systemd was told");
-      expect(socket.messages).toEqual(["READY=1"]);
+      const ready = "READY=1\nSTATUS=1 of 1 endpoints up, 0 clients";
+      expect(socket.messages).toEqual([ready]);
       gateway.signal("SIGTERM");
       expect(await gateway.exited()).toBe(0);
-      expect(socket.messages).toEqual(["READY=1", "STOPPING=1"]);
+      expect(socket.messages).toEqual([ready, "STOPPING=1\nSTATUS=draining"]);
     },
   );
+
+  test("tells systemd of each reload, that it lives, and how it is", async () => {
+    const path = `@etcd-gateway-${crypto.randomUUID()}`;
+    const socket = closers.add(new NotifySocket(path));
+    const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "400000" };
+    const gateway = await gatewayTo(greeter(), [], { env });
+    await until(() => socket.messages.length > 0, "systemd was told");
+    gateway.signal("SIGHUP");
+    await gateway.logged("reloaded");
+    await until(() => socket.messages.includes("READY=1"), "the reload was over");
+    const reloading = socket.messages.find((text) => text.startsWith("RELOADING=1"));
+    expect(reloading).toMatch(/^RELOADING=1\nMONOTONIC_USEC=\d+$/);
+    await visit(gateway.port);
+    const status = "STATUS=1 of 1 endpoints up, 1 clients";
+    await until(() => socket.messages.includes(status), "the news was told");
+    const alive = socket.messages.filter((text) => text === "WATCHDOG=1");
+    expect(alive.length).toBeGreaterThan(2);
+  });
+
+  test("feeds no watchdog that is another process'", async () => {
+    const path = `@etcd-gateway-${crypto.randomUUID()}`;
+    const socket = closers.add(new NotifySocket(path));
+    const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "100000", WATCHDOG_PID: "1" };
+    await gatewayTo(serverOf(), [], { env });
+    await Bun.sleep(500);
+    expect(socket.messages).toHaveLength(1);
+  });
 });
 
 describe("a hostile folder or environment", () => {

@@ -122,3 +122,46 @@ describe("Gateway.status()", () => {
     expect(second!.dialTimes.sumSeconds).toBeGreaterThan(0);
   });
 });
+
+describe("--access-log", () => {
+  test("has a line for each client: who, where, times, bytes, and how it ended", async () => {
+    const dead = deadPort();
+    const server = scene.keep(new PeerServer());
+    const options = { hasAccessLog: true, retryDelayMs: 3_600_000 };
+    const gateway = await gatewayTo([local(dead), local(server.port)], options);
+    const client = await Peer.connect(gateway.port);
+    const far = await server.peer();
+    await client.send(1000);
+    await far.send(2000);
+    const isThere = () => far.receivedBytes === 1000 && client.receivedBytes === 2000;
+    await until(isThere, "all bytes were there");
+    client.reset();
+    const [line] = await gateway.logged("client served");
+    expect(line).toMatchObject({
+      level: "info",
+      endpoint: local(server.port),
+      "bytes-to-server": 1000,
+      "bytes-to-client": 2000,
+      end: "client_reset",
+    });
+    expect(line!["client"]).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(line!["total-ms"]).toBeGreaterThanOrEqual(line!["connect-ms"] as number);
+    server.close();
+    await (await Peer.connect(gateway.port)).gone();
+    const [, refused] = await gateway.logged("client served", 2);
+    expect(refused).toMatchObject({ endpoint: null, "connect-ms": null, end: "refused" });
+  });
+
+  test("may be switched on and off while it runs", async () => {
+    const gateway = await gatewayTo([local(greeter().port)]);
+    (await served(gateway)).reset();
+    await idle(gateway);
+    await gateway.reconfigure({ hasAccessLog: true });
+    (await served(gateway)).reset();
+    await gateway.logged("client served");
+    await gateway.reconfigure({});
+    (await served(gateway)).reset();
+    await idle(gateway);
+    expect(gateway.lines("client served")).toHaveLength(1);
+  });
+});

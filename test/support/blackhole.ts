@@ -21,25 +21,41 @@ export function resetAndClose(fd: number): void {
   libc.close(fd);
 }
 
-export class Blackhole {
+/** A socket of 127.0.0.1, or of another address of 127/8, that listens and accepts nobody. */
+export class ListeningSocket {
+  readonly fd: number;
   readonly port: number;
-  readonly #descriptors: number[] = [];
 
-  /** Takes a port of 127.0.0.1, or of another address of 127/8 when the port matters. */
-  constructor(address = "127.0.0.1", port = 0) {
-    const fd = libc.socket(2, 1, 0);
+  constructor({ address = "127.0.0.1", port = 0, backlog = 4096 } = {}) {
+    this.fd = libc.socket(2, 1, 0);
     const name = new Uint8Array(16);
     name.set([2, 0, port >> 8, port & 0xff, ...address.split(".").map(Number)]);
-    if (libc.bind(fd, name, 16) < 0) throw new Error(`cannot bind ${address}:${port}`);
-    libc.listen(fd, 0);
-    libc.getsockname(fd, name, Uint32Array.of(16));
+    if (libc.bind(this.fd, name, 16) < 0) throw new Error(`cannot bind ${address}:${port}`);
+    libc.listen(this.fd, backlog);
+    libc.getsockname(this.fd, name, Uint32Array.of(16));
     this.port = name[2]! * 256 + name[3]!;
-    this.#descriptors.push(fd);
-    // A backlog of 0 has room for one; what comes behind finds it full.
-    this.#descriptors.push(startConnect(address, this.port), startConnect(address, this.port));
   }
 
   close(): void {
+    libc.close(this.fd);
+  }
+}
+
+export class Blackhole {
+  readonly port: number;
+  readonly #socket: ListeningSocket;
+  readonly #descriptors: number[];
+
+  /** Takes a port of 127.0.0.1, or of another address of 127/8 when the port matters. */
+  constructor(address = "127.0.0.1", port = 0) {
+    // A backlog of 0 has room for one; what comes behind finds it full.
+    this.#socket = new ListeningSocket({ address, port, backlog: 0 });
+    this.port = this.#socket.port;
+    this.#descriptors = [startConnect(address, this.port), startConnect(address, this.port)];
+  }
+
+  close(): void {
+    this.#socket.close();
     for (const fd of this.#descriptors) libc.close(fd);
   }
 }

@@ -3,14 +3,20 @@
 import { until } from "./peer.ts";
 
 const PACKAGES: Readonly<Record<string, string>> = {
+  chromium: "chromium",
   dnsmasq: "dnsmasq-base",
   etcd: "etcd-server etcd-client",
   etcdctl: "etcd-server etcd-client",
+  fish: "fish",
+  groff: "groff-base",
   ip: "iproute2",
+  mandoc: "mandoc",
   nsenter: "util-linux",
   openssl: "openssl",
   prlimit: "util-linux",
+  promtool: "prometheus",
   unshare: "util-linux",
+  zsh: "zsh",
 };
 
 /** The path of a program. Throws the command that installs it: a missing tool fails the test. */
@@ -26,6 +32,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly input?: Uint8Array | string;
+  /** A descriptor that it inherits as number 3; it stays the caller's. */
+  readonly inherited?: number;
 }
 
 /** A program with its output so far. */
@@ -38,15 +46,13 @@ export class Command {
   readonly #process: Bun.Subprocess<Uint8Array, "pipe", "pipe">;
   readonly #ended: Promise<void>;
 
-  constructor(words: readonly string[], { env, cwd, input = "" }: CommandOptions = {}) {
+  constructor(words: readonly string[], { env, cwd, input = "", inherited }: CommandOptions = {}) {
     this.#words = words;
     // Nothing of the tester's own variables: one called ETCD_... would change what is tested.
     this.#process = Bun.spawn([...words], {
       env: { PATH: process.env["PATH"], ...env },
       ...(cwd === undefined ? {} : { cwd }),
-      stdin: Buffer.from(input),
-      stdout: "pipe",
-      stderr: "pipe",
+      stdio: [Buffer.from(input), "pipe", "pipe", ...(inherited === undefined ? [] : [inherited])],
     });
     this.#ended = this.#end();
   }

@@ -42,6 +42,7 @@ export class LocalGateway {
       healthFall: 3,
       isClosedWhenUnhealthy: true,
       listen: { host: "127.0.0.1", port: 0 },
+      reusePort: false,
       retryDelayMs: 60_000,
       dialTimeoutMs: 3000,
       attemptDelayMs: 250,
@@ -53,8 +54,10 @@ export class LocalGateway {
       maxConnectionsPerClient: 0,
       maxBufferBytes: 0,
       allowedNetworks: [],
+      metrics: undefined,
       logLevel: "debug",
       logFormat: "json",
+      hasAccessLog: false,
       ...options,
     };
     const write = (line: string) => {

@@ -1,0 +1,41 @@
+// Asking a gateway that runs, where its --metrics-addr says.
+import { formatHostPort, type HostPort } from "../config/address.ts";
+import { UsageError } from "../config/usage-error.ts";
+import { type Answer, send } from "../os/http.ts";
+import type { ReadConfig } from "./read-config.ts";
+
+const TIMEOUT_MS = 3000;
+
+/** Where to ask. @throws {UsageError} if nothing says where. */
+export function askedAddress({ config }: ReadConfig): HostPort {
+  if (config.metrics === undefined)
+    throw new UsageError(
+      "Missing --metrics-addr: give it as the running gateway has it, for example --metrics-addr=127.0.0.1:9379",
+    );
+  return config.metrics;
+}
+
+/** @throws {Error} with a `code` if nobody answers within three seconds. */
+export async function ask(address: HostPort, path: string): Promise<Answer> {
+  const { host, port } = address;
+  // It listens on every address, of both families: this machine's own will do.
+  const isAny = host === "0.0.0.0" || host === "::";
+  const target = { host: isAny ? "127.0.0.1" : host, port };
+  return await send({
+    address: target,
+    names: [target.host],
+    tls: undefined,
+    path,
+    timeoutMs: TIMEOUT_MS,
+  });
+}
+
+/** Why nobody answered, in words. */
+export function noAnswer(address: HostPort, error: unknown): string {
+  const { code = String(error) } = error as { code?: string };
+  const why: Record<string, string> = {
+    ECONNREFUSED: "connection refused; does the gateway run with this --metrics-addr?",
+    ETIMEDOUT: "no answer within 3s",
+  };
+  return `Cannot ask the gateway at ${formatHostPort(address)}: ${why[code] ?? code}`;
+}

@@ -1,0 +1,21 @@
+// `healthcheck`: whether the running gateway serves, told by the exit status alone.
+import { ask, askedAddress, noAnswer } from "./ask-gateway.ts";
+import { type Input, readConfig } from "./read-config.ts";
+
+/**
+ * Resolves with 0 if an endpoint is up and the gateway is not draining, else
+ * with 1; then it says why.
+ *
+ * @throws {UsageError} if nothing says where to ask.
+ */
+export async function healthcheck(input: Input, complain: (text: string) => void): Promise<number> {
+  const address = askedAddress(readConfig(input));
+  try {
+    const { status, body } = await ask(address, "/readyz");
+    if (status === 200) return 0;
+    complain(`etcd-gateway: not ready: ${body.trim()}\n`);
+  } catch (error) {
+    complain(`etcd-gateway: ${noAnswer(address, error)}\n`);
+  }
+  return 1;
+}

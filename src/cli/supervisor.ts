@@ -1,0 +1,94 @@
+// What systemd is told of a service: that it is ready, reloads or stops, how it
+// is, and that it lives (sd_notify(3)). Without NOTIFY_SOCKET nothing happens.
+import type { Clock } from "../config/clock.ts";
+import type { GatewayStatus } from "../observe/status.ts";
+import { monotonicMicroseconds, processId } from "../os/process.ts";
+import { notifySystemd } from "../os/systemd.ts";
+import type { Environment } from "./read-config.ts";
+
+export interface SupervisorDeps {
+  readonly environment: Environment;
+  readonly clock: Clock;
+  readonly status: () => GatewayStatus;
+}
+
+const STATUS_MS = 5000;
+// sd_watchdog_enabled(3) recommends half of the time.
+const WATCHDOG_PART = 0.5;
+
+export class Supervisor {
+  readonly #deps: SupervisorDeps;
+  readonly #path: string | undefined;
+  #said = "";
+  readonly #timers = new Map<string, () => void>();
+
+  constructor(deps: SupervisorDeps) {
+    this.#deps = deps;
+    this.#path = deps.environment["NOTIFY_SOCKET"] || undefined;
+  }
+
+  /** Begins to tell how it is, and that it lives. */
+  ready(): void {
+    if (this.#path === undefined) return;
+    this.#tell(`READY=1\n${this.#news()}`);
+    this.#every(STATUS_MS, "status", () => {
+      if (this.#isNews()) this.#tell(this.#news());
+    });
+    const watchdogMs = this.#watchdogMs();
+    if (watchdogMs > 0)
+      this.#every(watchdogMs * WATCHDOG_PART, "watchdog", () => this.#tell("WATCHDOG=1"));
+  }
+
+  reloading(): void {
+    this.#tell(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds()}`);
+  }
+
+  /** The reload is over, whatever came of it. */
+  reloaded(): void {
+    this.#tell("READY=1");
+  }
+
+  stopping(): void {
+    this.#tell("STOPPING=1\nSTATUS=draining");
+    this.#timers.get("status")?.();
+  }
+
+  /** Clears its timers. May be called twice. */
+  close(): void {
+    for (const cancel of this.#timers.values()) cancel();
+  }
+
+  #tell(state: string): void {
+    notifySystemd(this.#path, state);
+  }
+
+  #every(ms: number, name: string, action: () => void): void {
+    const cancel = this.#deps.clock.after(ms, () => {
+      this.#every(ms, name, action);
+      action();
+    });
+    this.#timers.set(name, cancel);
+  }
+
+  #isNews(): boolean {
+    return this.#said !== this.#statusText();
+  }
+
+  #news(): string {
+    this.#said = this.#statusText();
+    return `STATUS=${this.#said}`;
+  }
+
+  #statusText(): string {
+    const { endpoints, active } = this.#deps.status();
+    const up = endpoints.filter((endpoint) => endpoint.up && endpoint.healthy).length;
+    return `${up} of ${endpoints.length} endpoints up, ${active} clients`;
+  }
+
+  /** How soon systemd wants to hear of us, in milliseconds; 0: not at all. */
+  #watchdogMs(): number {
+    const { WATCHDOG_USEC: usec = "", WATCHDOG_PID: pid } = this.#deps.environment;
+    const isOurs = !pid || pid === String(processId);
+    return isOurs && /^\d+$/.test(usec) ? Number(usec) / 1000 : 0;
+  }
+}

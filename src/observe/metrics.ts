@@ -1,0 +1,28 @@
+// /metrics: the gateway's state in Prometheus' text format.
+// https://prometheus.io/docs/instrumenting/exposition_formats/
+import { type Labels, METRICS } from "./metrics-table.ts";
+import type { GatewayStatus, ProcessStatus } from "./status.ts";
+
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** The whole of /metrics, version 0.0.4 of the text format. */
+export function encodeMetrics(gateway: GatewayStatus, process: ProcessStatus): string {
+  return METRICS.map(({ name, type, help, samples }) => {
+    const lines = samples(gateway, process).map(
+      ({ suffix = "", labels, value }) => `${name}${suffix}${encodeLabels(labels)} ${value}\n`,
+    );
+    return lines.length === 0
+      ? ""
+      : `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+  }).join("");
+}
+
+function encodeLabels(labels: Labels | undefined): string {
+  if (labels === undefined) return "";
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  return `{${pairs.join(",")}}`;
+}
+
+function escaped(value: string): string {
+  return value.replace(/[\\"\n]/g, (char) => (char === "\n" ? "\\n" : `\\${char}`));
+}

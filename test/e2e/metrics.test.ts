@@ -1,0 +1,224 @@
+// The compiled gateway asked how it is: by Prometheus' own parser, by probes,
+// by its own commands.
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { METRICS } from "../../src/observe/metrics-table.ts";
+import { deadPort } from "../support/scene.ts";
+import { freePort } from "../support/free-port.ts";
+import { Closers, eventually, output, requireTool, run } from "../support/gateway-command.ts";
+import { gatewayBinary, GatewayProcess } from "../support/gateway-process.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
+
+setDefaultTimeout(30_000);
+
+const closers = new Closers();
+afterEach(() => closers.close());
+
+const serverOf = () => closers.add(new PeerServer());
+
+interface Asked {
+  readonly gateway: GatewayProcess;
+  /** `http://host:port`. */
+  readonly url: string;
+  readonly flag: string;
+}
+
+async function start(ports: readonly number[], flags: readonly string[] = []): Promise<Asked> {
+  const address = `127.0.0.1:${freePort()}`;
+  const flag = `--metrics-addr=${address}`;
+  const endpoints = ports.map((port) => `127.0.0.1:${port}`).join(",");
+  const words = [`--endpoints=${endpoints}`, flag, ...flags];
+  return {
+    gateway: closers.add(await GatewayProcess.start(words)),
+    url: `http://${address}`,
+    flag,
+  };
+}
+
+/** Samples by name and labels, as they are written. */
+async function scrape(url: string): Promise<Map<string, number>> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => {
+      const at = line.lastIndexOf(" ");
+      return [line.slice(0, at), Number(line.slice(at + 1))];
+    }),
+  );
+}
+
+/** Of all samples whose name begins so. */
+const sum = (samples: ReadonlyMap<string, number>, name: string) =>
+  [...samples].reduce((total, [key, value]) => (key.startsWith(name) ? total + value : total), 0);
+
+describe("/metrics", () => {
+  test("is valid for Prometheus under load, and adds up to what the clients counted", async () => {
+    const server = serverOf();
+    server.onPeer = (peer) => void peer.send(5000).then(() => peer.shutdown());
+    const { gateway, url } = await start([deadPort(), server.port]);
+    let sentBytes = 0;
+    let receivedBytes = 0;
+    let isLoaded = true;
+    const visit = async (i: number) => {
+      const client = await Peer.connect(gateway.port);
+      await client.send(100 + i);
+      client.shutdown();
+      await until(() => client.isClosed, "the visit was over");
+      expect(client.outcome).toBe("end");
+      sentBytes += client.sentBytes;
+      receivedBytes += client.receivedBytes;
+    };
+    const check = async () => {
+      for (let scrapes = 0; isLoaded || scrapes < 3; scrapes++) {
+        const text = await (await fetch(`${url}/metrics`)).text();
+        const promtool = [requireTool("promtool"), "check", "metrics"];
+        expect(await run(promtool, { input: text })).toMatchObject({ status: 0, stderr: "" });
+      }
+    };
+    const checking = check();
+    for (let i = 0; i < 200; i += 10)
+      await Promise.all(Array.from({ length: 10 }, (_, k) => visit(i + k)));
+    isLoaded = false;
+    await checking;
+    await eventually(
+      async () => (await scrape(url)).get("etcd_gateway_connections_active") === 0 || undefined,
+      "every relay was over",
+    );
+    const samples = await scrape(url);
+    const counted = (name: string) => samples.get(`etcd_gateway_${name}`);
+    expect(counted("connections_accepted_total")).toBe(200);
+    expect(counted("connections_relayed_total")).toBe(200);
+    expect(sum(samples, "etcd_gateway_connections_refused_total")).toBe(0);
+    expect(sum(samples, "etcd_gateway_relays_ended_total")).toBe(200);
+    expect(counted('relayed_bytes_total{direction="to_server"}')).toBe(sentBytes);
+    expect(counted('relayed_bytes_total{direction="to_client"}')).toBe(receivedBytes);
+    expect(counted(`endpoint_dial_duration_seconds_count{endpoint="127.0.0.1:${server.port}"}`)).toBe(200); // prettier-ignore
+    expect(sum(samples, "etcd_gateway_endpoint_up")).toBe(1);
+    // No more series than there are endpoints to tell of.
+    expect([...samples.keys()].every((key) => !key.includes(`"${gateway.port}"`))).toBe(true);
+  });
+
+  test("has each metric of the table, and docs/metrics.md has no other", async () => {
+    const { url } = await start([serverOf().port], ["--discovery-srv="]);
+    const text = await (await fetch(`${url}/metrics`)).text();
+    const types = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
+    const ofDiscovery = METRICS.filter(({ name }) => name.includes("discovery"));
+    const others = METRICS.filter((metric) => !ofDiscovery.includes(metric));
+    expect(types).toEqual(others.map(({ name }) => name));
+    const docs = await Bun.file("docs/metrics.md").text();
+    expect(docs).toBe(await output([process.execPath, "scripts/metrics-docs.ts"]));
+  });
+});
+
+describe("probes", () => {
+  test("/health answers as etcd does, and /readyz as Kubernetes asks", async () => {
+    const server = serverOf();
+    const { gateway, url } = await start([server.port], ["--retry-delay=1h"]);
+    const health = await fetch(`${url}/health`);
+    expect([health.status, await health.json()]).toEqual([200, { health: "true" }]);
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    server.close();
+    await (await Peer.connect(gateway.port)).gone();
+    const ill = await fetch(`${url}/health`);
+    const reason = "no endpoint is up";
+    expect([ill.status, await ill.json()]).toEqual([503, { health: "false", reason }]);
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+  });
+
+  test("is not ready while it drains, and answers on", async () => {
+    const server = serverOf();
+    const { gateway, url } = await start([server.port], ["--drain-timeout=20s"]);
+    const client = await Peer.connect(gateway.port);
+    await server.peer();
+    gateway.signal("SIGTERM");
+    await gateway.logged("draining: no new clients");
+    const ready = await fetch(`${url}/readyz`);
+    expect([ready.status, await ready.text()]).toEqual([503, "draining\n"]);
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+    expect((await scrape(url)).get("etcd_gateway_draining")).toBe(1);
+    client.reset();
+    expect(await gateway.exited()).toBe(0);
+  });
+
+  const wrong: [what: string, path: string, init: RequestInit, status: number][] = [
+    ["a path that is not there", "/etc/passwd", {}, 404],
+    ["a path out of the root", "/../../etc/passwd", {}, 404],
+    ["a POST", "/status", { method: "POST" }, 405],
+    ["a DELETE", "/metrics", { method: "DELETE" }, 405],
+    ["a path of 9 KiB", `/${"a".repeat(9000)}`, {}, 431],
+    ["headers of 9 KiB", "/health", { headers: { "X-Long": "a".repeat(9000) } }, 431],
+    ["a body of 20 KiB", "/health", { method: "POST", body: "a".repeat(20_000) }, 413],
+  ];
+  test("what nobody should ask is refused cleanly", async () => {
+    const { gateway, url } = await start([serverOf().port]);
+    for (const [what, path, init, status] of wrong)
+      expect([what, (await fetch(`${url}${path}`, init)).status]).toEqual([what, status]);
+    expect((await fetch(`${url}/health`, { method: "HEAD" })).status).toBe(200);
+    expect(gateway.log.filter(({ level }) => level === "error")).toEqual([]);
+  });
+
+  test("an address that is in use ends the start, by name", async () => {
+    const server = serverOf();
+    const flags = [`--endpoints=127.0.0.1:${server.port}`, `--metrics-addr=127.0.0.1:${server.port}`]; // prettier-ignore
+    const gateway = closers.add(await GatewayProcess.launch("ours", flags));
+    expect(gateway.status).toBe(1);
+    expect(gateway.log.at(-1)!.msg).toBe(
+      `Cannot listen on --metrics-addr "127.0.0.1:${server.port}": the address is in use; choose another`,
+    );
+  });
+});
+
+describe("commands that ask a running gateway", () => {
+  const cli = (words: readonly string[], env: Record<string, string> = {}) =>
+    run([gatewayBinary(), ...words], { env });
+
+  test("status prints a table, or the JSON of /status, without secrets", async () => {
+    const dead = deadPort();
+    const secrets = ["--user=root", "--password=hush", "--endpoints-auto-sync-interval=1h"];
+    const { gateway, flag } = await start([dead], secrets);
+    await (await Peer.connect(gateway.port)).gone();
+    const { status, stdout } = await cli(["status", flag]);
+    expect(status).toBe(0);
+    expect(stdout).toContain("refused: 1 no_endpoint\n");
+    expect(stdout).toMatch(new RegExp(`^127\\.0\\.0\\.1:${dead}  down `, "m"));
+    expect(stdout).toContain(": connect: connection refused\n");
+    const json = await cli(["status", "--output=json"], {
+      ETCD_GATEWAY_METRICS_ADDR: flag.split("=")[1]!,
+    });
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      gateway: { accepted: 1, refused: { no_endpoint: 1 } },
+      config: { user: "root", password: "(not shown)" },
+    });
+    expect(json.stdout).not.toContain("hush");
+  });
+
+  test("healthcheck tells by its status alone", async () => {
+    const server = serverOf();
+    const { gateway, flag } = await start([server.port], ["--retry-delay=1h"]);
+    expect(await cli(["healthcheck", flag])).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    server.close();
+    await (await Peer.connect(gateway.port)).gone();
+    expect(await cli(["healthcheck", flag])).toMatchObject({
+      status: 1,
+      stdout: "",
+      stderr: "etcd-gateway: not ready: no endpoint is up\n",
+    });
+  });
+
+  test.each(["status", "healthcheck"])(
+    "%s says when nobody answers, or whom to ask",
+    async (name) => {
+      const address = `127.0.0.1:${deadPort()}`;
+      expect(await cli([name, `--metrics-addr=${address}`])).toMatchObject({
+        status: 1,
+        stdout: "",
+        stderr: `etcd-gateway: Cannot ask the gateway at ${address}: connection refused; does the gateway run with this --metrics-addr?\n`,
+      });
+      const { status, stderr } = await cli([name]);
+      expect([status, stderr.split("\n")[0]]).toEqual([
+        2,
+        "etcd-gateway: Missing --metrics-addr: give it as the running gateway has it, for example --metrics-addr=127.0.0.1:9379",
+      ]);
+    },
+  );
+});

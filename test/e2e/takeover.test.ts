@@ -1,0 +1,136 @@
+// A new gateway in the place of an old one, under load: nobody is refused. By a
+// socket that systemd keeps open, and by two processes that share the address.
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { ListeningSocket } from "../support/blackhole.ts";
+import { freePort } from "../support/free-port.ts";
+import { Closers, requireTool } from "../support/gateway-command.ts";
+import { GatewayProcess } from "../support/gateway-process.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
+
+setDefaultTimeout(60_000);
+
+const WORKERS = 8;
+
+const closers = new Closers();
+afterEach(() => closers.close());
+
+/** Clients one after the other, each with a request and its whole answer, until `stop`. */
+class Load {
+  served = 0;
+  readonly failures: string[] = [];
+  #isOver = false;
+  readonly #workers: Promise<void[]>;
+
+  constructor(port: number) {
+    this.#workers = Promise.all(Array.from({ length: WORKERS }, () => this.#work(port)));
+  }
+
+  async stop(): Promise<void> {
+    this.#isOver = true;
+    await this.#workers;
+  }
+
+  async #work(port: number): Promise<void> {
+    while (!this.#isOver) {
+      try {
+        const client = await Peer.connect(port);
+        await client.send(100);
+        await until(() => client.receivedBytes === 100 || client.outcome !== undefined, "answered");
+        if (client.receivedBytes < 100) throw new Error(client.outcome);
+        client.shutdown();
+        await until(() => client.isClosed, "closed");
+        this.served++;
+      } catch (error) {
+        this.failures.push(String(error));
+      }
+    }
+  }
+
+  /** Resolves when so many more have been served. */
+  async more(count: number): Promise<void> {
+    const wanted = this.served + count;
+    await until(
+      () => this.served >= wanted || this.failures.length > 0,
+      "more were served",
+      30_000,
+    );
+  }
+}
+
+function echoServer(): PeerServer {
+  const server = closers.add(new PeerServer());
+  server.onPeer = async (peer) => {
+    await until(() => peer.receivedBytes === 100 || peer.isClosed, "the request was there");
+    await peer.send(100);
+    peer.shutdown();
+  };
+  return server;
+}
+
+describe("--reuse-port", () => {
+  test("five takeovers under load refuse nobody", async () => {
+    const port = freePort();
+    const endpoint = `--endpoints=127.0.0.1:${echoServer().port}`;
+    const flags = [endpoint, `--listen-addr=127.0.0.1:${port}`, "--reuse-port"];
+    let current = closers.add(await GatewayProcess.start(flags));
+    const load = new Load(port);
+    await load.more(100);
+    for (let i = 0; i < 5; i++) {
+      const next = closers.add(await GatewayProcess.start(flags));
+      await load.more(50);
+      current.signal("SIGTERM");
+      expect(await current.exited()).toBe(0);
+      expect(current.lines("stopped")).toMatchObject([{ cut: 0 }]);
+      await load.more(50);
+      current = next;
+    }
+    await load.stop();
+    expect(load.failures).toEqual([]);
+  });
+
+  test("without it the address is another's", async () => {
+    const port = freePort();
+    const flags = [`--endpoints=127.0.0.1:${echoServer().port}`, `--listen-addr=127.0.0.1:${port}`];
+    closers.add(await GatewayProcess.start([...flags, "--reuse-port"]));
+    const second = closers.add(await GatewayProcess.launch("ours", flags));
+    expect(second.status).toBe(1);
+    expect(second.log.at(-1)!.msg).toContain("the address is in use");
+  });
+});
+
+describe("socket activation", () => {
+  // What systemd does for a socket unit: it keeps the socket, and each service in its turn inherits it.
+  const wrapper = [requireTool("sh"), "-c", 'LISTEN_PID=$$ exec "$0" "$@"'];
+
+  test("serves on the socket that it was given, and restarts refuse nobody", async () => {
+    const socket = closers.add(new ListeningSocket());
+    const flags = [`--endpoints=127.0.0.1:${echoServer().port}`, "--listen-addr=127.0.0.1:1"];
+    const start = async () => {
+      const options = { wrapper, env: { LISTEN_FDS: "1" }, inherited: socket.fd };
+      return closers.add(await GatewayProcess.start(flags, options));
+    };
+    let gateway = await start();
+    expect(gateway.lines("listening")).toMatchObject([{ address: `127.0.0.1:${socket.port}` }]);
+    const load = new Load(socket.port);
+    await load.more(100);
+    for (let i = 0; i < 3; i++) {
+      gateway.signal("SIGTERM");
+      expect(await gateway.exited()).toBe(0);
+      expect(gateway.lines("stopped")).toMatchObject([{ cut: 0 }]);
+      gateway = await start();
+      await load.more(50);
+    }
+    await load.stop();
+    expect(load.failures).toEqual([]);
+  });
+
+  test("is not misled by what was meant for another process", async () => {
+    const env = { LISTEN_FDS: "1", LISTEN_PID: "1" };
+    const flags = [`--endpoints=127.0.0.1:${echoServer().port}`];
+    const gateway = closers.add(await GatewayProcess.start(flags, { env }));
+    const load = new Load(gateway.port);
+    await load.more(10);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+  });
+});
