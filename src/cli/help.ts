@@ -124,6 +124,8 @@ Usage:
 The address may also come from the variable ${variableOf("metrics-addr")} or the
 --config-file, as the gateway has it.
 
+Flags:
+${["metrics-addr", "config-file"].map((name) => flagHelp(name as FlagName)).join("\n")}
 Exit status: 0 an endpoint is up and it is not draining; 1 it is not so, or nobody
 answers; 2 it was told something wrong.
 `;

@@ -95,7 +95,7 @@ describe("what is wrong is refused before anything starts, on standard error alo
     ["--endpoints=a:1", 'Missing command: to run the gateway, "etcd-gateway start"'],
     [
       "bogus",
-      'Unknown command "bogus": the commands are start, gateway start, check, completion, version and help',
+      'Unknown command "bogus": the commands are start, gateway start, check, status, healthcheck, completion, version and help',
     ],
     ["gateway bogus", 'Unexpected argument "bogus" behind "gateway"'],
     ["start now", 'Unexpected argument "now" behind "start"'],
@@ -119,7 +119,10 @@ describe("what is wrong is refused before anything starts, on standard error alo
       "start --listen-addr=127.0.0.1:65536",
       'Cannot parse --listen-addr "127.0.0.1:65536": port "65536" is not a number from 0 to 65535, for example "127.0.0.1:23790"',
     ],
-    ["start --output=json", 'Cannot use --output with "start": it is a flag of "check"'],
+    [
+      "start --output=json",
+      'Cannot use --output with "start": it is a flag of "check" and "status"',
+    ],
     [
       "check --config-file=/gone.yaml",
       'Cannot read --config-file "/gone.yaml": there is no such file',

@@ -35,6 +35,8 @@ describe("README.md", () => {
       "install -m 755 dist/etcd-gateway /usr/local/bin/etcd-gateway",
       "etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
       "etcdctl --endpoints=127.0.0.1:23790 put greeting hello",
+      "source <(etcd-gateway completion bash)",
+      "scripts/man | man -l -",
       "etcd-gateway check --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
       "docker build --tag etcd-gateway .",
       "docker run --publish 127.0.0.1:23790:23790 etcd-gateway start --endpoints=10.0.1.10:2379",
@@ -67,7 +69,7 @@ describe("README.md", () => {
   });
 
   test("shows how to check a configuration", async () => {
-    const [, ...words] = commands[6]!.split(" ");
+    const [, ...words] = commands.find((line) => line.startsWith("etcd-gateway check"))!.split(" ");
     const flags = words.map((word) => word.replace(/(?<=^--endpoints=).*/, cluster.endpoints));
     const { status, stdout } = await run([gatewayBinary(), ...flags]);
     expect([status, stdout.split("\n").at(-2)]).toEqual([0, "all is well"]);

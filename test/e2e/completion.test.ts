@@ -1,0 +1,287 @@
+// The completion scripts of the compiled binary, in real shells: each is given a
+// line as if typed, and asked for all that it would complete it with.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { helpTexts } from "../../src/cli/commands.ts";
+import { flagNamed, flagNames } from "../../src/cli/flags.ts";
+import { output, requireTool, run } from "../support/gateway-command.ts";
+import { gatewayBinary } from "../support/gateway-process.ts";
+
+setDefaultTimeout(60_000);
+
+const binary = gatewayBinary();
+const PROMPT = "ready> ";
+
+/** What is typed is completed here: beside two config files, and with none of the tester's. */
+let folder: string;
+let env: Record<string, string>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "etcd-gateway-completion-"));
+  env = {
+    PATH: `${dirname(binary)}:${process.env["PATH"]}`,
+    HOME: folder,
+    INPUTRC: "/dev/null",
+    TERM: "dumb",
+  };
+  for (const file of ["gateway-a.yaml", "gateway-b.yaml", "my own.yaml"])
+    await Bun.write(join(folder, file), "");
+  const installs = { "zsh/_etcd-gateway": "zsh", "fish/etcd-gateway.fish": "fish" };
+  for (const [file, shell] of Object.entries(installs))
+    await Bun.write(join(folder, file), await output([binary, "completion", shell]));
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+/** One way to have the script in a shell. */
+interface Way {
+  /** Each line after the completion of all that is possible, or of what is beyond doubt. */
+  complete(lines: readonly string[], what: "all" | "tab"): Promise<string[]>;
+}
+
+/** `load`: commands of the shell that bring the script in. */
+const bash = (load: string): Way => ({
+  async complete(lines, what) {
+    const home = await newHome();
+    await Bun.write(
+      join(home, "bashrc"),
+      `PS1='${PROMPT}'
+${load}
+answer() { printf '%s\\n' "$READLINE_LINE" >>${home}/answers; READLINE_LINE= READLINE_POINT=0; }
+bind -x '"\\C-xa": answer'`,
+    );
+    const words = [requireTool("bash"), "--noprofile", "--rcfile", join(home, "bashrc"), "-i"];
+    // Escape and a star: Readline's insert-completions.
+    const key = what === "all" ? "\x1b*" : "\t";
+    await inTerminal(words, env, `${lines.map((line) => `${line}${key}\x18a`).join("")}exit\r`);
+    return await linesOf(join(home, "answers"));
+  },
+});
+
+const zsh = (load: string): Way => ({
+  async complete(lines, what) {
+    const home = await newHome();
+    await Bun.write(join(home, "lines"), lines.join("\n"));
+    await Bun.write(
+      join(home, ".zshrc"),
+      `autoload -Uz compinit
+${load}
+complete-it() { _main_complete; [[ $WHAT == all ]] && compstate[insert]=all }
+zle -C complete-it complete-word complete-it
+zle-line-init() {
+  local line
+  for line in "\${(@f)$(<${home}/lines)}"; do
+    BUFFER=$line CURSOR=$#line
+    zle complete-it
+    print -r -- "$BUFFER" >>${home}/answers
+  done
+  exit
+}
+zle -N zle-line-init`,
+    );
+    const own = { ZDOTDIR: home, WHAT: what };
+    await inTerminal([requireTool("zsh"), "-d", "-i"], { ...env, ...own });
+    return await linesOf(join(home, "answers"));
+  },
+});
+
+const fish = (load: string): Way => ({
+  async complete(lines) {
+    // What there is for one line ends with an empty line.
+    const program = `${load}; for line in $argv; complete -C "$line"; echo; end`;
+    const words = [requireTool("fish"), "--no-config", "-c", program, ...lines];
+    const printed = await output(words, { env, cwd: folder });
+    const answers = printed.split(/^\n/m).slice(0, lines.length);
+    return answers.map((answer, i) => {
+      const typed = lines[i]!.split(" ").slice(0, -1);
+      return [...typed, ...answer.split("\n").map((text) => text.split("\t")[0]!)].join(" ");
+    });
+  },
+});
+
+const ways: [name: string, way: () => Way][] = [
+  ["bash", () => bash("source <(etcd-gateway completion bash)")],
+  [
+    "bash that splits words at neither = nor :",
+    () => bash("source <(etcd-gateway completion bash); COMP_WORDBREAKS=${COMP_WORDBREAKS//[=:]/}"),
+  ],
+  ["zsh", () => zsh("compinit -D -u; source <(etcd-gateway completion zsh)")],
+  ["zsh with the script in fpath", () => zsh(`fpath=(${folder}/zsh $fpath); compinit -D -u`)],
+  ["fish", () => fish("etcd-gateway completion fish | source")],
+  [
+    "fish with the script in fish_complete_path",
+    () => fish(`set -p fish_complete_path ${folder}/fish`),
+  ],
+];
+
+/** Runs a shell in a terminal to its end; types the text at its prompt. */
+async function inTerminal(
+  words: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  typed?: string,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  let shown = "";
+  let rest = typed;
+  await using terminal = new Bun.Terminal({
+    cols: 1000,
+    rows: 50,
+    data(terminal, data) {
+      shown += decoder.decode(data, { stream: true });
+      if (rest === undefined || !shown.includes(PROMPT)) return;
+      terminal.write(rest);
+      rest = undefined;
+    },
+  });
+  const limits = { timeout: 20_000, killSignal: "SIGKILL" } as const;
+  const shell = Bun.spawn([...words], { env: environment, cwd: folder, terminal, ...limits });
+  const status = await shell.exited;
+  if (status !== 0) throw new Error(`${words[0]} ended with ${status}: ${shown}`);
+}
+
+/** A folder for the files of one shell. */
+async function newHome(): Promise<string> {
+  const home = join(folder, "homes", crypto.randomUUID());
+  await mkdir(home, { recursive: true });
+  return home;
+}
+
+async function linesOf(path: string): Promise<string[]> {
+  return (await readFile(path, "utf8")).split("\n").slice(0, -1);
+}
+
+/** The last word's completions, sorted; shells differ in whether they repeat `--flag=`. */
+function completionsIn(completed: string, line: string): string[] {
+  if (completed.trim() === line.trim()) return [];
+  const words = completed
+    .split(" ")
+    .slice(line.split(" ").length - 1)
+    .filter((word) => word !== "")
+    .map((word) => word.replace(/^--[\w-]+=(?=.)/, "").replace(/=$/, ""));
+  return [...new Set(words)].sort();
+}
+
+const commands = Object.keys(helpTexts).filter((name) => /^\w+$/.test(name));
+const startFlags = flagNames.filter((name) => flagNamed(name).onlyFor?.includes("start") ?? true);
+const policies = ["least-connections", "round-robin"];
+
+const lines: [line: string, expected: string[]][] = [
+  ["", commands],
+  ["st", commands.filter((name) => name.startsWith("st"))],
+  ["gateway ", ["start"]],
+  ["help gat", ["gateway"]],
+  ["help gateway ", ["start"]],
+  ["completion ", ["bash", "fish", "zsh"]],
+  ["nonsense ", []],
+  ["start nonsense --pol", []],
+
+  ["start --", ["--help", ...startFlags.map((name) => `--${name}`)]],
+  ["start --pol", ["--policy"]],
+  ["gateway start --pol", ["--policy"]],
+  ["--pol", ["--policy"]],
+  ["gateway --pol", ["--policy"]],
+  ["version --", ["--help"]],
+  ["start --outp", []],
+  ["check --outp", ["--output"]],
+
+  ["start --policy=", policies],
+  ["start --policy ", policies],
+  ["start --policy=r", ["round-robin"]],
+  ["--policy=", policies],
+  ["start --log-level=", ["debug", "error", "info", "warn"]],
+  ["start --log-format ", ["auto", "console", "json"]],
+
+  ["start --health-cl", ["--health-close"]],
+  ["start --health-close=", ["false", "true"]],
+  ["start --health-close --pol", ["--policy"]],
+
+  ["start --config-file gate", ["gateway-a.yaml", "gateway-b.yaml"]],
+  ["start --config-file=gate", ["gateway-a.yaml", "gateway-b.yaml"]],
+  ["start --retry-delay ", []],
+  ["start --retry-delay=", []],
+
+  ["--policy round-robin gat", ["gateway"]],
+  ["--user start gat", ["gateway"]],
+  ["gateway --endpoints=a:1,b:2 ", ["start"]],
+  ["start --endpoints a:1 --listen-addr=:1 --pol", ["--policy"]],
+  ["start --listen-addr :1 --policy=", policies],
+];
+
+describe.each(ways)("%s", (_, way) => {
+  const typed = lines.map(([line]) => `etcd-gateway ${line}`);
+  let completed: string[];
+
+  // One shell for all lines: to start it takes longer than all the rest.
+  beforeAll(async () => {
+    completed = await way().complete(typed, "all");
+    expect(completed).toHaveLength(lines.length);
+  });
+
+  test.each(lines.map(([line, expected], i) => [line, expected, i] as const))(
+    "completes %p",
+    (_, expected, i) => {
+      expect(completionsIn(completed[i]!, typed[i]!)).toEqual(expected.toSorted());
+    },
+  );
+});
+
+describe.each(ways.filter(([name]) => !name.startsWith("fish")))("TAB in %s", (_, way) => {
+  test("inserts what is beyond doubt, and a space unless a value is to follow", async () => {
+    const tabs = [
+      ["etcd-gateway che", "etcd-gateway check "],
+      ["etcd-gateway start --pol", "etcd-gateway start --policy="],
+      ["etcd-gateway start --policy=l", "etcd-gateway start --policy=least-connections "],
+      ["etcd-gateway start --config-file=my", "etcd-gateway start --config-file=my\\ own.yaml "],
+      ["etcd-gateway start --key-file my\\ o", "etcd-gateway start --key-file my\\ own.yaml "],
+    ] as const;
+    const completed = await way().complete(
+      tabs.map(([line]) => line),
+      "tab",
+    );
+    expect(completed).toEqual(tabs.map(([, line]) => line));
+  });
+});
+
+test("fish says what commands and flags do", async () => {
+  const program = 'etcd-gateway completion fish | source; complete -C "$TYPED"';
+  const shown = (line: string) =>
+    output([requireTool("fish"), "--no-config", "-c", program], { env: { ...env, TYPED: line } });
+  expect(await shown("etcd-gateway comp")).toBe(
+    "completion\tPrints a script that completes commands, flags and values in your shell\n",
+  );
+  expect(await shown("etcd-gateway start --key")).toContain("--key-file\tKey of --cert-file\n");
+});
+
+describe("completion", () => {
+  const KNOWN =
+    'the shells are bash, zsh and fish, for example "etcd-gateway completion bash"\n"etcd-gateway help start" explains every flag.\n';
+  const refused: [words: string[], message: string][] = [
+    [["completion"], `Missing shell: ${KNOWN}`],
+    [["completion", "tcsh"], `Unknown shell "tcsh": ${KNOWN}`],
+    [["completion", "constructor"], `Unknown shell "constructor": ${KNOWN}`],
+  ];
+  test.each(refused)("%p is refused on standard error, with status 2", async (words, message) => {
+    const { status, stdout, stderr } = await run([binary, ...words]);
+    expect({ status, stdout, stderr }).toEqual({
+      status: 2,
+      stdout: "",
+      stderr: `etcd-gateway: ${message}`,
+    });
+  });
+
+  test("takes no flags", async () => {
+    const { status, stderr } = await run([binary, "completion", "bash", "--policy=round-robin"]);
+    expect(status).toBe(2);
+    expect(stderr).toStartWith(
+      'etcd-gateway: Cannot use --policy with "completion bash": it takes no flags\n',
+    );
+  });
+
+  test("has a help that is the same for every shell", async () => {
+    const help = await output([binary, "help", "completion"]);
+    expect(help).toContain("\nUsage:\n  etcd-gateway completion bash|zsh|fish\n");
+    expect(await output([binary, "completion", "zsh", "--help"])).toBe(help);
+  });
+});

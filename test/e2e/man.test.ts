@@ -1,0 +1,88 @@
+// The manual page that scripts/man prints: complete, and without a warning.
+import { beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { helpTexts } from "../../src/cli/commands.ts";
+import { flagNamed, flagNames, variableOf } from "../../src/cli/flags.ts";
+import { parseArgv } from "../../src/cli/parse-argv.ts";
+import { output, requireTool, run } from "../support/gateway-command.ts";
+
+let source: string;
+/** As a terminal of 200 columns shows it, without bold and underline. */
+let shown: string;
+
+beforeAll(async () => {
+  source = await output([process.execPath, "scripts/man-page.ts", "2026-11-21"]);
+  const groff = [requireTool("groff"), "-mandoc", "-Tascii", "-P-c", "-rLL=200n"];
+  shown = (await output(groff, { input: source })).replace(/.\x08/g, "");
+});
+
+describe("etcd-gateway(1)", () => {
+  test("has every flag with its value, its default and its variable", () => {
+    const [, options = ""] = shown.split(/^OPTIONS$/m);
+    const [flags = "", variables = ""] = options.split(/^ENVIRONMENT$/m);
+    for (const name of flagNames) {
+      const { value, default: text = "not set" } = flagNamed(name);
+      const head = value === "" ? `     --${name}\n` : `     --${name}=${value}\n`;
+      expect(flags).toContain(`\n${head}`);
+      const [section = ""] = flags.split(`\n${head}`)[1]!.split("\n\n");
+      const words = section.replace(/-\n +/g, "").replace(/\s+/g, " ");
+      expect(words).toContain(`Default: ${text}. Example: --${name}=`);
+      expect(variables).toMatch(new RegExp(`^     ${variableOf(name)}\n +--${name}$`, "m"));
+    }
+  });
+
+  test("has every command", () => {
+    const [, commands = ""] = shown.split(/^COMMANDS$/m);
+    for (const name of Object.keys(helpTexts).filter((name) => /^(\w+|gateway start)$/.test(name)))
+      expect(commands).toMatch(new RegExp(`^     ${name}\\b`, "m"));
+  });
+
+  test("has the sections of a command's page, in their order", () => {
+    const headings: string[] = shown.match(/^[A-Z][A-Z ]+$/gm) ?? [];
+    expect(headings).toEqual([
+      ...["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "ENVIRONMENT", "FILES"],
+      ...["SIGNALS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"],
+    ]);
+  });
+
+  test("shows commands that are typed as shown", () => {
+    const [, examples = ""] = shown.split(/^EXAMPLES$/m);
+    const lines = [...examples.matchAll(/^ +etcd-gateway (.*)$/gm)].map(([, words]) => words!);
+    expect(lines.length).toBeGreaterThanOrEqual(3);
+    for (const line of lines) expect(parseArgv(line.split(" ")).words).toHaveLength(1);
+  });
+
+  test("breaks nothing that is to be typed", () => {
+    expect(shown.match(/--\w+-$/gm)).toBeNull();
+    expect(shown).toContain("etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379");
+  });
+
+  test.each(["ascii", "utf8", "ps"])("is without a warning of groff, as %s", async (device) => {
+    const words = [requireTool("groff"), "-ww", "-mandoc", `-T${device}`];
+    const { status, stderr } = await run(words, { input: source });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  });
+
+  test("is without a warning of mandoc", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-man-"));
+    try {
+      const page = join(folder, "etcd-gateway.1");
+      await Bun.write(page, source);
+      // Below warnings, it says whether the machine has an index of the pages of SEE ALSO.
+      const words = [requireTool("mandoc"), "-T", "lint", "-W", "warning", page];
+      const { status, stdout, stderr } = await run(words);
+      expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "", stderr: "" });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test("has the date that it is given, and does without none", async () => {
+    expect(source).toContain("\n.Dd November 21, 2026\n");
+    const { status, stderr } = await run([process.execPath, "scripts/man-page.ts"]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("which date has the page? For example 2026-11-21");
+  });
+});
