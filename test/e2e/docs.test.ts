@@ -1,0 +1,76 @@
+// What docs/ offers to other programs is what they take, and names nothing that
+// does not exist.
+import { describe, expect, test } from "bun:test";
+import { METRICS } from "../../src/observe/metrics-table.ts";
+import { parseArgv } from "../../src/cli/parse-argv.ts";
+import { readConfig } from "../../src/cli/read-config.ts";
+import { requireTool, run } from "../support/gateway-command.ts";
+
+const SUFFIXES = ["", "_bucket", "_sum", "_count"];
+
+/** Whether /metrics can have a series of this name. */
+function exists(name: string): boolean {
+  return METRICS.some((metric) =>
+    SUFFIXES.some((suffix) => name === metric.name + (metric.type === "histogram" ? suffix : "")),
+  );
+}
+
+const metricsIn = (text: string) => [
+  ...new Set(text.match(/\b(?:etcd_gateway|process)_[a-z_]+/g) ?? []),
+];
+
+describe("docs/", () => {
+  test("prometheus-rules.yaml passes promtool", async () => {
+    const promtool = [requireTool("promtool"), "check", "rules", "docs/prometheus-rules.yaml"];
+    const { status, stdout, stderr } = await run(promtool);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("SUCCESS: 8 rules found");
+  });
+
+  test.each(["prometheus-rules.yaml", "grafana-dashboard.json"])(
+    "%s uses only metrics that exist",
+    async (file) => {
+      const names = metricsIn(await Bun.file(`docs/${file}`).text());
+      expect(names.length).toBeGreaterThan(5);
+      expect(names.filter((name) => !exists(name))).toEqual([]);
+    },
+  );
+
+  test("grafana-dashboard.json has a query in each panel, and panels that do not overlap", async () => {
+    const { panels } = await Bun.file("docs/grafana-dashboard.json").json();
+    const cells = new Set<string>();
+    for (const { targets, gridPos, title } of panels) {
+      expect([title, targets.length > 0]).toEqual([title, true]);
+      for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+        for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+          expect(cells.has(`${x},${y}`)).toBe(false);
+          cells.add(`${x},${y}`);
+        }
+      }
+    }
+  });
+
+  test("kubernetes.yaml starts the gateway with flags that it takes, restricted and probed", async () => {
+    const manifests = Bun.YAML.parse(await Bun.file("docs/kubernetes.yaml").text()) as any[];
+    const containers = manifests.flatMap(({ spec }) => {
+      const { containers, initContainers = [] } = spec.template?.spec ?? spec;
+      return [...containers, ...initContainers].filter(({ name }) => name === "etcd-gateway");
+    });
+    expect(containers).toHaveLength(2);
+    for (const { args, securityContext, livenessProbe, readinessProbe, ports } of containers) {
+      const { given } = parseArgv(args);
+      const readFile = () => "";
+      const { config, warnings } = readConfig({ given, environment: {}, readFile });
+      expect(warnings).toEqual([]);
+      const metrics = ports.find(({ name }: { name: string }) => name === "metrics");
+      expect(config.metrics).toEqual({ host: "0.0.0.0", port: metrics.containerPort });
+      expect(livenessProbe.httpGet).toEqual({ path: "/livez", port: "metrics" });
+      expect(readinessProbe.httpGet).toEqual({ path: "/readyz", port: "metrics" });
+      expect(securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ["ALL"] },
+      });
+    }
+  });
+});
