@@ -39,12 +39,16 @@ ARG VERSION=unknown
 LABEL org.opencontainers.image.title="etcd-gateway" \
       org.opencontainers.image.description="The L4 gateway for etcd: one binary, no byte lost, no client stranded" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}"
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.documentation="README.md, docs/"
 COPY --from=rootfs /rootfs/ /
 # The default, 127.0.0.1:23790, could not be reached from outside the container.
 # The flag --listen-addr still comes before the variable.
 ENV ETCD_GATEWAY_LISTEN_ADDR=0.0.0.0:23790
+# Where the health check below asks; inside the container alone, unless it is set otherwise.
+ENV ETCD_GATEWAY_METRICS_ADDR=127.0.0.1:9379
 EXPOSE 23790
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/etcd-gateway", "healthcheck"]
 USER 65532:65532
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/etcd-gateway"]
