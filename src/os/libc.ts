@@ -1,8 +1,8 @@
 // The C library, for what Bun's API lacks: a connect that can be aborted and
 // tells its real error, socket options, resource limits, Unix datagrams.
-// Constants are Linux', where the gateway runs.
 import { dlopen, ptr, read } from "bun:ffi";
 import { constants } from "node:os";
+import { abi } from "./abi.ts";
 
 const SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -14,30 +14,40 @@ const SYMBOLS = {
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+  // On Linux alone: macOS takes a variadic argument elsewhere.
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  // On macOS alone, which on arm64 wants it behind what fills the eight registers.
+  fcntl: {
+    args: ["i32", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "u64"],
+    returns: "i32",
+  },
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   inet_pton: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   if_nametoindex: { args: ["ptr"], returns: "u32" },
   getrlimit: { args: ["i32", "ptr"], returns: "i32" },
   setrlimit: { args: ["i32", "ptr"], returns: "i32" },
-  __errno_location: { args: [], returns: "ptr" },
+  // It has the same signature by whatever name.
+  [abi.ERRNO_LOCATION as "errnoLocation"]: { args: [], returns: "ptr" },
 } as const;
 
 /** libc's functions. Arguments of type `ptr` take a typed array. */
 export const libc = openLibc();
 
 function openLibc() {
-  const musl = process.arch === "arm64" ? "aarch64" : "x86_64";
   let failure: unknown;
-  for (const name of ["libc.so.6", `libc.musl-${musl}.so.1`]) {
+  for (const name of abi.LIBRARIES) {
     try {
       return dlopen(name, SYMBOLS).symbols;
     } catch (error) {
       failure = error;
     }
   }
-  throw new Error("Cannot open the C library: neither glibc nor musl is here", { cause: failure });
+  throw new Error(`Cannot open the C library: tried ${abi.LIBRARIES.join(", ")}`, {
+    cause: failure,
+  });
 }
+
+const errnoLocation = libc[abi.ERRNO_LOCATION as "errnoLocation"];
 
 /** The address of an array's memory, for a C structure that points to it. */
 export { ptr };
@@ -46,11 +56,22 @@ const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) 
 
 /** The name of the last failed call's error, such as `EMFILE`. Ask at once: any call may change it. */
 export function lastError(): string {
-  const number = read.i32(libc.__errno_location()!, 0);
+  const number = read.i32(errnoLocation()!, 0);
   return errnoNames.get(number) ?? `errno ${number}`;
 }
 
 /** Text as C wants it: UTF-8 with a zero behind. */
 export function cString(text: string): Uint8Array {
   return Buffer.from(`${text}\0`);
+}
+
+/** A system call that failed; `code` is the errno's name. */
+export class SystemCallError extends Error {
+  override name = "SystemCallError";
+  constructor(
+    readonly call: string,
+    readonly code: string,
+  ) {
+    super(`${call}: ${code}`);
+  }
 }

@@ -1,7 +1,9 @@
 import { readdirSync } from "node:fs";
+import { abi, isDarwin } from "./abi.ts";
 import { libc } from "./libc.ts";
 
-const RLIMIT_NOFILE = 7;
+// macOS calls its hard limit unlimited and refuses more than OPEN_MAX of sys/syslimits.h.
+const DARWIN_OPEN_MAX = 10_240n;
 
 /**
  * Raises the soft limit of open descriptors to the hard one, as Go programs
@@ -9,10 +11,11 @@ const RLIMIT_NOFILE = 7;
  */
 export function raiseDescriptorLimit(): number {
   const limit = new BigUint64Array(2); // soft, hard
-  libc.getrlimit(RLIMIT_NOFILE, limit);
-  if (limit[0]! < limit[1]!) {
-    const raised = new BigUint64Array([limit[1]!, limit[1]!]);
-    if (libc.setrlimit(RLIMIT_NOFILE, raised) === 0) limit[0] = raised[0]!;
+  libc.getrlimit(abi.RLIMIT_NOFILE, limit);
+  const highest = isDarwin && limit[1]! > DARWIN_OPEN_MAX ? DARWIN_OPEN_MAX : limit[1]!;
+  if (limit[0]! < highest) {
+    const raised = new BigUint64Array([highest, limit[1]!]);
+    if (libc.setrlimit(abi.RLIMIT_NOFILE, raised) === 0) limit[0] = highest;
   }
   return Number(limit[0]);
 }
@@ -25,6 +28,6 @@ export function processFigures() {
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
     // Less the one that the listing takes.
-    openDescriptors: readdirSync("/proc/self/fd").length - 1,
+    openDescriptors: readdirSync(abi.DESCRIPTORS).length - 1,
   };
 }

@@ -1,47 +1,29 @@
 // TCP below Bun.connect: a non-blocking connect whose descriptor Bun adopts.
 // Bun's own connect cannot be aborted and reports every failure as refused.
 import type { HostPort } from "../config/address.ts";
-import { cString, lastError, libc, ptr } from "./libc.ts";
+import { abi, isDarwin } from "./abi.ts";
+import { lastError, libc, ptr, SystemCallError } from "./libc.ts";
+import { addressBytes, AF_INET, familyOf, hostPortOf, socketAddress } from "./socket-address.ts";
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
-const SO_KEEPALIVE = 9;
 const IPPROTO_TCP = 6;
-const TCP_KEEPIDLE = 4;
-const TCP_KEEPINTVL = 5;
-const TCP_KEEPCNT = 6;
-const TCP_INFO = 11;
-const TCP_USER_TIMEOUT = 18;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 const BPF_RET_K = 0x06;
 const MSG_PEEK = 2;
-const MSG_TRUNC = 0x20;
-const SIOCINQ = 0x541b;
-const SIOCOUTQ = 0x5411;
+
+/** What is counted of a socket's bytes: Linux' ioctl, macOS' option. */
+const ARRIVED = { ioctl: 0x541b, option: 0x1020 }; // SIOCINQ, SO_NREAD
+const UNSENT = { ioctl: 0x5411, option: 0x1024 }; // SIOCOUTQ, SO_NWRITE
 
 // Probes that are not answered before the kernel gives up, and how many of
 // their intervals make the time before the first one: silence is noticed after
 // twice --keepalive-time.
 const KEEPALIVE_PROBES = 3;
 
-/** A system call that failed; `code` is the errno's name. */
-export class SystemCallError extends Error {
-  override name = "SystemCallError";
-  constructor(
-    readonly call: string,
-    readonly code: string,
-  ) {
-    super(`${call}: ${code}`);
-  }
-}
-
 // Calls are synchronous and copy what they are given, so one buffer serves all.
 const int = new Int32Array(1);
+const length = new Uint32Array(1);
 
 /**
  * Starts to connect to an IP literal and returns the descriptor at once. The
@@ -51,8 +33,10 @@ const int = new Int32Array(1);
  */
 export function startConnect(address: string, port: number): number {
   const name = socketAddress(address, port);
-  const fd = libc.socket(name[0]!, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  const flags = abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC;
+  const fd = libc.socket(familyOf(name), SOCK_STREAM | flags, IPPROTO_TCP);
   if (fd < 0) throw new SystemCallError("socket", lastError());
+  if (isDarwin) setNonBlocking(fd);
   if (libc.connect(fd, name, name.length) < 0) {
     const code = lastError();
     if (code !== "EINPROGRESS") {
@@ -77,11 +61,11 @@ export function setBacklog(fd: number, clients: number): void {
  * of at least 1, and give it up after as long again. 0: never.
  */
 export function setKeepAlive(fd: number, ms: number): void {
-  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, ms > 0 ? 1 : 0);
+  setOption(fd, abi.SOL_SOCKET, abi.SO_KEEPALIVE, ms > 0 ? 1 : 0);
   if (ms === 0) return;
-  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, wholeSeconds(ms));
-  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, wholeSeconds(ms / KEEPALIVE_PROBES));
-  setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+  setOption(fd, IPPROTO_TCP, abi.TCP_KEEPIDLE, wholeSeconds(ms));
+  setOption(fd, IPPROTO_TCP, abi.TCP_KEEPINTVL, wholeSeconds(ms / KEEPALIVE_PROBES));
+  setOption(fd, IPPROTO_TCP, abi.TCP_KEEPCNT, KEEPALIVE_PROBES);
 }
 
 /**
@@ -91,7 +75,8 @@ export function setKeepAlive(fd: number, ms: number): void {
  * @see tcp(7), RFC 5482
  */
 export function setUserTimeout(fd: number, ms: number): void {
-  setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
+  const units = Math.ceil(ms / abi.TCP_USER_TIMEOUT_UNIT_MS);
+  setOption(fd, IPPROTO_TCP, abi.TCP_USER_TIMEOUT, units);
 }
 
 // struct tcp_info: counters of what was sent in vain since the last answer, and
@@ -102,16 +87,15 @@ const PROBES = 3;
 const LAST_ACK_RECEIVED = 56;
 const info = new Uint8Array(INFO_BYTES);
 const infoView = new DataView(info.buffer);
-const infoLength = new Uint32Array(1);
 
 /**
  * Whether a peer that is owed bytes has shown no sign of life for `silentMs`.
  * Unlike TCP_USER_TIMEOUT it spares one that is there and does not read: that
- * one answers the probes of its closed window.
+ * one answers the probes of its closed window. Never on macOS, whose kernel
+ * does not tell.
  */
 export function hasVanished(fd: number, silentMs: number): boolean {
-  infoLength[0] = INFO_BYTES;
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, infoLength) < 0) return false;
+  if (isDarwin || !readInfo(fd)) return false;
   const isUnanswered = info[RETRANSMITS]! > 0 || info[PROBES]! > 1;
   return isUnanswered && infoView.getUint32(LAST_ACK_RECEIVED, true) >= silentMs;
 }
@@ -122,7 +106,7 @@ export function hasVanished(fd: number, silentMs: number): boolean {
  * takes nothing away: whoever reads next meets it.
  */
 export function peek(fd: number, buffer: Uint8Array): number {
-  if (libc.ioctl(fd, SIOCINQ, int) < 0 || int[0]! <= 0) return 0;
+  if (count(fd, ARRIVED) <= 0) return 0;
   return Math.max(0, libc.recv(fd, buffer, buffer.length, MSG_PEEK));
 }
 
@@ -132,16 +116,17 @@ export function peek(fd: number, buffer: Uint8Array): number {
  * @see tcp(7) on MSG_TRUNC
  */
 export function skip(fd: number, buffer: Uint8Array, bytes: number): void {
-  if (bytes > 0) libc.recv(fd, buffer, bytes, MSG_TRUNC);
+  if (bytes > 0) libc.recv(fd, buffer, bytes, abi.MSG_TRUNC);
 }
-
-const TCP_CLOSE = 7;
 
 /** Whether the peer has reset the connection and all that it sent before has been read. */
 export function isReset(fd: number): boolean {
-  infoLength[0] = INFO_BYTES;
-  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, infoLength) < 0) return false;
-  return info[0] === TCP_CLOSE && libc.ioctl(fd, SIOCINQ, int) === 0 && int[0] === 0;
+  return readInfo(fd) && info[0] === abi.TCP_CLOSE && count(fd, ARRIVED) === 0;
+}
+
+function readInfo(fd: number): boolean {
+  length[0] = INFO_BYTES;
+  return libc.getsockopt(fd, IPPROTO_TCP, abi.TCP_INFO, info, length) === 0;
 }
 
 function wholeSeconds(ms: number): number {
@@ -150,22 +135,33 @@ function wholeSeconds(ms: number): number {
 
 /** Bytes that the kernel took and the peer has not acknowledged; 0 for a descriptor that is gone. */
 export function unsentBytes(fd: number): number {
-  return libc.ioctl(fd, SIOCOUTQ, int) < 0 ? 0 : int[0]!;
+  return Math.max(0, count(fd, UNSENT));
+}
+
+/** -1 for a descriptor that is gone. */
+function count(fd: number, { ioctl, option }: typeof ARRIVED): number {
+  length[0] = 4;
+  const status = isDarwin
+    ? libc.getsockopt(fd, abi.SOL_SOCKET, option, int, length)
+    : libc.ioctl(fd, ioctl, int);
+  return status < 0 ? -1 : int[0]!;
 }
 
 /**
  * Has the kernel give new clients of an address that several processes share
  * (SO_REUSEPORT) to the second of them, as long as there is one: the first is
  * the one that leaves. Without it, closing a listener resets those in its queue.
+ * macOS cannot be told so.
  * @see socket(7) on SO_ATTACH_REUSEPORT_CBPF
  */
 export function passOn(fd: number): void {
+  if (isDarwin) return;
   // struct sock_filter: "return 1", an index in the order of listening.
   const filter = Uint8Array.of(BPF_RET_K, 0, 0, 0, 1, 0, 0, 0);
   const program = new DataView(new ArrayBuffer(16)); // struct sock_fprog
   program.setUint16(0, 1, true);
   program.setBigUint64(8, BigInt(ptr(filter)), true);
-  libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(program.buffer), 16);
+  libc.setsockopt(fd, abi.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(program.buffer), 16);
 }
 
 /** Where an inherited socket listens. @throws {SystemCallError} if it is no TCP socket. */
@@ -173,12 +169,9 @@ export function listenAddress(fd: number): HostPort {
   const name = new Uint8Array(28);
   if (libc.getsockname(fd, name, Uint32Array.of(name.length)) < 0)
     throw new SystemCallError("getsockname", lastError());
-  const port = name[2]! * 256 + name[3]!;
-  if (name[0] === AF_INET) return { host: name.slice(4, 8).join("."), port };
-  if (name[0] !== AF_INET6) throw new SystemCallError("getsockname", "EAFNOSUPPORT");
-  const words = new DataView(name.buffer, 8, 16);
-  const groups = Array.from({ length: 8 }, (_, i) => words.getUint16(2 * i).toString(16));
-  return { host: new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1), port };
+  const address = hostPortOf(name);
+  if (address === undefined) throw new SystemCallError("getsockname", "EAFNOSUPPORT");
+  return address;
 }
 
 /** Another descriptor of the same socket; the caller owns it. */
@@ -192,7 +185,7 @@ export function duplicate(fd: number): number {
 export function hasDescriptors(count: number): boolean {
   const fds: number[] = [];
   while (fds.length < count) {
-    const fd = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const fd = libc.socket(AF_INET, SOCK_DGRAM | abi.SOCK_CLOEXEC, 0);
     if (fd < 0) break;
     fds.push(fd);
   }
@@ -207,15 +200,14 @@ export function hasDescriptors(count: number): boolean {
  */
 export function isLocalAddress(address: string): boolean {
   const target = socketAddress(address, 9); // any port: a UDP socket only asks for the route
-  const fd = libc.socket(target[0]!, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const fd = libc.socket(familyOf(target), SOCK_DGRAM | abi.SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
   const source = new Uint8Array(target.length);
   const isRouted =
     libc.connect(fd, target, target.length) === 0 &&
     libc.getsockname(fd, source, Uint32Array.of(source.length)) === 0;
   libc.close(fd);
-  const [from, to] = target[0] === AF_INET ? [4, 8] : [8, 24];
-  return isRouted && Buffer.compare(source.subarray(from, to), target.subarray(from, to)) === 0;
+  return isRouted && Buffer.compare(addressBytes(source), addressBytes(target)) === 0;
 }
 
 function setOption(fd: number, level: number, option: number, value: number): void {
@@ -223,24 +215,8 @@ function setOption(fd: number, level: number, option: number, value: number): vo
   libc.setsockopt(fd, level, option, int, 4);
 }
 
-/** struct sockaddr_in or sockaddr_in6 (RFC 3493, section 3.3). */
-function socketAddress(address: string, port: number): Uint8Array {
-  const [literal, zone] = address.split("%");
-  const isIPv6 = literal!.includes(":");
-  const bytes = new Uint8Array(isIPv6 ? 28 : 16);
-  bytes[0] = isIPv6 ? AF_INET6 : AF_INET;
-  bytes[2] = port >> 8;
-  bytes[3] = port & 0xff;
-  const binary = bytes.subarray(isIPv6 ? 8 : 4);
-  if (libc.inet_pton(bytes[0], cString(literal!), binary) !== 1)
-    throw new SystemCallError("inet_pton", "EINVAL");
-  if (zone !== undefined) new DataView(bytes.buffer).setUint32(24, scopeId(zone), true);
-  return bytes;
-}
-
-/** A zone is an interface's name or its number (RFC 4007, section 11.2). */
-function scopeId(zone: string): number {
-  const id = /^\d+$/.test(zone) ? Number(zone) : libc.if_nametoindex(cString(zone));
-  if (id === 0) throw new SystemCallError("if_nametoindex", "ENODEV");
-  return id;
+/** macOS' socket(2) has no flag for it. */
+function setNonBlocking(fd: number): void {
+  const [F_SETFL, O_NONBLOCK] = [4, 0x4];
+  libc.fcntl(fd, F_SETFL, 0, 0, 0, 0, 0, 0, O_NONBLOCK);
 }

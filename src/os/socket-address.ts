@@ -1,0 +1,50 @@
+// struct sockaddr_in and sockaddr_in6 (RFC 3493, section 3.3).
+import type { HostPort } from "../config/address.ts";
+import { abi } from "./abi.ts";
+import { cString, libc, SystemCallError } from "./libc.ts";
+
+export const AF_INET = 2;
+
+/** @throws {SystemCallError} if `address` is no IP literal, or its zone is no interface. */
+export function socketAddress(address: string, port: number): Uint8Array {
+  const [literal, zone] = address.split("%");
+  const isIPv6 = literal!.includes(":");
+  const bytes = new Uint8Array(isIPv6 ? 28 : 16);
+  const family = isIPv6 ? abi.AF_INET6 : AF_INET;
+  if (abi.HAS_ADDRESS_LENGTH) bytes.set([bytes.length, family]);
+  else bytes[0] = family;
+  bytes[2] = port >> 8;
+  bytes[3] = port & 0xff;
+  if (libc.inet_pton(family, cString(literal!), addressBytes(bytes)) !== 1)
+    throw new SystemCallError("inet_pton", "EINVAL");
+  if (zone !== undefined) new DataView(bytes.buffer).setUint32(24, scopeId(zone), true);
+  return bytes;
+}
+
+export function familyOf(name: Uint8Array): number {
+  return name[abi.HAS_ADDRESS_LENGTH ? 1 : 0]!;
+}
+
+/** The IP address alone, as a view. */
+export function addressBytes(name: Uint8Array): Uint8Array {
+  return familyOf(name) === AF_INET ? name.subarray(4, 8) : name.subarray(8, 24);
+}
+
+/** Undefined for a family other than IP's. */
+export function hostPortOf(name: Uint8Array): HostPort | undefined {
+  const port = name[2]! * 256 + name[3]!;
+  const bytes = addressBytes(name);
+  if (familyOf(name) === AF_INET) return { host: bytes.join("."), port };
+  if (familyOf(name) !== abi.AF_INET6) return undefined;
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    (bytes[2 * i]! * 256 + bytes[2 * i + 1]!).toString(16),
+  );
+  return { host: new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1), port };
+}
+
+/** A zone is an interface's name or its number (RFC 4007, section 11.2). */
+function scopeId(zone: string): number {
+  const id = /^\d+$/.test(zone) ? Number(zone) : libc.if_nametoindex(cString(zone));
+  if (id === 0) throw new SystemCallError("if_nametoindex", "ENODEV");
+  return id;
+}
