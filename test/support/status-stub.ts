@@ -1,0 +1,137 @@
+// A gateway that only tells how it is: the page of this source tree, and a
+// /status that the test writes.
+import { PAGE, PAGE_HEADERS } from "../../src/observe/page.ts";
+import type { Event, Moment } from "../../src/observe/recent.ts";
+import type { EndpointStatus, GatewayStatus, ProcessStatus } from "../../src/observe/status.ts";
+
+export interface Status {
+  readonly gateway: GatewayStatus;
+  readonly process: ProcessStatus;
+  readonly config: Readonly<Record<string, string>>;
+  readonly moments: readonly Moment[];
+  readonly events: readonly Event[];
+}
+
+export class StatusStub {
+  /** What the next asker is answered. */
+  answer: () => Response | Promise<Response> = () => Response.json(this.status);
+  status: Status;
+  readonly #server: Bun.Server<undefined>;
+
+  constructor(status: Status) {
+    this.status = status;
+    this.#server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: ({ url }) => {
+        const { pathname } = new URL(url);
+        if (pathname === "/") return new Response(PAGE, { headers: PAGE_HEADERS });
+        return pathname === "/status" ? this.answer() : new Response("", { status: 404 });
+      },
+    });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#server.port}`;
+  }
+
+  async close(): Promise<void> {
+    await this.#server.stop(true);
+  }
+}
+
+export function endpointStatus(some: Partial<EndpointStatus> = {}): EndpointStatus {
+  return {
+    address: "10.0.0.11:2379",
+    origin: "SRV",
+    priority: 0,
+    weight: 50,
+    up: true,
+    healthy: true,
+    why: null,
+    sinceMs: 90_000,
+    connections: 0,
+    bytesToServer: 0,
+    bytesToClients: 0,
+    dials: { connected: 0, refused: 0, overtaken: 0, abandoned: 0 },
+    dialTimes: { boundsSeconds: [], counts: [], sumSeconds: 0 },
+    ...some,
+  };
+}
+
+export function gatewayStatus(some: Partial<GatewayStatus> = {}): GatewayStatus {
+  return {
+    listen: "10.0.0.5:23790",
+    uptimeMs: 100_000,
+    draining: false,
+    maxConnections: 1000,
+    active: 0,
+    accepted: 0,
+    relayed: 0,
+    refused: {},
+    ended: {},
+    bytesToServers: 0,
+    bytesToClients: 0,
+    heldBytes: 0,
+    endpoints: [endpointStatus()],
+    discovery: [],
+    ...some,
+  };
+}
+
+export function processStatus(some: Partial<ProcessStatus> = {}): ProcessStatus {
+  return {
+    version: "1.2.3",
+    runtime: "Bun",
+    startTimeSeconds: 1,
+    cpuSeconds: 0,
+    residentBytes: 88_960_064,
+    openDescriptors: 43,
+    maxDescriptors: 20_000,
+    eventLoopDelaySeconds: 0.004,
+    ...some,
+  };
+}
+
+export function stubStatus(some: Partial<Status> = {}): Status {
+  const empty = { config: {}, moments: [], events: [] };
+  return { gateway: gatewayStatus(), process: processStatus(), ...empty, ...some };
+}
+
+/** Everything that a page has to show, as much of it as there can be, and markup in each text. */
+export function fullStatus(markup: string): Status {
+  const long = `etcd-0.etcd-headless.${"a-long-name-".repeat(5)}.svc.cluster.local:2379`;
+  const endpoints = [
+    { address: long, connections: 12_345, origin: markup },
+    { address: `${markup}:2379`, up: false, why: `refused: ${markup}` },
+    { healthy: false, why: "HTTP 503" },
+  ].map((some) => endpointStatus({ ...some, bytesToServer: 1_000_000 }));
+  const counts = { [markup]: 44, a_second: 3 };
+  const moment = { active: 5, accepted: 6, bytesToServers: 7, bytesToClients: 8 };
+  return stubStatus({
+    gateway: gatewayStatus({
+      ...moment,
+      endpoints,
+      active: 990,
+      refused: counts,
+      ended: counts,
+      discovery: [{ source: `SRV ${markup}`, refreshes: 4, failures: 1, ageMs: null }],
+    }),
+    config: { endpoints: long.repeat(3), "discovery-srv": markup },
+    moments: Array.from({ length: 120 }, (_, i) => ({
+      ageMs: (119 - i) * 5000 + 2500,
+      ...moment,
+      endpoints: endpoints.map(({ address }) => {
+        return { address, connections: i, bytes: i * 1000, dials: i, dialSeconds: i };
+      }),
+    })),
+    events: ["debug", "info", "warn", "error"].flatMap((level) =>
+      Array.from({ length: 10 }, (_, i) => ({
+        ts: `2026-11-21T12:04:${10 + i}.528173Z`,
+        level,
+        msg: `message ${markup}`,
+        fields: { [markup]: markup, list: [long, long] },
+      })),
+    ),
+  });
+}
