@@ -113,6 +113,7 @@ export class Route {
     if (!this.#deps.cluster.pool.has(endpoint)) {
       // It left while it was dialled, and its relays may have been cut already.
       endpoint.connections--;
+      endpoint.dialStatistics.outcomes.abandoned++;
       server.terminate();
       this.#next();
       return;
@@ -154,12 +155,12 @@ export class Route {
     this.#deps.cluster.health.markDown(endpoint, error, since);
   }
 
-  /** Nothing else that is up is left: probes all others at once and goes to the first that answers. */
+  /** Nobody else who is up helps: probes those that are down at once and goes to the first that answers. */
   #revive(): void {
     if (this.#isWaiting) return;
     const { pool, health } = this.#deps.cluster;
     const rest = pool.endpoints
-      .filter((endpoint) => this.#tried?.has(endpoint) !== true)
+      .filter((endpoint) => !endpoint.isUp && this.#tried?.has(endpoint) !== true)
       .slice(0, MAX_PROBES);
     if (rest.length === 0) {
       // Whoever is being dialled may still answer.

@@ -1,6 +1,7 @@
 // What follows from health checks that fail: who is moved, and who is left alone.
 import { afterEach, expect, test } from "bun:test";
 import { parseHealthUrl } from "../../src/config/health-url.ts";
+import { Blackhole } from "../support/blackhole.ts";
 import { createScene, local } from "../support/scene.ts";
 
 const scene = createScene();
@@ -50,4 +51,18 @@ test("a reload that no longer asks makes all healthy", async () => {
   await gateway.reconfigure({ healthUrl: undefined });
   for (let i = 0; i < 4; i++) await served(gateway);
   expect(server.accepted).toHaveLength(2);
+});
+
+test("an unhealthy endpoint is no help beside a silent one, and no end either", async () => {
+  const hole = scene.keep(new Blackhole());
+  const sick = greeter();
+  const gateway = await gatewayTo([local(hole.port), local(sick.port)], {
+    healthUrl: parseHealthUrl("http://{host}:{port}/health"),
+    ...{ healthIntervalMs: 20, healthFall: 1, attemptDelayMs: 20, dialTimeoutMs: 200 },
+    request: ({ port }) => Promise.resolve({ status: port === sick.port ? 503 : 200, body: "" }),
+  });
+  await gateway.logged("endpoint is not healthy");
+  await served(gateway);
+  expect(sick.accepted).toHaveLength(1);
+  expect(gateway.lines("deactivated endpoint")).toMatchObject([{ address: local(hole.port) }]);
 });
