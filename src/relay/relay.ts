@@ -124,7 +124,9 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
   /** Whether the client has reset its connection, and nothing that it sent before is owed. */
   get isAbandoned(): boolean {
     const client = this.#client;
-    if (client === undefined || !this.#deps.system.isReset(client.fd)) return false;
+    // Behind both FINs a connection that is over looks just so.
+    if (client === undefined || this.#serverFlow?.isFinished === true) return false;
+    if (!this.#deps.system.isReset(client.fd)) return false;
     return this.#clientFlow.pendingBytes === 0 && this.#unsentBytes(this.#server) === 0;
   }
 
@@ -147,8 +149,9 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     }
     this.#deps.endings.watch(this);
     // Both FINs have passed only if ours was sent. The error alone does not
-    // tell: the reset behind a write that found the peer dead shows none.
-    const isClean = error === undefined && flow.reverse!.isFinished;
+    // tell: the reset behind a write that found the peer dead shows none, and
+    // nor does one of our own.
+    const isClean = error === undefined && flow.reverse!.isFinished && !this.#isTerminated;
     if (isClean) {
       flow.ended();
       return;

@@ -1,6 +1,6 @@
 // Relays that nobody uses: reset after --idle-timeout, and only those.
 import { afterEach, expect, test } from "bun:test";
-import { Peer, until } from "../support/peer.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
 import { createScene, local } from "../support/scene.ts";
 
 const scene = createScene();
@@ -37,4 +37,16 @@ test("a client that is there and does not read is not taken for one that vanishe
   await Bun.sleep(1200); // six times the limit
   expect(gateway.lines("reset relay")).toEqual([]);
   client.reset();
+});
+
+test("a server that has ended its sending sees a reset too, and no end of what it was sent", async () => {
+  const server = scene.keep(new PeerServer());
+  const gateway = await gatewayTo([local(server.port)], { idleTimeoutMs: 300 });
+  const client = await Peer.connect(gateway.port);
+  const far = await server.peer();
+  far.shutdown();
+  expect(await client.gone()).toBe("end");
+  await client.send(17);
+  expect(await far.gone()).toBe("ECONNRESET");
+  expect(far.receivedBytes).toBe(17);
 });

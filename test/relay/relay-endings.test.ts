@@ -93,6 +93,14 @@ describe("Relay", () => {
     expect(relay.isAbandoned).toBe(false);
   });
 
+  test("is not abandoned when it is over behind both FINs, which looks the same", () => {
+    const { relay, resets, client, server } = setUp();
+    server.data.ended();
+    expect(client.calls).toEqual(["shutdown"]);
+    resets.add(client.fd);
+    expect(relay.isAbandoned).toBe(false);
+  });
+
   test("a close behind both FINs passes the second one on", () => {
     const { client, server, closed } = setUp();
     client.data.ended();
