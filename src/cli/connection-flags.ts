@@ -119,7 +119,7 @@ export const connectionFlags = {
     value: "SIZE",
     default: "64MiB",
     summary:
-      "Memory held for all peers together that do not read what they are sent, beyond what the kernel holds. Above it connections that have stood still for three seconds are reset, those that hold most first; one that reads is not. 0: no limit. Otherwise at least 1MiB.",
+      "Memory held for all peers together that do not read what they are sent, beyond what the kernel holds. Above it connections that have stood still for fifteen seconds are reset, those that hold most first; one that reads 5 KiB a second is not. 0: no limit. Otherwise at least 1MiB.",
     example: "256MiB",
     parse: parseMemory,
   },

@@ -36,6 +36,7 @@ export class RelayUpkeep {
   readonly relayDeps: RelayDeps;
   readonly #log: Logger;
   readonly #relays: Relays;
+  readonly #config: () => GatewayConfig;
   readonly #endings: EndingWatch;
   readonly #watch: RelayWatch<Relay>;
   readonly #memory: HeldMemory<Relay>;
@@ -43,6 +44,7 @@ export class RelayUpkeep {
   constructor({ clock, log, system, relays, config, ...rest }: RelayUpkeepDeps) {
     this.#log = log;
     this.#relays = relays;
+    this.#config = config;
     this.#endings = new EndingWatch(clock, rest.terminationDelayMs ?? TERMINATION_DELAY_MS);
     this.#watch = new RelayWatch({
       clock,
@@ -73,6 +75,8 @@ export class RelayUpkeep {
   /** Begins, or goes by another configuration from now on. */
   start(): void {
     this.#watch.start();
+    if (!this.#config().hasAccessLog) return;
+    for (const relay of this.#relays.all()) relay.rememberClient();
   }
 
   /** Resets the relays to an endpoint, so that their clients come again and go elsewhere. */

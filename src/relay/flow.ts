@@ -146,10 +146,7 @@ export class Flow implements SocketOwner {
     const tail = this.#tail;
     if (this.#sink === undefined) return;
     if (tail === undefined) {
-      if (this.#isBlocked && this.#sourceState === "open") {
-        this.#isBlocked = false;
-        this.#pump();
-      }
+      if (this.#isBlocked && this.#sourceState === "open") this.#pump();
       return;
     }
     const written = this.#sink.write(tail);
@@ -182,13 +179,14 @@ export class Flow implements SocketOwner {
     }
     this.#pause();
     this.deliveredBytes += written;
+    const tail = chunk.subarray(written);
     // A copy, where a small tail would keep a large chunk in memory.
-    const isSmall = written > chunk.length / 2;
-    this.#keep(isSmall ? chunk.slice(written) : chunk.subarray(written));
+    this.#keep(written > chunk.length / 2 ? new Uint8Array(tail) : tail);
   }
 
   /** Moves what has arrived past Bun, until there is nothing more or the sink takes no more. */
   #pump(): void {
+    this.#isBlocked = false;
     const before = this.deliveredBytes;
     const end = movePortions(this.#source, this.#sink!, this.#deps.system, this);
     if (end === "sink dead") this.#abandonSink();

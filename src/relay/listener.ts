@@ -59,9 +59,9 @@ export class Listener implements SocketOwner {
     if (this.#socket !== undefined) this.#system.setKeepAlive(this.#socket.fd, ms);
   }
 
-  /** Has new clients go to another process that shares the address, if one does. */
-  passOn(): void {
-    if (this.#socket !== undefined) this.#system.passOn(this.#socket.fd);
+  /** Has new clients go to one of the processes that share the address; 0: the oldest. */
+  passOn(index: 0 | 1): void {
+    if (this.#socket !== undefined) this.#system.passOn(this.#socket.fd, index);
   }
 
   /** Accepts no more and frees the port; clients that were accepted stay. May be called twice. */

@@ -25,8 +25,8 @@ export interface TcpSystem {
   startConnect(address: string, port: number): number;
   /** Whether so many sockets could be opened now. */
   hasDescriptors(count: number): boolean;
-  /** Gives the new clients of a shared address to another process that listens there. */
-  passOn(fd: number): void;
+  /** Gives the new clients of a shared address to one of those who listen there; 0: the oldest. */
+  passOn(fd: number, index: 0 | 1): void;
   /** Where an inherited socket listens. Throws an error with a `code`. */
   listenAddress(fd: number): HostPort;
   /** Another descriptor of the same socket; the caller owns it. */

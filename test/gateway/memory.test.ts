@@ -1,5 +1,7 @@
 // Peers that do not read, on real sockets: what is held for them, and its limit.
 import { afterEach, describe, expect, test } from "bun:test";
+import type { Clock } from "../../src/config/clock.ts";
+import { systemClock } from "../../src/os/clock.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 import { createScene, local } from "../support/scene.ts";
 
@@ -10,6 +12,8 @@ const REPLY_BYTES = 8 * MIB;
 const STEP_BYTES = 12 * 1024;
 // Less than they hold together, and more than some of them.
 const LIMIT_BYTES = 16 * 1024;
+// Ten times as fast as in life, where a standstill takes fifteen seconds.
+const clock: Clock = { ...systemClock, after: (ms, then) => systemClock.after(ms / 10, then) };
 const MESSAGE = "reset relays whose peers do not read: --max-buffer-memory is reached";
 
 const scene = createScene();
@@ -35,7 +39,10 @@ describe("--max-buffer-memory", () => {
   test("resets those who do not read, and nobody who does", async () => {
     const server = scene.keep(new PeerServer());
     server.onPeer = (peer) => void sendInSteps(peer);
-    const gateway = await scene.gatewayTo([local(server.port)], { maxBufferBytes: LIMIT_BYTES });
+    const gateway = await scene.gatewayTo([local(server.port)], {
+      maxBufferBytes: LIMIT_BYTES,
+      clock,
+    });
     const connect = () => Peer.connect(gateway.port);
     const stalled = await Promise.all(Array.from({ length: STALLED }, connect));
     for (const client of stalled) client.pause();

@@ -15,17 +15,18 @@ class FakeRelay implements Holder {
 function setUp(sizes: readonly number[], limitBytes = 100) {
   const clock = new ManualClock();
   const relays = sizes.map((size) => new FakeRelay(size));
+  const limit = { bytes: limitBytes };
   const resets: [relays: number, heldBytes: number][] = [];
   const memory = new HeldMemory<FakeRelay>({
     clock,
     relays: () => relays.filter((relay) => !relay.isTerminated),
-    limitBytes: () => limitBytes,
+    limitBytes: () => limit.bytes,
     onReset: (count, heldBytes) => {
       resets.push([count, heldBytes]);
     },
   });
   for (const size of sizes) memory.add(size);
-  return { clock, relays, resets, memory, ended: () => relays.map((r) => r.isTerminated) };
+  return { clock, relays, resets, memory, limit, ended: () => relays.map((r) => r.isTerminated) };
 }
 
 describe("HeldMemory", () => {
@@ -41,9 +42,9 @@ describe("HeldMemory", () => {
     expect(ended()).toEqual([false, false]);
   });
 
-  test("resets those that hold most, as many as it takes, after 4 looks", () => {
+  test("resets those that hold most, as many as it takes, after 16 looks", () => {
     const { clock, ended, resets } = setUp([20, 60, 40, 10]);
-    clock.advance(3999);
+    clock.advance(15_999);
     expect(ended()).toEqual([false, false, false, false]);
     clock.advance(1);
     expect(ended()).toEqual([false, true, false, false]);
@@ -62,18 +63,26 @@ describe("HeldMemory", () => {
   test("spares who owes nothing that could be read", () => {
     const { clock, relays, ended } = setUp([90, 20]);
     relays[0]!.moved = undefined;
-    clock.advance(10_000);
+    clock.advance(20_000);
     expect(ended()).toEqual([false, true]);
   });
 
   test("a standstill counts anew when it was interrupted", () => {
     const { clock, relays, ended } = setUp([120]);
-    clock.advance(3000);
+    clock.advance(15_000);
     relays[0]!.moved!++;
-    clock.advance(3000);
+    clock.advance(15_000);
     expect(ended()).toEqual([false]);
     clock.advance(1000);
     expect(ended()).toEqual([true]);
+  });
+
+  test("a reload to no limit resets nobody", () => {
+    const { clock, ended, limit } = setUp([45, 45]);
+    clock.advance(20_000);
+    limit.bytes = 0;
+    clock.advance(20_000);
+    expect([ended(), clock.pending]).toEqual([[false, false], 0]);
   });
 
   test("stops looking when little is held, and begins again", () => {
