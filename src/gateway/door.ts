@@ -22,6 +22,8 @@ const WORTHWHILE_PART = 0.1;
 
 // For a handshake that has begun here, over any sane distance.
 const ON_THEIR_WAY_MS = 300;
+// After which it is believed that clients go elsewhere.
+const NONE_COMES_MS = 100;
 
 const LOOK_MS = 1000;
 // To listen again: for the listener, and for a client and its server.
@@ -122,13 +124,24 @@ export class Door {
    */
   async retire(hurry: Promise<unknown>): Promise<void> {
     if (this.#reusePort && this.#listener.isOpen) {
-      this.#listener.passOn();
-      const { promise: isTime, resolve } = Promise.withResolvers<void>();
-      const cancelTimer = this.#deps.clock.after(ON_THEIR_WAY_MS, resolve);
-      await Promise.race([isTime, hurry]);
-      cancelTimer();
+      // The one that leaves is the older, unless it has closed and listened again:
+      // that shows, since clients go on coming here.
+      for (const index of [1, 0] as const) {
+        this.#listener.passOn(index);
+        await this.#pause(ON_THEIR_WAY_MS, hurry);
+        const before = this.#deps.statistics.accepted;
+        await this.#pause(NONE_COMES_MS, hurry);
+        if (this.#deps.statistics.accepted === before) break;
+      }
     }
     this.close();
+  }
+
+  async #pause(ms: number, hurry: Promise<unknown>): Promise<void> {
+    const { promise: isTime, resolve } = Promise.withResolvers<void>();
+    const cancelTimer = this.#deps.clock.after(ms, resolve);
+    await Promise.race([isTime, hurry]);
+    cancelTimer();
   }
 
   /** Accepts no more; who is in stays. May be called twice. */
@@ -150,7 +163,10 @@ export class Door {
       if (this.#listener.isOpen) {
         if (system.hasDescriptors(1)) return;
         this.#listener.close();
-        log.warn("no descriptors left: refusing clients until some are free", {
+        // An inherited socket stays open with whom it belongs to.
+        const isOurs = this.#deps.inherited === undefined;
+        const what = isOurs ? "refusing clients" : "clients wait";
+        log.warn(`no descriptors left: ${what} until some are free`, {
           relays: this.#deps.relays.count,
         });
       } else if (system.hasDescriptors(DESCRIPTORS_WANTED)) this.#reopen();

@@ -149,15 +149,14 @@ function count(fd: number, { ioctl, option }: typeof ARRIVED): number {
 
 /**
  * Has the kernel give new clients of an address that several processes share
- * (SO_REUSEPORT) to the second of them, as long as there is one: the first is
- * the one that leaves. Without it, closing a listener resets those in its queue.
+ * (SO_REUSEPORT) to one of them: 0 is who has listened longest. Where there is
+ * no such one, they go to any. Closing a listener resets those in its queue.
  * macOS cannot be told so.
  * @see socket(7) on SO_ATTACH_REUSEPORT_CBPF
  */
-export function passOn(fd: number): void {
+export function passOn(fd: number, index: 0 | 1): void {
   if (isDarwin) return;
-  // struct sock_filter: "return 1", an index in the order of listening.
-  const filter = Uint8Array.of(BPF_RET_K, 0, 0, 0, 1, 0, 0, 0);
+  const filter = Uint8Array.of(BPF_RET_K, 0, 0, 0, index, 0, 0, 0); // struct sock_filter
   const program = new DataView(new ArrayBuffer(16)); // struct sock_fprog
   program.setUint16(0, 1, true);
   program.setBigUint64(8, BigInt(ptr(filter)), true);

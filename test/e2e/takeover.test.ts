@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { ListeningSocket } from "../support/blackhole.ts";
 import { freePort } from "../support/free-port.ts";
-import { Closers, requireTool } from "../support/gateway-command.ts";
+import { Closers, output, requireTool } from "../support/gateway-command.ts";
 import { GatewayProcess } from "../support/gateway-process.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 
@@ -86,6 +86,35 @@ describe("--reuse-port", () => {
     }
     await load.stop();
     expect(load.failures).toEqual([]);
+  });
+
+  test("one that closed its door meanwhile, and is the younger listener now, refuses nobody either", async () => {
+    const port = freePort();
+    const endpoint = `--endpoints=127.0.0.1:${echoServer().port}`;
+    const flags = [endpoint, `--listen-addr=127.0.0.1:${port}`, "--reuse-port"];
+    const old = closers.add(await GatewayProcess.start([...flags, "--access-log"]));
+    closers.add(await GatewayProcess.start(flags));
+    const limitTo = (count: string) =>
+      output([requireTool("prlimit"), `--pid=${old.pid}`, `--nofile=${count}`]);
+    await limitTo("3:");
+    await old.logged("no descriptors left: refusing clients until some are free");
+    await limitTo("1000:");
+    await old.logged("descriptors are free again: listening");
+    const load = new Load(port);
+    await load.more(200);
+    old.signal("SIGTERM");
+    expect(await old.exited()).toBe(0);
+    expect(old.lines("stopped")).toMatchObject([{ cut: 0 }]);
+    await load.more(50);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+    // It closed its door when nobody came to it any more, so that none was in its queue.
+    const closedAt = Date.parse(String(old.lines("draining: no new clients")[0]!.ts));
+    const arrivals = old
+      .lines("client served")
+      .map((line) => Date.parse(String(line.ts)) - (line["total-ms"] as number));
+    expect(arrivals.length).toBeGreaterThan(0);
+    expect(arrivals.filter((at) => at > closedAt - 50)).toEqual([]);
   });
 
   test("without it the address is another's", async () => {
