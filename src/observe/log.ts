@@ -26,8 +26,8 @@ export interface LogRecord {
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: "json" | "console";
-  /** Takes one line with its line feed; must not throw. */
-  readonly write: (line: string) => void;
+  /** Takes one line with its line feed, and returns whether it did; must not throw. */
+  readonly write: (line: string) => boolean;
   /** Milliseconds since 1970, fractions are microseconds. */
   readonly now: () => number;
   /** Hears of each line that is written; must not log. */
@@ -42,10 +42,18 @@ export interface Log extends Logger {
 /** Opens a log. It holds no resource and needs no closing. */
 export function createLog({ level, format, write, now, onRecord }: LogOptions): Log {
   const encode = format === "json" ? encodeJson : encodeLine;
+  let lost = 0;
+  const tellLost = (ts: string) => {
+    const msg = "log lines were lost: nobody read them";
+    const head = { level: "warn", ts, caller: "observe/log.ts", msg };
+    if (write(encode(head, { lines: lost }))) lost = 0;
+  };
   const reporter: ConsolaReporter = {
     log: ({ type, args: [message, fields, caller] }) => {
       const head = { level: type, ts: timestamp(now()), caller, msg: message };
-      write(encode(head, fields));
+      if (lost > 0) tellLost(head.ts);
+      // What is told of the lost stands before what comes after them.
+      if (lost > 0 || !write(encode(head, fields))) lost++;
       onRecord?.({ ...head, fields: fields ?? {} });
     },
   };

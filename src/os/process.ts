@@ -5,16 +5,18 @@ import { writeSync } from "node:fs";
 let errorTail: Uint8Array | undefined;
 
 /**
- * Writes a line to standard error, whole or not at all: while a reader does not
- * read, lines are dropped, but never cut. Never throws: a log whose reader is
- * gone must not end the gateway.
+ * Writes a line to standard error, whole or not at all, and returns whether it
+ * did: while a reader does not read, lines are dropped, but never cut. Never
+ * throws: a log whose reader is gone must not end the gateway.
  */
-export function writeError(line: string): void {
+export function writeError(line: string): boolean {
   try {
     if (errorTail !== undefined) errorTail = rest(2, errorTail);
-    if (errorTail === undefined) errorTail = rest(2, Buffer.from(line));
+    if (errorTail !== undefined) return false;
+    errorTail = rest(2, Buffer.from(line));
+    return true;
   } catch {
-    // EPIPE, or EAGAIN before the first byte: there is nobody left to tell.
+    return false; // EPIPE, or EAGAIN before the first byte
   }
 }
 

@@ -5,8 +5,13 @@ function logOf(format: "json" | "console", level: "debug" | "info" | "warn" | "e
   const lines: string[] = [];
   // 2026-11-21T03:25:17.123456Z
   const now = () => 1_795_231_517_123.456;
-  const log = createLog({ level, format, write: (line) => lines.push(line), now });
-  return { log, lines };
+  const reader = { isThere: true };
+  const write = (line: string) => {
+    if (reader.isThere) lines.push(line);
+    return reader.isThere;
+  };
+  const log = createLog({ level, format, write, now });
+  return { log, lines, reader };
 }
 
 describe("createLog()", () => {
@@ -39,6 +44,22 @@ describe("createLog()", () => {
     log.warn("m");
     log.error("m");
     expect(lines.map((line) => JSON.parse(line).level)).toEqual([...expected]);
+  });
+
+  test("tells how many lines were lost while nobody read them, before it goes on", () => {
+    const { log, lines, reader } = logOf("json");
+    log.info("first");
+    reader.isThere = false;
+    for (let i = 0; i < 3; i++) log.info("lost");
+    reader.isThere = true;
+    log.info("second");
+    log.info("third");
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { msg: "first" },
+      { level: "warn", msg: "log lines were lost: nobody read them", lines: 3 },
+      { msg: "second" },
+      { msg: "third" },
+    ]);
   });
 
   test("holds back none of 50 identical messages", () => {

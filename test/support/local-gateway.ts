@@ -62,6 +62,7 @@ export class LocalGateway {
     };
     const write = (line: string) => {
       this.log.push(JSON.parse(line));
+      return true;
     };
     this.#gateway = new Gateway(this.config, {
       clock: systemClock,
