@@ -38,7 +38,7 @@ export const operationFlags = {
     value: "",
     default: "false",
     summary:
-      "Log a line for each client when it is over: who, which endpoint, times, bytes, and how it ended. At level info.",
+      "Log a line for each client that was let in, when it is over: who, which endpoint, times, bytes, and how it ended. At level info.",
     example: "true",
     parse: parseBoolean,
   },

@@ -1,7 +1,11 @@
 // --access-log: one line for each client, when it is over.
 import type { Logger } from "../observe/log.ts";
+import type { RelayEnd } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
+
+// How a client may end that no endpoint served; otherwise it has left.
+const NOT_BY_CLIENT: ReadonlySet<RelayEnd | undefined> = new Set(["refused", "shutdown"]);
 
 /** `now` on the clock; `endpoint` served it, if one did. */
 export function logAccess(
@@ -10,14 +14,15 @@ export function logAccess(
   { endpoint, now }: { readonly endpoint: Endpoint | undefined; readonly now: number },
 ): void {
   const { acceptedAt, joinedAt } = relay;
-  log.info("client served", {
-    client: relay.clientAddress,
+  const isServed = endpoint !== undefined;
+  log.info(isServed ? "client served" : "client not served", {
+    client: relay.clientAddress ?? null,
     endpoint: endpoint?.label ?? null,
     "connect-ms": joinedAt === undefined ? null : rounded(joinedAt - acceptedAt),
     "total-ms": rounded(now - acceptedAt),
     "bytes-to-server": relay.bytesToServer,
     "bytes-to-client": relay.bytesToClient,
-    end: endpoint === undefined && relay.end !== "refused" ? "client_left" : relay.end,
+    end: isServed || NOT_BY_CLIENT.has(relay.end) ? relay.end : "client_left",
   });
 }
 

@@ -4,7 +4,7 @@ import { RELAY_ENDS } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
-/** Why a client was not carried. `client_left`: before an endpoint had answered. */
+/** Why a client was not carried; `client_left` and `shutdown` before an endpoint had answered. */
 export const REFUSALS = [
   "connection_limit",
   "client_limit",
@@ -12,9 +12,10 @@ export const REFUSALS = [
   "no_endpoint",
   "no_descriptors",
   "client_left",
+  "shutdown",
 ] as const;
 
-export type Refusal = (typeof REFUSALS)[number];
+type Refusal = (typeof REFUSALS)[number];
 
 export class Statistics {
   /** On the clock. */
@@ -35,7 +36,8 @@ export class Statistics {
   count(relay: Relay, endpoint: Endpoint | undefined): void {
     if (endpoint === undefined) {
       // Whoever refused it has counted why.
-      if (relay.end !== "refused") this.refused.client_left++;
+      if (relay.end === "shutdown") this.refused.shutdown++;
+      else if (relay.end !== "refused") this.refused.client_left++;
       return;
     }
     this.ended[relay.end!]!++;

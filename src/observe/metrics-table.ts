@@ -70,7 +70,7 @@ export const METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}connections_refused_total`,
     type: "counter",
-    help: "Clients reset instead of relayed, by reason; client_left: gone before an endpoint had answered.",
+    help: "Clients reset instead of relayed, by reason; client_left and shutdown: before an endpoint had answered.",
     labels: ["reason"],
     samples: ({ refused }) => ofCounts(refused, "reason"),
   },

@@ -1,7 +1,11 @@
 // What became of clients' dials of one endpoint: plain numbers, read when
 // somebody asks.
 
-/** `overtaken`: another endpoint answered earlier. `abandoned`: the client left. */
+/**
+ * `overtaken`: another endpoint answered earlier. `abandoned`: the client left, or
+ * the endpoint did, or there were too many second attempts. `failed` is for all
+ * other errors, also ours, such as EMFILE.
+ */
 export const DIAL_OUTCOMES = [
   "connected",
   "refused",
@@ -12,7 +16,7 @@ export const DIAL_OUTCOMES = [
   "abandoned",
 ] as const;
 
-export type DialOutcome = (typeof DIAL_OUTCOMES)[number];
+type DialOutcome = (typeof DIAL_OUTCOMES)[number];
 
 /** Upper bounds of the times of dials that connected, in seconds. */
 const BOUNDS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];

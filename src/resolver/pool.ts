@@ -86,12 +86,10 @@ export class Pool {
     return undefined;
   }
 
-  /** Returns whether that changed anything. */
-  setHealthy(endpoint: Endpoint, isHealthy: boolean): boolean {
-    if (endpoint.isHealthy === isHealthy) return false;
+  setHealthy(endpoint: Endpoint, isHealthy: boolean): void {
+    if (endpoint.isHealthy === isHealthy) return;
     endpoint.isHealthy = isHealthy;
     this.#rank();
-    return true;
   }
 
   /** Returns whether that changed anything; nothing for an endpoint that has left. */

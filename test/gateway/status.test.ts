@@ -148,7 +148,7 @@ describe("--access-log", () => {
     expect(line!["total-ms"]).toBeGreaterThanOrEqual(line!["connect-ms"] as number);
     server.close();
     await (await Peer.connect(gateway.port)).gone();
-    const [, refused] = await gateway.logged("client served", 2);
+    const [refused] = await gateway.logged("client not served");
     expect(refused).toMatchObject({ endpoint: null, "connect-ms": null, end: "refused" });
   });
 
@@ -156,12 +156,15 @@ describe("--access-log", () => {
     const gateway = await gatewayTo([local(greeter().port)]);
     (await served(gateway)).reset();
     await idle(gateway);
+    const earlier = await served(gateway);
     await gateway.reconfigure({ hasAccessLog: true });
+    earlier.reset();
     (await served(gateway)).reset();
-    await gateway.logged("client served");
+    for (const { client } of await gateway.logged("client served", 2))
+      expect(client).toMatch(/^127\.0\.0\.1:\d+$/);
     await gateway.reconfigure({});
     (await served(gateway)).reset();
     await idle(gateway);
-    expect(gateway.lines("client served")).toHaveLength(1);
+    expect(gateway.lines("client served")).toHaveLength(2);
   });
 });
