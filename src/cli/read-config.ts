@@ -1,4 +1,5 @@
 // Flags over environment over config file over defaults: text in, GatewayConfig out.
+import { formatHostPort, type HostPort, withoutSecrets } from "../config/address.ts";
 import type { Credentials, GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
 import { UsageError } from "../config/usage-error.ts";
 import { parseConfigFile } from "./config-file.ts";
@@ -82,7 +83,7 @@ export function readConfig(input: Input): ReadConfig {
       maxConnectionsPerClient: values["max-connections-per-client"],
       maxBufferBytes: values["max-buffer-memory"],
       allowedNetworks: values["allow-cidr"] ?? [],
-      metrics: values["metrics-addr"],
+      metrics: metricsOf(values),
       logLevel: values["log-level"],
       logFormat: values["log-format"],
       hasAccessLog: values["access-log"],
@@ -148,7 +149,7 @@ function valueOf(name: FlagName, input: Input, file: ConfigFile): unknown {
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new UsageError(
-      `Cannot parse ${found.source} "${found.text}": ${error.message}, for example "${flag.example}"`,
+      `Cannot parse ${found.source} "${withoutSecrets(found.text)}": ${error.message}, for example "${flag.example}"`,
     );
   }
 }
@@ -181,6 +182,20 @@ function credentialsOf({ user, password }: FlagValues): Credentials | undefined 
   if (password === undefined)
     throw new UsageError(`Cannot use --user "${user}" alone: --password is missing`);
   return { user, password };
+}
+
+function metricsOf(values: FlagValues): HostPort | undefined {
+  const metrics = values["metrics-addr"];
+  const listen = values["listen-addr"];
+  if (
+    metrics !== undefined &&
+    metrics.port !== 0 &&
+    formatHostPort(metrics) === formatHostPort(listen)
+  )
+    throw new UsageError(
+      `Cannot use --metrics-addr "${formatHostPort(metrics)}": it is --listen-addr, where clients connect; choose another port`,
+    );
+  return metrics;
 }
 
 const SRV: FlagName = "discovery-srv";

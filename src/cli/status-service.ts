@@ -1,13 +1,15 @@
 // --metrics-addr for `start`: the status server, with what it is allowed to tell.
 import packageJson from "../../package.json" with { type: "json" };
-import { formatHostPort, type HostPort } from "../config/address.ts";
+import { formatHostPort, type HostPort, isLoopback, withoutSecrets } from "../config/address.ts";
 import type { Gateway } from "../gateway/gateway.ts";
-import { resolveListenHost } from "../gateway/start-checks.ts";
-import { StartError } from "../gateway/start-error.ts";
-import type { Log, LogRecord } from "../observe/log.ts";
+import { isAccess } from "../gateway/access-log.ts";
+import { type Listen, listenFailure, resolveListenHost } from "../gateway/start-checks.ts";
+import type { Log, Logger, LogRecord } from "../observe/log.ts";
+import type { StatusServer } from "../observe/status-server.ts";
 import { systemClock } from "../os/clock.ts";
 import { processFigures } from "../os/limits.ts";
 import { platform } from "../os/process.ts";
+import { hasDescriptors } from "../os/tcp.ts";
 import { flagNamed, flagNames } from "./flags.ts";
 import type { ReadConfig } from "./read-config.ts";
 
@@ -17,42 +19,91 @@ export interface StatusServiceDeps {
   readonly lookup: (host: string) => Promise<readonly string[]>;
   /** In force at this moment. */
   readonly inForce: () => ReadConfig;
-  readonly descriptorLimit: number;
 }
 
 export interface StatusService {
+  /** A line of the log, for the page. */
   note(record: LogRecord): void;
+  /** Frees the address. May be called twice. */
   close(): void;
 }
 
+const RETRY_MS = 200;
+
 /** @throws {StartError} if the address cannot be listened on. */
 export async function startStatusService(
-  listen: HostPort,
-  { gateway, log, lookup, inForce, descriptorLimit }: StatusServiceDeps,
+  address: HostPort,
+  { gateway, log, lookup, inForce }: StatusServiceDeps,
 ): Promise<StatusService> {
-  const address = await resolveListenHost(listen, lookup);
+  const listen: Listen = { flag: "--metrics-addr", address };
+  const target = await resolveListenHost(listen, lookup);
   // Loaded here and nowhere else: who does not ask for it does not pay for it.
-  const { StatusServer, statusListenFailure } = await import("../observe/status-server.ts");
+  const { StatusServer } = await import("../observe/status-server.ts");
   const server = new StatusServer({
     clock: systemClock,
     gateway: () => gateway.status(),
-    process: () => ({
-      version: packageJson.version,
-      runtime: platform,
-      maxDescriptors: descriptorLimit,
-      ...processFigures(),
-    }),
+    process: () => ({ version: packageJson.version, runtime: platform, ...processFigures() }),
     config: () => shown(inForce()),
+    hasDescriptors,
   });
+  const service = new Service(server, log.from("cli/status-service.ts"), target);
   try {
-    const opened = server.start(address);
-    log
-      .from("cli/status-service.ts")
-      .info("telling how it is", { address: formatHostPort(opened) });
+    await service.start(inForce().config.reusePort);
   } catch (error) {
-    throw new StartError(statusListenFailure(listen, error), { cause: error });
+    throw listenFailure(listen, error);
   }
-  return server;
+  return service;
+}
+
+class Service implements StatusService {
+  readonly #server: StatusServer;
+  readonly #log: Logger;
+  readonly #target: HostPort;
+  #cancelRetry = () => {};
+
+  constructor(server: StatusServer, log: Logger, target: HostPort) {
+    this.#server = server;
+    this.#log = log;
+    this.#target = target;
+  }
+
+  /** With `mayWait`, for another gateway that has the address and is about to stop. */
+  async start(mayWait: boolean): Promise<void> {
+    try {
+      await this.#listen();
+    } catch (error) {
+      if (!mayWait || (error as { code?: string }).code !== "EADDRINUSE") throw error;
+      const address = formatHostPort(this.#target);
+      this.#log.info("another process has --metrics-addr; waiting for it to stop", { address });
+      this.#retry();
+    }
+  }
+
+  async #listen(): Promise<void> {
+    const opened = await this.#server.start(this.#target);
+    const address = formatHostPort(opened);
+    this.#log.info("telling how it is", { address });
+    if (!isLoopback(opened.host))
+      this.#log.warn("every machine that reaches this address may read how the gateway is", {
+        address,
+      });
+  }
+
+  #retry(): void {
+    this.#cancelRetry = systemClock.after(RETRY_MS, () => {
+      this.#listen().catch(() => this.#retry());
+    });
+  }
+
+  note(record: LogRecord): void {
+    // A line for each client would leave no room for anything else.
+    if (record.level !== "debug" && !isAccess(record.msg)) this.#server.note(record);
+  }
+
+  close(): void {
+    this.#cancelRetry();
+    this.#server.close();
+  }
 }
 
 /** What is in force, flag by flag, as it was written. */
@@ -61,7 +112,7 @@ function shown({ texts }: ReadConfig): Record<string, string> {
     const text = texts[name];
     const { isSecret, onlyFor } = flagNamed(name);
     if (text === undefined || onlyFor !== undefined) return [];
-    return [[name, isSecret ? "(not shown)" : text]];
+    return [[name, isSecret ? "(not shown)" : withoutSecrets(text)]];
   });
   return Object.fromEntries(pairs);
 }

@@ -13,6 +13,16 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** Whether an IP literal is reached from this machine only. */
+export function isLoopback(address: string): boolean {
+  return address === "::1" || address.startsWith("127.");
+}
+
+/** Text in which URLs may stand, as anybody may see it: without credentials and queries. */
+export function withoutSecrets(text: string): string {
+  return text.replace(/\/\/[^/@,\s]*@/g, "//").replace(/(:\/\/[^\s,?]*)\?[^\s,]*/g, "$1?...");
+}
+
 /**
  * Reads an endpoint. A scheme, user, path, query and fragment are stripped, as
  * etcd's gateway does: `http://h:2379/path` is `h:2379`.

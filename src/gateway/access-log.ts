@@ -4,6 +4,12 @@ import type { RelayEnd } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
+const SERVED = "client served";
+const NOT_SERVED = "client not served";
+
+/** Whether a line of the log is one of these. */
+export const isAccess = (message: string) => message === SERVED || message === NOT_SERVED;
+
 // How a client may end that no endpoint served; otherwise it has left.
 const NOT_BY_CLIENT: ReadonlySet<RelayEnd | undefined> = new Set(["refused", "shutdown"]);
 
@@ -15,7 +21,7 @@ export function logAccess(
 ): void {
   const { acceptedAt, joinedAt } = relay;
   const isServed = endpoint !== undefined;
-  log.info(isServed ? "client served" : "client not served", {
+  log.info(isServed ? SERVED : NOT_SERVED, {
     client: relay.clientAddress ?? null,
     endpoint: endpoint?.label ?? null,
     "connect-ms": joinedAt === undefined ? null : rounded(joinedAt - acceptedAt),

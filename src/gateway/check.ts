@@ -61,8 +61,9 @@ export interface CheckDeps {
 export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promise<CheckReport> {
   const { clock, network, system, isLocalAddress } = deps;
   await checkTlsFiles(network, config.tls);
-  const listen: HostPort = await resolveListenHost(config.listen, (host) =>
-    network.lookup(host, []),
+  const listen: HostPort = await resolveListenHost(
+    { flag: "--listen-addr", address: config.listen },
+    (host) => network.lookup(host, []),
   );
   const isOwn = (address: string, port: number) => isSelf(listen, address, port, isLocalAddress);
   const sources = createSources({

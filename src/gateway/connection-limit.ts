@@ -1,4 +1,5 @@
 // How many relays the descriptor limit has room for.
+import { MAX_STATUS_CONNECTIONS } from "../observe/status.ts";
 
 const DESCRIPTORS_PER_RELAY = 2;
 
@@ -11,6 +12,9 @@ const RESERVE = 64;
 /** Endpoints that are probed at the same time, if none is up. */
 export const MAX_PROBES = 32;
 
+// The listener of --metrics-addr comes on top of who asks there.
+const STATUS_RESERVE = MAX_STATUS_CONNECTIONS + 1;
+
 // Following the cluster takes DNS sockets, 16 handshakes at a time
 // (resolver/admission.ts) and their files.
 const FOLLOWING_RESERVE = 64;
@@ -20,6 +24,8 @@ export interface Room {
   readonly endpoints: number;
   /** Whether endpoints are looked up while the gateway runs. */
   readonly isFollowing: boolean;
+  /** Whether it tells how it is. */
+  readonly isTelling: boolean;
 }
 
 export interface ConnectionLimit {
@@ -32,10 +38,11 @@ export interface ConnectionLimit {
 /** `wanted` relays, 0 for as many as there is room for. */
 export function connectionLimit(
   wanted: number,
-  { descriptorLimit, endpoints, isFollowing }: Room,
+  { descriptorLimit, endpoints, isFollowing, isTelling }: Room,
 ): ConnectionLimit {
   const probes = Math.min(endpoints, MAX_PROBES);
-  const reserve = RESERVE + probes + (isFollowing ? FOLLOWING_RESERVE : 0);
+  const others = (isFollowing ? FOLLOWING_RESERVE : 0) + (isTelling ? STATUS_RESERVE : 0);
+  const reserve = RESERVE + probes + others;
   const possible = Math.floor((descriptorLimit - reserve) / DESCRIPTORS_PER_RELAY);
   if (possible < 1) {
     const least = reserve + DESCRIPTORS_PER_RELAY;

@@ -1,13 +1,12 @@
 // The door: accepts clients, and lets in those whose address is allowed, as long
 // as there is room. Everybody else is reset before anything is done for him.
-import { formatHostPort, type HostPort } from "../config/address.ts";
+import { formatHostPort, type HostPort, isLoopback } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import { Listener } from "../relay/listener.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
-import { isLoopback } from "../resolver/self-address.ts";
 import { ClientGate, NOT_ALLOWED } from "./client-gate.ts";
 import { RatedLog } from "./rated-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";

@@ -23,7 +23,7 @@ import { Route, type RouteDeps } from "./route.ts";
 import type { Network } from "./sources.ts";
 import { Statistics } from "./statistics.ts";
 import { gatewayStatus } from "./gateway-status.ts";
-import { listenFailure, resolveListenHost } from "./start-checks.ts";
+import { type Listen, listenFailure, whereToListen } from "./start-checks.ts";
 import { StartError } from "./start-error.ts";
 
 /** What the gateway needs of the machine. */
@@ -129,11 +129,8 @@ export class Gateway {
    * @throws {StartError} if there is no endpoint, none resolves, or the address cannot be listened on.
    */
   async start(): Promise<HostPort> {
-    const { network, system, inheritedListener } = this.#deps;
-    this.#listen =
-      inheritedListener === undefined
-        ? await resolveListenHost(this.#config.listen, (host) => network.lookup(host, []))
-        : system.listenAddress(inheritedListener);
+    const listen: Listen = { flag: "--listen-addr", address: this.#config.listen };
+    this.#listen = await whereToListen(listen, this.#deps);
     await this.#cluster.check(this.#config);
     try {
       await this.#cluster.start();
@@ -144,7 +141,7 @@ export class Gateway {
     try {
       this.#listen = this.#door.open(this.#listen);
     } catch (error) {
-      throw listenFailure(this.#config.listen, error);
+      throw listenFailure(listen, error);
     }
     this.#cluster.follow();
     this.#upkeep.start();
@@ -244,6 +241,7 @@ export class Gateway {
       descriptorLimit: this.#deps.descriptorLimit,
       endpoints: this.#cluster.pool.endpoints.length,
       isFollowing: this.#cluster.isFollowing || this.#config.healthUrl !== undefined,
+      isTelling: this.#config.metrics !== undefined,
     });
   }
 }

@@ -7,6 +7,12 @@ import type { Names } from "../resolver/names.ts";
 import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import { StartError } from "./start-error.ts";
 
+/** An address that is listened on, and the flag that names it. */
+export interface Listen {
+  readonly flag: "--listen-addr" | "--metrics-addr";
+  readonly address: HostPort;
+}
+
 /**
  * The listen address with an IP literal as host: of a name's addresses the
  * first IPv4 one, as Go prefers for a listener.
@@ -14,21 +20,46 @@ import { StartError } from "./start-error.ts";
  * @throws {StartError} if the name does not resolve.
  */
 export async function resolveListenHost(
-  listen: HostPort,
+  listen: Listen,
   lookup: (host: string) => Promise<readonly string[]>,
 ): Promise<HostPort> {
-  if (isIP(listen.host) !== 0) return listen;
+  const { host, port } = listen.address;
+  if (isIP(host) !== 0) return listen.address;
   try {
-    const addresses = await lookup(listen.host);
-    const host = addresses.find((address) => isIP(address) === 4) ?? addresses[0]!;
-    return { host, port: listen.port };
+    const addresses = await lookup(host);
+    return { host: addresses.find((address) => isIP(address) === 4) ?? addresses[0]!, port };
   } catch (error) {
     const fact = (error as { code?: string }).code ?? "unknown error";
+    throw cannotListen(listen, `its name does not resolve (${fact})`, error);
+  }
+}
+
+export interface WhereDeps {
+  readonly network: {
+    lookup(host: string, servers: readonly HostPort[]): Promise<readonly string[]>;
+  };
+  readonly system: { listenAddress(fd: number): HostPort };
+  readonly inheritedListener?: number | undefined;
+}
+
+/**
+ * Where the gateway listens: where the socket does that it has inherited, or
+ * what the flag says, with an IP literal as host.
+ *
+ * @throws {StartError} unless the socket is a TCP socket that listens, or if the name does not resolve.
+ */
+export async function whereToListen(
+  listen: Listen,
+  { network, system, inheritedListener }: WhereDeps,
+): Promise<HostPort> {
+  if (inheritedListener === undefined)
+    return resolveListenHost(listen, (host) => network.lookup(host, []));
+  try {
+    return system.listenAddress(inheritedListener);
+  } catch (error) {
     throw new StartError(
-      `Cannot listen on "${formatHostPort(listen)}": its name does not resolve (${fact})`,
-      {
-        cause: error,
-      },
+      `Cannot listen on the socket that was handed over (LISTEN_FDS): it is no TCP socket that listens (${(error as Error).message}); correct the socket unit`,
+      { cause: error },
     );
   }
 }
@@ -83,14 +114,17 @@ export function noneResolves(unresolved: readonly [EndpointSpec, string][]): Sta
 }
 
 /** The failed listen on what the user wrote, in words that say what to do. */
-export function listenFailure(listen: HostPort, error: unknown): StartError {
+export function listenFailure(listen: Listen, error: unknown): StartError {
   const { code = String(error) } = error as { code?: string };
   const why: Record<string, string> = {
-    EADDRINUSE: "the address is in use; stop the other program or choose another --listen-addr",
+    EADDRINUSE: `the address is in use; stop the other program or choose another ${listen.flag}`,
     EADDRNOTAVAIL: "this machine has no such address",
     EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
   };
-  return new StartError(`Cannot listen on "${formatHostPort(listen)}": ${why[code] ?? code}`, {
-    cause: error,
-  });
+  return cannotListen(listen, why[code] ?? code, error);
+}
+
+function cannotListen({ flag, address }: Listen, why: string, cause: unknown): StartError {
+  const where = `${flag === "--listen-addr" ? "" : `${flag} `}"${formatHostPort(address)}"`;
+  return new StartError(`Cannot listen on ${where}: ${why}`, { cause });
 }

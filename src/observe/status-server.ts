@@ -1,12 +1,14 @@
 // --metrics-addr: answers who asks how the gateway is. Nothing of this is loaded
-// without the flag, and nothing here changes anything.
-import { formatHostPort, type HostPort } from "../config/address.ts";
+// without the flag, and nothing here changes anything. Whoever asks may be
+// anybody, and must not take what clients need: descriptors, memory, turns.
+import http from "node:http";
+import type { Socket } from "node:net";
+import type { HostPort } from "../config/address.ts";
 import type { Clock } from "../config/clock.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
-import { encodeMetrics, METRICS_TYPE } from "./metrics.ts";
-import { PAGE, PAGE_HEADERS } from "./page.ts";
 import { type Event, Recent } from "./recent.ts";
-import type { GatewayStatus, ProcessStatus } from "./status.ts";
+import { MAX_STATUS_CONNECTIONS, type GatewayStatus, type ProcessStatus } from "./status.ts";
+import { type Answer, StatusPages, text } from "./status-pages.ts";
 
 export interface StatusServerDeps {
   readonly clock: Clock;
@@ -14,48 +16,56 @@ export interface StatusServerDeps {
   readonly process: () => Omit<ProcessStatus, "eventLoopDelaySeconds">;
   /** The configuration in force, flag by flag, without secrets. */
   readonly config: () => Readonly<Record<string, string>>;
+  /** Whether so many sockets could be opened now. */
+  readonly hasDescriptors: (count: number) => boolean;
 }
 
 // Nobody has a reason to ask for more; HAProxy's tune.bufsize is twice that.
 const MAX_REQUEST_BYTES = 8192;
+const PATIENCE_MS = 5000;
+
+const LOOK_MS = 1000;
+// To listen again: for the listener, and for who asks.
+const DESCRIPTORS_WANTED = 3;
+
+const HEADERS = {
+  "Cache-Control": "no-store",
+  "X-Content-Type-Options": "nosniff",
+  // Bun answers all requests that came at once before it looks at anything else.
+  Connection: "close",
+};
 
 export class StatusServer {
   readonly #deps: StatusServerDeps;
   readonly #recent: Recent;
   readonly #delay: EventLoopDelay;
-  readonly #pages: Readonly<Record<string, () => Response>> = {
-    "/": () => new Response(PAGE, { headers: { ...HEADERS, ...PAGE_HEADERS } }),
-    "/metrics": () => this.#metrics(),
-    "/health": () => this.#health(),
-    "/livez": () => text("ok\n"),
-    "/readyz": () => this.#ready(),
-    "/status": () => Response.json(this.#status(), { headers: HEADERS }),
-  };
-  #server: Bun.Server<undefined> | undefined;
+  readonly #pages: StatusPages;
+  #address: HostPort | undefined;
+  #server: http.Server | undefined;
+  #cancelLook = () => {};
 
   /** Stores; `start` starts. */
   constructor(deps: StatusServerDeps) {
+    const { clock, gateway, config } = deps;
     this.#deps = deps;
-    this.#recent = new Recent(deps.clock, deps.gateway);
-    this.#delay = new EventLoopDelay(deps.clock);
+    this.#recent = new Recent(clock, gateway);
+    this.#delay = new EventLoopDelay(clock);
+    const process = () => ({ ...deps.process(), eventLoopDelaySeconds: this.#delay.seconds });
+    this.#pages = new StatusPages({ clock, gateway, process, config, recent: this.#recent });
   }
 
   /**
    * Listens on an IP literal and returns where.
    *
-   * @throws {Error} with a `code` such as EADDRINUSE.
+   * @throws {Error} with a `code` such as EADDRINUSE; it may be called again then.
    */
-  start({ host, port }: HostPort): HostPort {
-    this.#server = Bun.serve({
-      hostname: host,
-      port,
-      development: false,
-      maxRequestBodySize: MAX_REQUEST_BYTES,
-      fetch: (request) => this.#answer(request),
-    });
+  async start(address: HostPort): Promise<HostPort> {
+    this.#address = address;
+    this.#address = await this.#listen();
     this.#recent.start();
     this.#delay.start();
-    return { host, port: this.#server.port! };
+    this.#watchDescriptors();
+    return this.#address;
   }
 
   /** A line of the log, for the page. */
@@ -65,80 +75,69 @@ export class StatusServer {
 
   /** Ends its connections at once. May be called twice. */
   close(): void {
+    this.#cancelLook();
     this.#recent.close();
     this.#delay.close();
-    void this.#server?.stop(true);
+    this.#stop();
+  }
+
+  async #listen(): Promise<HostPort> {
+    const { host, port } = this.#address!;
+    const server = http.createServer(
+      {
+        maxHeaderSize: MAX_REQUEST_BYTES,
+        headersTimeout: PATIENCE_MS,
+        requestTimeout: PATIENCE_MS,
+      },
+      (request, response) => send(response, this.#answer(request), request.method === "HEAD"),
+    );
+    server.maxConnections = MAX_STATUS_CONNECTIONS;
+    server.on("clientError", refuse);
+    await new Promise<void>((resolve, reject) => {
+      server.on("error", reject);
+      server.listen({ host, port, exclusive: true }, resolve);
+    });
+    this.#server = server;
+    return { host, port: (server.address() as { port: number }).port };
+  }
+
+  #stop(): void {
+    this.#server?.close();
+    this.#server?.closeAllConnections();
     this.#server = undefined;
   }
 
-  #answer(request: Request): Response {
-    if (sizeOf(request) > MAX_REQUEST_BYTES) return text("the request is too long\n", 431);
-    const page = this.#pages[new URL(request.url).pathname];
-    if (page === undefined) {
-      const known = Object.keys(this.#pages).join(", ");
-      return text(`there is nothing here; there are ${known}\n`, 404);
-    }
-    if (request.method === "GET" || request.method === "HEAD") return page();
-    return text("only GET and HEAD\n", 405, { Allow: "GET, HEAD" });
+  /** As the gateway's own door (gateway/door.ts): Bun 1.4.5 spins where it cannot accept. */
+  #watchDescriptors(): void {
+    this.#cancelLook = this.#deps.clock.after(LOOK_MS, () => {
+      this.#watchDescriptors();
+      const { hasDescriptors } = this.#deps;
+      if (this.#server !== undefined) {
+        if (!hasDescriptors(1)) this.#stop();
+      } else if (hasDescriptors(DESCRIPTORS_WANTED)) void this.#listen().catch(() => {});
+    });
   }
 
-  #metrics(): Response {
-    const body = encodeMetrics(this.#deps.gateway(), this.#process());
-    return new Response(body, { headers: { ...HEADERS, "Content-Type": METRICS_TYPE } });
-  }
-
-  /** As etcd answers, so that whatever watches etcd can watch this. */
-  #health(): Response {
-    const why = whyNotReady(this.#deps.gateway());
-    const body = why === undefined ? { health: "true" } : { health: "false", reason: why };
-    return Response.json(body, { status: statusOf(why), headers: HEADERS });
-  }
-
-  #ready(): Response {
-    const why = whyNotReady(this.#deps.gateway());
-    return text(`${why ?? "ok"}\n`, statusOf(why));
-  }
-
-  #status() {
-    return {
-      gateway: this.#deps.gateway(),
-      process: this.#process(),
-      config: this.#deps.config(),
-      moments: this.#recent.moments,
-      events: this.#recent.events,
-    };
-  }
-
-  #process(): ProcessStatus {
-    return { ...this.#deps.process(), eventLoopDelaySeconds: this.#delay.seconds };
+  #answer({ method = "", url = "", headers }: http.IncomingMessage): Answer {
+    if (Number(headers["content-length"]) > MAX_REQUEST_BYTES)
+      return text("the request is too long\n", 413);
+    return this.#pages.answer(method, url);
   }
 }
 
-const HEADERS = { "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" };
-
-function text(body: string, status = 200, headers: Record<string, string> = {}): Response {
-  const type = { "Content-Type": "text/plain; charset=utf-8" };
-  return new Response(body, { status, headers: { ...HEADERS, ...type, ...headers } });
+function send(response: http.ServerResponse, answer: Answer, isHead: boolean): void {
+  const length = { "Content-Length": String(Buffer.byteLength(answer.body)) };
+  response.writeHead(answer.status, { ...HEADERS, ...answer.headers, ...length });
+  response.end(isHead ? "" : answer.body);
 }
 
-/** Why no client should be sent here; undefined: some may. */
-function whyNotReady({ draining, endpoints }: GatewayStatus): string | undefined {
-  if (draining) return "draining";
-  return endpoints.some(({ up }) => up) ? undefined : "no endpoint is up";
-}
+const REFUSALS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
 
-const statusOf = (why: string | undefined) => (why === undefined ? 200 : 503);
-
-/** Its line and its headers, about as they were sent. */
-function sizeOf({ url, headers }: Request): number {
-  let bytes = url.length;
-  for (const [name, value] of headers) bytes += name.length + value.length + 4;
-  return bytes;
-}
-
-/** The failed listen on what the user wrote, in words that say what to do. */
-export function statusListenFailure(listen: HostPort, error: unknown): string {
-  const { code = String(error) } = error as { code?: string };
-  const why = code === "EADDRINUSE" ? "the address is in use; choose another" : code;
-  return `Cannot listen on --metrics-addr "${formatHostPort(listen)}": ${why}`;
+/** What is no request has no response. */
+function refuse({ code = "" }: { code?: string }, socket: Pick<Socket, "end">): void {
+  const status = REFUSALS[code] ?? "400 Bad Request";
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

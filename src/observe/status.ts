@@ -1,6 +1,9 @@
 // What a gateway tells of itself when it is asked: for /status, /metrics and the
 // page. Counters only ever grow; times are milliseconds unless a name says else.
 
+/** Connections at the same time of those who ask; more are closed. */
+export const MAX_STATUS_CONNECTIONS = 32;
+
 /** Counts by name. */
 export type Counts = Readonly<Record<string, number>>;
 

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { abi, isDarwin } from "./abi.ts";
 import { libc } from "./libc.ts";
 
@@ -10,8 +10,7 @@ const DARWIN_OPEN_MAX = 10_240n;
  * do, and returns what is in force.
  */
 export function raiseDescriptorLimit(): number {
-  const limit = new BigUint64Array(2); // soft, hard
-  libc.getrlimit(abi.RLIMIT_NOFILE, limit);
+  const limit = descriptorLimits();
   const highest = isDarwin && limit[1]! > DARWIN_OPEN_MAX ? DARWIN_OPEN_MAX : limit[1]!;
   if (limit[0]! < highest) {
     const raised = new BigUint64Array([highest, limit[1]!]);
@@ -27,7 +26,21 @@ export function processFigures() {
     startTimeSeconds: performance.timeOrigin / 1000,
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage.rss(),
-    // Less the one that the listing takes.
-    openDescriptors: readdirSync(abi.DESCRIPTORS).length - 1,
+    openDescriptors: openDescriptors(),
+    maxDescriptors: Number(descriptorLimits()[0]),
   };
+}
+
+function openDescriptors(): number {
+  // Linux 6.2 and later count them by themselves, whatever their number.
+  const { size } = statSync(abi.DESCRIPTORS);
+  // Less the one that the listing takes.
+  return size > 0 && !isDarwin ? size : readdirSync(abi.DESCRIPTORS).length - 1;
+}
+
+/** Soft and hard. */
+function descriptorLimits(): BigUint64Array {
+  const limits = new BigUint64Array(2);
+  libc.getrlimit(abi.RLIMIT_NOFILE, limits);
+  return limits;
 }

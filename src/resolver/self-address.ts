@@ -1,6 +1,6 @@
 // Whether a dial would end at the gateway's own door: a loop that eats every
 // descriptor within a second.
-import type { HostPort } from "../config/address.ts";
+import { type HostPort, isLoopback } from "../config/address.ts";
 
 /** Whether an IP literal is this machine's own; asked only when it matters. */
 export type IsLocalAddress = (address: string) => boolean;
@@ -29,11 +29,6 @@ export function isSelf(
 
 function isWildcard(address: string): boolean {
   return address === "0.0.0.0" || address === "::";
-}
-
-/** Whether an IP literal is reached from this machine only. */
-export function isLoopback(address: string): boolean {
-  return address === "::1" || address.startsWith("127.");
 }
 
 /** One spelling an address: no zone, IPv6 compressed, IPv4 out of its IPv6 mapping. */

@@ -5,6 +5,7 @@ const room = (descriptorLimit: number) => ({
   descriptorLimit,
   endpoints: 3,
   isFollowing: false,
+  isTelling: false,
 });
 
 describe("connectionLimit()", () => {
