@@ -36,6 +36,7 @@ export class Reload {
   /** Wanted once the one under way, or the start, is over. */
   #isWanted = false;
   #isBusy = true;
+  #isOver = false;
 
   constructor(deps: ReloadDeps, inForce: ReadConfig) {
     this.#deps = deps;
@@ -54,6 +55,12 @@ export class Reload {
     this.#goOn();
   }
 
+  /** The gateway stops: there is nothing to reload any more. */
+  end(): void {
+    this.#watcher = undefined;
+    this.#isOver = true;
+  }
+
   #goOn(): void {
     this.#isBusy = false;
     if (this.#isWanted) this.request();
@@ -61,6 +68,7 @@ export class Reload {
 
   /** Reloads, now or after the reload under way, of which several requests make one. */
   request(): void {
+    if (this.#isOver) return;
     this.#isWanted = this.#isBusy;
     if (!this.#isBusy) void this.#run();
   }

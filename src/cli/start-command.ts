@@ -14,7 +14,7 @@ import {
   StopSignals,
   writeError,
 } from "../os/process.ts";
-import { inheritedListener } from "../os/systemd.ts";
+import { inheritedListeners } from "../os/systemd.ts";
 import * as system from "../os/tcp.ts";
 import { type Input, readConfig } from "./read-config.ts";
 import { Reload } from "./reload.ts";
@@ -42,6 +42,7 @@ export async function start(input: Input): Promise<number> {
   endOnUncaught(log);
   for (const warning of warnings) log.from(CALLER).warn(warning);
   const descriptorLimit = raiseDescriptorLimit();
+  const inherited = inheritedListeners(input.environment);
   const gateway = new Gateway(config, {
     clock: systemClock,
     log,
@@ -50,7 +51,7 @@ export async function start(input: Input): Promise<number> {
     chance,
     isLocalAddress: system.isLocalAddress,
     descriptorLimit,
-    inheritedListener: inheritedListener(input.environment),
+    inheritedListener: inherited[0],
   });
   const reload = new Reload({ input, gateway, log }, read);
   const ignoreHangups = onHangup(() => reload.request());
@@ -60,15 +61,19 @@ export async function start(input: Input): Promise<number> {
     status: () => gateway.status(),
   });
   try {
+    if (inherited.length > 1) throw new StartError(tooManySockets(inherited.length));
     if (config.metrics !== undefined)
       service = await startStatusService(config.metrics, {
         gateway,
         log,
         lookup: (host) => network.lookup(host, []),
         inForce: () => reload.inForce,
-        descriptorLimit,
       });
-    await runUntilStopped(gateway, { log, stopSignals, reload, supervisor });
+    await runUntilStopped(gateway, {
+      ...{ log, stopSignals, reload, supervisor },
+      // The one that takes its place has the same --metrics-addr.
+      onStopping: () => config.reusePort && service?.close(),
+    });
     return 0;
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -90,10 +95,11 @@ interface Running {
   readonly stopSignals: StopSignals;
   readonly reload: Reload;
   readonly supervisor: Supervisor;
+  readonly onStopping: () => void;
 }
 
 async function runUntilStopped(gateway: Gateway, running: Running): Promise<void> {
-  const { stopSignals, reload, supervisor } = running;
+  const { stopSignals, reload, supervisor, onStopping } = running;
   const log = running.log.from(CALLER);
   const stop = stopSignals.next();
   const started = gateway.start();
@@ -102,10 +108,16 @@ async function runUntilStopped(gateway: Gateway, running: Running): Promise<void
     supervisor.ready();
     reload.begin(supervisor);
     log.info("stopping", { signal: await stop });
+    reload.end();
     supervisor.stopping();
+    onStopping();
   }
   const cut = await gateway.drain(stopSignals.next());
   log.info("stopped", { cut });
+}
+
+function tooManySockets(count: number): string {
+  return `Cannot serve ${count} sockets (LISTEN_FDS): one is served; leave one ListenStream= in the socket unit ([::]:PORT takes IPv4 clients too)`;
 }
 
 /** A bug of ours. Nothing is known to hold any more: the supervisor starts us anew. */

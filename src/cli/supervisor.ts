@@ -2,8 +2,8 @@
 // is, and that it lives (sd_notify(3)). Without NOTIFY_SOCKET nothing happens.
 import type { Clock } from "../config/clock.ts";
 import type { GatewayStatus } from "../observe/status.ts";
-import { monotonicMicroseconds, processId } from "../os/process.ts";
-import { notifySystemd } from "../os/systemd.ts";
+import { processId } from "../os/process.ts";
+import { monotonicMicroseconds, notifySystemd } from "../os/systemd.ts";
 import type { Environment } from "./read-config.ts";
 
 export interface SupervisorDeps {
@@ -13,13 +13,22 @@ export interface SupervisorDeps {
 }
 
 const STATUS_MS = 5000;
+
+// Who does not read for long needs no more than the first of it.
+const MAX_UNTOLD = 8;
+const AGAIN_MS = 200;
+
 // sd_watchdog_enabled(3) recommends half of the time.
 const WATCHDOG_PART = 0.5;
+// Sooner would be a load, later than an hour serves nobody (and no timer takes it).
+const MIN_WATCHDOG_MS = 20;
+const MAX_WATCHDOG_MS = 3_600_000;
 
 export class Supervisor {
   readonly #deps: SupervisorDeps;
   readonly #path: string | undefined;
   #said = "";
+  readonly #untold: string[] = [];
   readonly #timers = new Map<string, () => void>();
 
   constructor(deps: SupervisorDeps) {
@@ -59,7 +68,21 @@ export class Supervisor {
   }
 
   #tell(state: string): void {
-    notifySystemd(this.#path, state);
+    if (this.#path === undefined) return;
+    this.#untold.push(state);
+    this.#tellAll(this.#path);
+  }
+
+  /** In order; what systemd has no room for now is told later. */
+  #tellAll(path: string): void {
+    while (this.#untold.length > 0 && notifySystemd(path, this.#untold[0]!)) this.#untold.shift();
+    this.#untold.splice(MAX_UNTOLD);
+    if (this.#untold.length === 0) return;
+    this.#timers.get("again")?.();
+    this.#timers.set(
+      "again",
+      this.#deps.clock.after(AGAIN_MS, () => this.#tellAll(path)),
+    );
   }
 
   #every(ms: number, name: string, action: () => void): void {
@@ -89,6 +112,7 @@ export class Supervisor {
   #watchdogMs(): number {
     const { WATCHDOG_USEC: usec = "", WATCHDOG_PID: pid } = this.#deps.environment;
     const isOurs = !pid || pid === String(processId);
-    return isOurs && /^\d+$/.test(usec) ? Number(usec) / 1000 : 0;
+    if (!isOurs || !/^\d+$/.test(usec) || Number(usec) === 0) return 0;
+    return Math.min(Math.max(Number(usec) / 1000, MIN_WATCHDOG_MS), MAX_WATCHDOG_MS);
   }
 }

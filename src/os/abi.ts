@@ -14,6 +14,7 @@ const LINUX = {
   SOCK_CLOEXEC: 0o2000000,
   SOL_SOCKET: 1,
   SO_KEEPALIVE: 9,
+  SO_ACCEPTCONN: 30,
   TCP_KEEPIDLE: 4,
   TCP_KEEPINTVL: 5,
   TCP_KEEPCNT: 6,
@@ -23,7 +24,6 @@ const LINUX = {
   /** The first byte of the answer to TCP_INFO for a connection that is none any more. */
   TCP_CLOSE: 7,
   MSG_TRUNC: 0x20,
-  MSG_NOSIGNAL: 0x4000,
   RLIMIT_NOFILE: 7,
   DESCRIPTORS: "/proc/self/fd",
 };
@@ -38,6 +38,7 @@ const DARWIN: typeof LINUX = {
   SOCK_CLOEXEC: 0,
   SOL_SOCKET: 0xffff,
   SO_KEEPALIVE: 0x08,
+  SO_ACCEPTCONN: 0x02,
   TCP_KEEPIDLE: 0x10, // by the name of TCP_KEEPALIVE
   TCP_KEEPINTVL: 0x101,
   TCP_KEEPCNT: 0x102,
@@ -47,7 +48,6 @@ const DARWIN: typeof LINUX = {
   TCP_CLOSE: 0,
   // A flag that recv(2) answers with there, and does not take: what is skipped is copied.
   MSG_TRUNC: 0,
-  MSG_NOSIGNAL: 0, // Bun ignores SIGPIPE
   RLIMIT_NOFILE: 8,
   DESCRIPTORS: "/dev/fd",
 };

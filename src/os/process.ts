@@ -25,17 +25,32 @@ function rest(fd: number, bytes: Uint8Array): Uint8Array | undefined {
   return written < bytes.length ? bytes.subarray(written) : undefined;
 }
 
-/** Writes text to standard output, all of it; gives up quietly if the reader is gone. */
-export function writeOutput(text: string): void {
+/**
+ * Writes text to standard output, all of it. False if the reader is gone, who
+ * wants no more. What cannot be written otherwise, as to a full disk, ends the
+ * process with status 1: half of the text must not look like all of it.
+ */
+export function writeOutput(text: string): boolean {
   let bytes: Uint8Array | undefined = Buffer.from(text);
   while (bytes !== undefined) {
     try {
       bytes = rest(1, bytes);
     } catch (error) {
-      if ((error as { code?: string }).code !== "EAGAIN") return;
+      const { code } = error as { code?: string };
+      if (code === "EPIPE") return false;
+      if (code !== "EAGAIN") {
+        writeError(`etcd-gateway: Cannot write to standard output: ${code}\n`);
+        process.exit(1);
+      }
       Bun.sleepSync(1); // a pipe that does not block, and is full
     }
   }
+  return true;
+}
+
+/** Whether standard output is read by a person at a terminal. */
+export function isOutputTerminal(): boolean {
+  return process.stdout.isTTY === true;
 }
 
 /** Whether standard error is read by a person at a terminal. */
@@ -84,11 +99,6 @@ export function onUncaught(handler: (error: unknown) => void): void {
 }
 
 export const processId = process.pid;
-
-/** CLOCK_MONOTONIC in microseconds, as systemd counts. */
-export function monotonicMicroseconds(): number {
-  return Number(process.hrtime.bigint() / 1000n);
-}
 
 /** What this binary runs on, for the version: `Bun 1.4.5 linux/x64`. */
 export const platform = `Bun ${Bun.version} ${process.platform}/${process.arch}`;

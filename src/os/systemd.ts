@@ -1,39 +1,54 @@
 import { abi } from "./abi.ts";
-import { cString, libc } from "./libc.ts";
+import { cString, lastError, libc } from "./libc.ts";
 
 // SD_LISTEN_FDS_START of sd_listen_fds(3).
 const FIRST_INHERITED = 3;
 
 /**
- * The listening socket that systemd, or who does as it does, has opened for
- * this process (socket activation); undefined: none. Of several the first.
+ * The sockets that systemd, or who does as it does, has opened for this process
+ * (socket activation).
  * @see sd_listen_fds(3)
  */
-export function inheritedListener(
+export function inheritedListeners(
   environment: Readonly<Record<string, string | undefined>>,
-): number | undefined {
-  const { LISTEN_PID: pid, LISTEN_FDS: count } = environment;
-  const isOurs = pid === String(process.pid) && Number(count) > 0;
-  return isOurs ? FIRST_INHERITED : undefined;
+): readonly number[] {
+  const { LISTEN_PID: pid, LISTEN_FDS: text = "" } = environment;
+  const count = pid === String(process.pid) && /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  return Array.from({ length: count }, (_, i) => FIRST_INHERITED + i);
+}
+
+const CLOCK_MONOTONIC = 1;
+
+/** As systemd counts; Bun's own hrtime begins with the process. */
+export function monotonicMicroseconds(): bigint {
+  const time = new BigInt64Array(2); // struct timespec
+  libc.clock_gettime(CLOCK_MONOTONIC, time);
+  return time[0]! * 1_000_000n + time[1]! / 1000n;
 }
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_DONTWAIT = 0x40;
 
 /**
- * Tells systemd about this service, for example `READY=1`. Does nothing unless
- * `path` (the variable NOTIFY_SOCKET) is set; a failure is systemd's loss alone.
+ * Tells systemd about this service, for example `READY=1`, at `path` (the
+ * variable NOTIFY_SOCKET). Never waits, and returns false if it might be told
+ * later; any other failure is systemd's loss alone.
  * @see sd_notify(3)
  */
-export function notifySystemd(path: string | undefined, state: string): void {
-  if (!path) return;
+export function notifySystemd(path: string, state: string): boolean {
   const fd = libc.socket(AF_UNIX, SOCK_DGRAM | abi.SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
+  if (fd < 0) return false;
   // struct sockaddr_un: the family, then the path; a leading @ stands for the
   // zero byte of an abstract name, which has no zero behind it.
   const name = path.startsWith("@") ? Buffer.from(`\0${path.slice(1)}`) : cString(path);
   const address = Buffer.concat([Uint8Array.of(AF_UNIX, 0), name]);
   const text = Buffer.from(state);
-  libc.sendto(fd, text, text.length, abi.MSG_NOSIGNAL, address, address.length);
+  const flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  const isLate =
+    libc.sendto(fd, text, text.length, flags, address, address.length) < 0 &&
+    lastError() === "EAGAIN";
   libc.close(fd);
+  return !isLate;
 }

@@ -163,13 +163,16 @@ export function passOn(fd: number, index: 0 | 1): void {
   libc.setsockopt(fd, abi.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(program.buffer), 16);
 }
 
-/** Where an inherited socket listens. @throws {SystemCallError} if it is no TCP socket. */
+/** Where an inherited socket listens. @throws {SystemCallError} if it is no TCP socket that does. */
 export function listenAddress(fd: number): HostPort {
   const name = new Uint8Array(28);
   if (libc.getsockname(fd, name, Uint32Array.of(name.length)) < 0)
     throw new SystemCallError("getsockname", lastError());
   const address = hostPortOf(name);
   if (address === undefined) throw new SystemCallError("getsockname", "EAFNOSUPPORT");
+  length[0] = 4;
+  libc.getsockopt(fd, abi.SOL_SOCKET, abi.SO_ACCEPTCONN, int, length);
+  if (int[0] === 0) throw new SystemCallError("accept", "EINVAL");
   return address;
 }
 

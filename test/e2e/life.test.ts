@@ -218,12 +218,43 @@ describe("start", () => {
     await gateway.logged("reloaded");
     await until(() => socket.messages.includes("READY=1"), "the reload was over");
     const reloading = socket.messages.find((text) => text.startsWith("RELOADING=1"));
-    expect(reloading).toMatch(/^RELOADING=1\nMONOTONIC_USEC=\d+$/);
+    const [, seconds] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)\d{6}$/.exec(reloading!)!;
+    const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+    expect(Math.abs(Number(seconds) - uptime)).toBeLessThan(60);
     await visit(gateway.port);
     const status = "STATUS=1 of 1 endpoints up, 1 clients";
     await until(() => socket.messages.includes(status), "the news was told");
     const alive = socket.messages.filter((text) => text === "WATCHDOG=1");
     expect(alive.length).toBeGreaterThan(2);
+  });
+
+  test("does not wait for a systemd that does not read", async () => {
+    const path = `@etcd-gateway-${crypto.randomUUID()}`;
+    const socket = closers.add(new NotifySocket(path));
+    const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "20000" };
+    const gateway = await gatewayTo(greeter(), [], { env });
+    const room = Number(readFileSync("/proc/sys/net/unix/max_dgram_qlen", "utf8"));
+    await Bun.sleep(10 * (room + 20));
+    expect((await visit(gateway.port)).outcome).toBe("served");
+    gateway.signal("SIGTERM");
+    gateway.signal("SIGTERM");
+    expect(await gateway.exited()).toBe(0);
+    expect(socket.messages[0]).toStartWith("READY=1\n");
+  });
+
+  test("reloads no more once it stops", async () => {
+    const path = `@etcd-gateway-${crypto.randomUUID()}`;
+    const socket = closers.add(new NotifySocket(path));
+    const gateway = await gatewayTo(greeter(), [], { env: { NOTIFY_SOCKET: path } });
+    await visit(gateway.port);
+    gateway.signal("SIGTERM");
+    await gateway.logged("draining: no new clients");
+    gateway.signal("SIGHUP");
+    await Bun.sleep(200);
+    gateway.signal("SIGTERM");
+    expect(await gateway.exited()).toBe(0);
+    expect(gateway.lines("reloaded")).toEqual([]);
+    expect(socket.messages.at(-1)).toBe("STOPPING=1\nSTATUS=draining");
   });
 
   test("feeds no watchdog that is another process'", async () => {

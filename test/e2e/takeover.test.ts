@@ -1,6 +1,7 @@
 // A new gateway in the place of an old one, under load: nobody is refused. By a
 // socket that systemd keeps open, and by two processes that share the address.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { openSync } from "node:fs";
 import { ListeningSocket } from "../support/blackhole.ts";
 import { freePort } from "../support/free-port.ts";
 import { Closers, output, requireTool } from "../support/gateway-command.ts";
@@ -151,6 +152,17 @@ describe("socket activation", () => {
     }
     await load.stop();
     expect(load.failures).toEqual([]);
+  });
+
+  const wrong: [what: string, sockets: string, fd: () => number, says: string][] = [
+    ["two sockets", "2", () => closers.add(new ListeningSocket()).fd, "Cannot serve 2 sockets (LISTEN_FDS): one is served; leave one ListenStream= in the socket unit ([::]:PORT takes IPv4 clients too)"], // prettier-ignore
+    ["a file", "1", () => openSync("/dev/null", "r"), "Cannot listen on the socket that was handed over (LISTEN_FDS): it is no TCP socket that listens (getsockname: ENOTSOCK); correct the socket unit"], // prettier-ignore
+  ];
+  test.each(wrong)("%s are refused, in words", async (_, sockets, fd, says) => {
+    const options = { wrapper, env: { LISTEN_FDS: sockets }, inherited: fd() };
+    const flags = [`--endpoints=127.0.0.1:${echoServer().port}`];
+    const gateway = closers.add(await GatewayProcess.launch("ours", flags, options));
+    expect([gateway.status, gateway.log.at(-1)!.msg]).toEqual([1, says]);
   });
 
   test("is not misled by what was meant for another process", async () => {
