@@ -12,6 +12,10 @@ export function askedAddress({ config }: ReadConfig): HostPort {
     throw new UsageError(
       "Missing --metrics-addr: give it as the running gateway has it, for example --metrics-addr=127.0.0.1:9379",
     );
+  if (config.metrics.port === 0)
+    throw new UsageError(
+      'Cannot ask at --metrics-addr port 0: give the port that the gateway was given ("telling how it is" in its log)',
+    );
   return config.metrics;
 }
 
@@ -30,12 +34,20 @@ export async function ask(address: HostPort, path: string): Promise<Answer> {
   });
 }
 
+/** Whoever answered is no gateway. */
+export function notOurs(): Error {
+  return Object.assign(new Error(), { code: "EPROTO" });
+}
+
 /** Why nobody answered, in words. */
 export function noAnswer(address: HostPort, error: unknown): string {
   const { code = String(error) } = error as { code?: string };
   const why: Record<string, string> = {
     ECONNREFUSED: "connection refused; does the gateway run with this --metrics-addr?",
     ETIMEDOUT: "no answer within 3s",
+    EPROTO: "what answers there is not etcd-gateway",
+    EMSGSIZE: "the answer is longer than 1 MiB",
+    EADDRNOTAVAIL: "this machine has no such address, or no such port",
   };
   return `Cannot ask the gateway at ${formatHostPort(address)}: ${why[code] ?? code}`;
 }

@@ -1,5 +1,5 @@
 // `healthcheck`: whether the running gateway serves, told by the exit status alone.
-import { ask, askedAddress, noAnswer } from "./ask-gateway.ts";
+import { ask, askedAddress, noAnswer, notOurs } from "./ask-gateway.ts";
 import { type Input, readConfig } from "./read-config.ts";
 
 /**
@@ -12,8 +12,11 @@ export async function healthcheck(input: Input, complain: (text: string) => void
   const address = askedAddress(readConfig(input));
   try {
     const { status, body } = await ask(address, "/readyz");
-    if (status === 200) return 0;
-    complain(`etcd-gateway: not ready: ${body.trim()}\n`);
+    if (status === 200 && body === "ok\n") return 0;
+    if (status !== 503) throw notOurs();
+    complain(
+      `etcd-gateway: not ready: ${JSON.stringify(body.trim().slice(0, 200)).slice(1, -1)}\n`,
+    );
   } catch (error) {
     complain(`etcd-gateway: ${noAnswer(address, error)}\n`);
   }

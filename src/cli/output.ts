@@ -2,8 +2,8 @@
 
 /** Where a command's text goes. */
 export interface Output {
-  /** Takes what was asked for: help, the version. */
-  print(text: string): void;
+  /** Takes what was asked for: help, the version. False if nobody reads it any more. */
+  print(text: string): boolean;
   /** Takes what is wrong. */
   complain(text: string): void;
 }

@@ -2,7 +2,9 @@
 import type { GatewayStatus, ProcessStatus } from "../observe/status.ts";
 import { sleep } from "../os/clock.ts";
 import { formatDuration } from "../config/duration.ts";
-import { ask, askedAddress, noAnswer } from "./ask-gateway.ts";
+import { isOutputTerminal } from "../os/process.ts";
+import type { HostPort } from "../config/address.ts";
+import { ask, askedAddress, noAnswer, notOurs } from "./ask-gateway.ts";
 import type { Output } from "./output.ts";
 import { type Input, readConfig } from "./read-config.ts";
 import { table } from "./table.ts";
@@ -14,6 +16,8 @@ interface Told {
 }
 
 const WATCH_MS = 2000;
+// What a terminal might take for more than a text.
+const CONTROLS = /[\0-\x09\x0b-\x1f\x7f-\x9f]/g;
 // To the upper left corner, and everything below it cleared.
 const CLEAR = "\x1b[H\x1b[2J";
 
@@ -27,17 +31,35 @@ export async function status(input: Input, output: Output): Promise<number> {
   const read = readConfig(input);
   const address = askedAddress(read);
   const isJson = read.values.output === "json";
+  const clear = read.values.watch && !isJson && isOutputTerminal() ? CLEAR : "";
   for (;;) {
     try {
-      const { body } = await ask(address, "/status");
-      const text = isJson ? `${body}\n` : asText(JSON.parse(body) as Told);
-      output.print(read.values.watch && !isJson ? `${CLEAR}${text}` : text);
+      const { body, told } = await askStatus(address);
+      const text = isJson ? `${body}\n` : asText(told).replace(CONTROLS, "?");
+      // Whoever watched has left.
+      if (!output.print(`${clear}${text}`)) return 0;
     } catch (error) {
       output.complain(`etcd-gateway: ${noAnswer(address, error)}\n`);
       if (!read.values.watch) return 1;
     }
     if (!read.values.watch) return 0;
     await sleep(WATCH_MS);
+  }
+}
+
+async function askStatus(address: HostPort): Promise<{ body: string; told: Told }> {
+  const { status: code, body } = await ask(address, "/status?moments=0");
+  const told = code === 200 ? (parsed(body) as Told | undefined) : undefined;
+  if (typeof told?.gateway?.listen !== "string" || typeof told.process?.version !== "string")
+    throw notOurs();
+  return { body, told };
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
   }
 }
 

@@ -2,6 +2,7 @@
 // by its own commands.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { METRICS } from "../../src/observe/metrics-table.ts";
+import { MAX_STATUS_CONNECTIONS } from "../../src/observe/status.ts";
 import { deadPort } from "../support/scene.ts";
 import { freePort } from "../support/free-port.ts";
 import { Closers, eventually, output, requireTool, run } from "../support/gateway-command.ts";
@@ -80,7 +81,7 @@ describe("/metrics", () => {
     isLoaded = false;
     await checking;
     await eventually(
-      async () => (await scrape(url)).get("etcd_gateway_connections_active") === 0 || undefined,
+      async () => sum(await scrape(url), "etcd_gateway_relays_ended_total") === 200 || undefined,
       "every relay was over",
     );
     const samples = await scrape(url);
@@ -163,8 +164,95 @@ describe("probes", () => {
     const gateway = closers.add(await GatewayProcess.launch("ours", flags));
     expect(gateway.status).toBe(1);
     expect(gateway.log.at(-1)!.msg).toBe(
-      `Cannot listen on --metrics-addr "127.0.0.1:${server.port}": the address is in use; choose another`,
+      `Cannot listen on --metrics-addr "127.0.0.1:${server.port}": the address is in use; stop the other program or choose another --metrics-addr`,
     );
+  });
+});
+
+describe("who asks", () => {
+  /** All that is answered to these bytes until the connection ends. */
+  async function talk(url: string, bytes: string): Promise<string> {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const { hostname, port } = new URL(url);
+    let text = "";
+    await Bun.connect({
+      hostname,
+      port: Number(port),
+      socket: {
+        open: (socket) => void socket.write(bytes),
+        data: (_, chunk) => void (text += chunk),
+        close: () => resolve(text),
+      },
+    });
+    return await promise;
+  }
+
+  const requests: [what: string, bytes: string, status: string][] = [
+    ["without a Host", "GET /health HTTP/1.0\r\n\r\n", "200"],
+    ["with a Host that is none", "GET /livez HTTP/1.1\r\nHost: [::1\r\n\r\n", "200"],
+    ["with a whole URL", "GET http://other/livez?x HTTP/1.1\r\nHost: a\r\n\r\n", "200"],
+    ["that is no HTTP", "HELO there\r\n\r\n", "400"],
+    ["of TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400"],
+  ];
+  test.each(requests)("gets an answer to a request %s", async (_, bytes, status) => {
+    const { gateway, url } = await start([serverOf().port]);
+    expect(await talk(url, bytes)).toStartWith(`HTTP/1.1 ${status} `);
+    // Nothing but the log is on standard error, however wrong the question.
+    expect(gateway.stderr.split("\n").filter((line) => !/^({.*})?$/.test(line))).toEqual([]);
+  });
+
+  test("gets one answer a connection, so that a crowd of requests waits its turn", async () => {
+    const { url } = await start([serverOf().port]);
+    const request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    expect((await talk(url, request.repeat(500))).match(/^HTTP\/1\.1 200 /gm)).toHaveLength(1);
+  });
+
+  test("cannot take the descriptors that clients need", async () => {
+    const server = serverOf();
+    server.onPeer = (peer) => void peer.send(1);
+    const address = `127.0.0.1:${freePort()}`;
+    const flags = [`--endpoints=127.0.0.1:${server.port}`, `--metrics-addr=${address}`];
+    const wrapper = [requireTool("prlimit"), "--nofile=160:160"];
+    const gateway = closers.add(await GatewayProcess.start(flags, { wrapper }));
+    const before = gateway.descriptors;
+    const port = Number(address.split(":")[1]);
+    const crowd = await Promise.all(Array.from({ length: 300 }, () => Peer.connect(port)));
+    // As much of a request as makes the gateway accept the connection.
+    await Promise.all(crowd.map((peer) => peer.send(1)));
+    const client = await Peer.connect(gateway.port);
+    await until(() => client.receivedBytes === 1 || client.outcome !== undefined, "was answered");
+    expect(client.outcome).toBeUndefined();
+    expect(gateway.descriptors - before).toBeLessThanOrEqual(2 + MAX_STATUS_CONNECTIONS);
+    expect(gateway.log.filter(({ level }) => level === "warn")).toEqual([]);
+    for (const peer of [...crowd, client]) peer.reset();
+  });
+});
+
+describe("two gateways with one --metrics-addr", () => {
+  const shared = () => {
+    const address = `127.0.0.1:${freePort()}`;
+    const flags = [`--endpoints=127.0.0.1:${serverOf().port}`, `--metrics-addr=${address}`];
+    return { address, flags };
+  };
+
+  test("the second does not start", async () => {
+    const { address, flags } = shared();
+    closers.add(await GatewayProcess.start(flags));
+    const second = closers.add(await GatewayProcess.launch("ours", flags));
+    expect(second.status).toBe(1);
+    expect(second.log.at(-1)!.msg).toStartWith(`Cannot listen on --metrics-addr "${address}"`);
+  });
+
+  test("with --reuse-port it waits until the first stops, and then tells", async () => {
+    const { address, flags } = shared();
+    const both = [...flags, "--reuse-port", `--listen-addr=127.0.0.1:${freePort()}`];
+    const first = closers.add(await GatewayProcess.start(both));
+    const second = closers.add(await GatewayProcess.start(both));
+    await second.logged("another process has --metrics-addr; waiting for it to stop");
+    first.signal("SIGTERM");
+    expect(await first.exited()).toBe(0);
+    await second.logged("telling how it is");
+    expect((await fetch(`http://${address}/readyz`)).status).toBe(200);
   });
 });
 
@@ -175,6 +263,7 @@ describe("commands that ask a running gateway", () => {
   test("status prints a table, or the JSON of /status, without secrets", async () => {
     const dead = deadPort();
     const secrets = ["--user=root", "--password=hush", "--endpoints-auto-sync-interval=1h"];
+    secrets.push(`--endpoints=http://root:hush@127.0.0.1:${dead}`);
     const { gateway, flag } = await start([dead], secrets);
     await (await Peer.connect(gateway.port)).gone();
     const { status, stdout } = await cli(["status", flag]);
@@ -187,8 +276,13 @@ describe("commands that ask a running gateway", () => {
     });
     expect(JSON.parse(json.stdout)).toMatchObject({
       gateway: { accepted: 1, refused: { no_endpoint: 1 } },
-      config: { user: "root", password: "(not shown)" },
+      config: {
+        user: "root",
+        password: "(not shown)",
+        endpoints: `127.0.0.1:${dead},http://127.0.0.1:${dead}`,
+      },
     });
+    expect(JSON.parse(json.stdout)).not.toHaveProperty("moments");
     expect(json.stdout).not.toContain("hush");
   });
 
@@ -203,6 +297,42 @@ describe("commands that ask a running gateway", () => {
       stdout: "",
       stderr: "etcd-gateway: not ready: no endpoint is up\n",
     });
+  });
+
+  test("status --watch ends when nobody reads it any more", async () => {
+    const { flag } = await start([serverOf().port]);
+    const line = `"${gatewayBinary()}" status --watch ${flag} | head -n 1`;
+    const { status, stdout } = await run([requireTool("sh"), "-c", line]);
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^etcd-gateway .*\n$/)]);
+  });
+
+  test("half of an answer is no success", async () => {
+    const { flag } = await start([serverOf().port]);
+    const line = `"${gatewayBinary()}" status ${flag} >/dev/full`;
+    expect(await run([requireTool("sh"), "-c", line])).toMatchObject({
+      status: 1,
+      stderr: "etcd-gateway: Cannot write to standard output: ENOSPC\n",
+    });
+  });
+
+  const strangers: [what: string, status: number, body: string][] = [
+    ["404", 404, "nope"],
+    ["500", 500, "Internal"],
+    ["no JSON", 200, "<html>"],
+    ["null", 200, "null"],
+    ["other JSON", 200, '{"health":"true"}'],
+    ["a terminal's commands", 200, '{"gateway":{"listen":"\x1b]0;pwn"}}'],
+  ];
+  test.each(strangers)("take %s for no answer of a gateway", async (_, status, body) => {
+    const stranger = Bun.serve({ port: 0, fetch: () => new Response(body, { status }) });
+    closers.defer(() => stranger.stop(true));
+    const address = `127.0.0.1:${stranger.port}`;
+    for (const words of [["status"], ["status", "--output=json"], ["healthcheck"]])
+      expect(await cli([...words, `--metrics-addr=${address}`])).toMatchObject({
+        status: 1,
+        stdout: "",
+        stderr: `etcd-gateway: Cannot ask the gateway at ${address}: what answers there is not etcd-gateway\n`,
+      });
   });
 
   test.each(["status", "healthcheck"])(
