@@ -224,7 +224,7 @@ export class Flow implements SocketOwner {
     // which flushes what the kernel holds, once.
     const tail = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
     this.#keep(tail);
-    if (this.#sink !== undefined || tail.length >= UNPAUSED_BYTES) this.#pause();
+    if (tail.length >= UNPAUSED_BYTES) this.#pause();
   }
 
   #pause(): void {

@@ -154,6 +154,22 @@ describe("socket activation", () => {
     expect(load.failures).toEqual([]);
   });
 
+  test("has clients wait while it has no descriptors, and serves them then", async () => {
+    const socket = closers.add(new ListeningSocket());
+    const flags = [`--endpoints=127.0.0.1:${echoServer().port}`];
+    const options = { wrapper, env: { LISTEN_FDS: "1" }, inherited: socket.fd };
+    const gateway = closers.add(await GatewayProcess.start(flags, options));
+    const limitTo = (count: string) =>
+      output([requireTool("prlimit"), `--pid=${gateway.pid}`, `--nofile=${count}`]);
+    await limitTo("3:");
+    await gateway.logged("no descriptors left: clients wait until some are free");
+    const load = new Load(socket.port);
+    await limitTo("1000:");
+    await load.more(50);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+  });
+
   const wrong: [what: string, sockets: string, fd: () => number, says: string][] = [
     ["two sockets", "2", () => closers.add(new ListeningSocket()).fd, "Cannot serve 2 sockets (LISTEN_FDS): one is served; leave one ListenStream= in the socket unit ([::]:PORT takes IPv4 clients too)"], // prettier-ignore
     ["a file", "1", () => openSync("/dev/null", "r"), "Cannot listen on the socket that was handed over (LISTEN_FDS): it is no TCP socket that listens (getsockname: ENOTSOCK); correct the socket unit"], // prettier-ignore

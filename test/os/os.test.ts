@@ -1,17 +1,21 @@
 // Our reading of Bun's runtime, pinned where we lean on it.
 import { dlopen } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
+import { closeSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { raiseDescriptorLimit } from "../../src/os/limits.ts";
 import { lookupHost } from "../../src/os/dns.ts";
 import {
   hasVanished,
   isLocalAddress,
+  isReset,
+  peek,
   setKeepAlive,
   setUserTimeout,
+  skip,
   startConnect,
 } from "../../src/os/tcp.ts";
-import { Peer, PeerServer } from "../support/peer.ts";
+import { Peer, PeerServer, until } from "../support/peer.ts";
 
 describe("lookupHost()", () => {
   test("honours the hosts file", async () => {
@@ -51,6 +55,22 @@ describe("isLocalAddress()", () => {
         address,
         true,
       ]);
+  });
+});
+
+describe("isReset()", () => {
+  test("not before what came ahead of the reset has been read", async () => {
+    const server = new PeerServer();
+    server.onPeer = (peer) => void peer.send(10).then(() => peer.reset());
+    const fd = startConnect("127.0.0.1", server.port);
+    const room = new Uint8Array(10);
+    await until(() => peek(fd, room) === 10, "the bytes were there");
+    await Bun.sleep(50); // the reset is right behind them
+    expect(isReset(fd)).toBe(false);
+    skip(fd, room, 10);
+    expect(isReset(fd)).toBe(true);
+    closeSync(fd);
+    server.close();
   });
 });
 

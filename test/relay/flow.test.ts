@@ -75,13 +75,6 @@ describe("Flow", () => {
     expect(flow.deliveredBytes).toBe(3);
   });
 
-  test("keeps of a large chunk no more than its small tail", () => {
-    const { flow, sink, held } = setUp();
-    sink.room = 3;
-    flow.received(bytes(1, 2, 3, 4));
-    expect([flow.pendingBytes, flow.heldBytes, held()]).toEqual([1, 1, 1]);
-  });
-
   test("takes a write of 0 for backpressure", () => {
     const { flow, sink, log } = setUp();
     sink.room = 0;
@@ -175,7 +168,7 @@ describe("Flow", () => {
   });
 
   const much = (length: number, seed = 0) =>
-    Uint8Array.from({ length }, (_, i) => (i + seed) % 251);
+    bytes(...Array.from({ length }, (_, i) => (i + seed) % 251));
 
   test("reads on by itself behind a large chunk, in order, and without a pause", () => {
     const { flow, log, taken, arrived } = setUp();
@@ -270,6 +263,43 @@ describe("Flow", () => {
       clock.advance(0);
       expect(taken).toHaveLength(272 * KIB);
     }
+  });
+
+  test("touches no descriptor of a source that was reset while the sink was full", () => {
+    const { flow, sink, taken, arrived } = setUp();
+    arrived.push(5, 6, 7);
+    sink.room = 16 * KIB + 1;
+    flow.received(much(16 * KIB));
+    flow.reset();
+    sink.room = 10;
+    flow.deliver();
+    expect(taken).toHaveLength(16 * KIB + 1);
+  });
+
+  test("leaves what a reset flushes where it belongs: before nothing, and behind no later bytes", () => {
+    const { flow, sink, taken, arrived, clock } = setUp();
+    arrived.push(...much(128 * KIB)); // a whole portion: the rest of the turn comes later
+    flow.received(much(16 * KIB));
+    const before = taken.length;
+    sink.room = 1;
+    flow.received(bytes(1, 2));
+    arrived.push(3);
+    clock.advance(0);
+    sink.room = 10;
+    flow.deliver();
+    expect(taken.slice(before)).toEqual([1, 2, 3]);
+  });
+
+  test("tells of a sink that dies under the bulk, and pauses nothing", () => {
+    const { flow, sink, log, arrived } = setUp();
+    arrived.push(1);
+    const write = sink.write;
+    sink.write = (chunk: Uint8Array) => {
+      sink.write = () => -1;
+      return write(chunk);
+    };
+    flow.received(much(16 * KIB));
+    expect([log, arrived, flow.deliveredBytes]).toEqual([["sinkDied"], [1], 16 * KIB]);
   });
 
   test("keeps a copy of a small tail, not the chunk that it is the end of", () => {

@@ -132,6 +132,34 @@ describe("Relay", () => {
     expect(client.calls).toEqual(["terminate"]);
   });
 
+  test("one whose other side is gone is ended though nothing is owed", () => {
+    const { clock, client, server, relay } = setUp();
+    client.data.ended();
+    server.data.closed(undefined);
+    expect(client.calls).toEqual(["shutdown"]);
+    clock.advance(2000); // and the client's socket never closes
+    expect([client.calls.at(-1), relay.end]).toEqual(["terminate", "standstill"]);
+  });
+
+  test("one whose peer acknowledges bit by bit has not stood still", () => {
+    const { clock, unsent, client, server } = setUp();
+    unsent.set(client.fd, 5);
+    server.data.closed(reset);
+    for (let owed = 5; owed > 0; owed--) {
+      unsent.set(client.fd, owed);
+      clock.advance(1000);
+    }
+    expect(client.calls).toEqual([]);
+  });
+
+  test("what ended it first is what ended it", () => {
+    const { relay, client } = setUp();
+    relay.terminate("idle");
+    relay.terminate("shutdown");
+    client.data.closed(reset);
+    expect(relay.end).toBe("idle");
+  });
+
   test("no timer is left when both sockets are closed", () => {
     const { clock, unsent, client, server, closed } = setUp();
     unsent.set(client.fd, 5);
