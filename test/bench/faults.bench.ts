@@ -4,30 +4,12 @@ import { test } from "bun:test";
 import { Blackhole } from "../support/blackhole.ts";
 import { Closers } from "../support/gateway-command.ts";
 import { greeting, greetersOn } from "../support/greeters.ts";
-import { type Child, median, startEtcdGateway, startGateway, startHaproxy } from "./processes.ts";
+import { forEachGateway, median } from "./processes.ts";
 
 const STALLED = 1000;
 const VISITS = 6;
 const PATIENCE_MS = 10_000;
 const BLOCK = Buffer.alloc(1 << 20);
-
-/** Each gateway after the other, so that none has the other's load. */
-async function forEach(
-  ports: number[],
-  measure: (gateway: Child) => Promise<object>,
-): Promise<void> {
-  const starts = { ours: startGateway, etcd: startEtcdGateway, haproxy: startHaproxy };
-  for (const [name, start] of Object.entries(starts)) {
-    const gateway = await start(...ports);
-    if (gateway === undefined) continue;
-    try {
-      await gateway.ready();
-      console.log(name, JSON.stringify(await measure(gateway)));
-    } finally {
-      await gateway.stop();
-    }
-  }
-}
 
 test(`${STALLED} clients that do not read what a server sends without end`, async () => {
   const flood = (socket: Bun.Socket) => {
@@ -38,7 +20,7 @@ test(`${STALLED} clients that do not read what a server sends without end`, asyn
     port: 0,
     socket: { open: flood, drain: flood, data() {} },
   });
-  await forEach([server.port], async (gateway) => {
+  await forEachGateway([server.port], async (gateway) => {
     await Bun.sleep(1000);
     const before = gateway.residentKib;
     const clients: Bun.Socket[] = [];
@@ -65,7 +47,7 @@ test(`the first byte for ${VISITS} clients in front of one silent and one live e
   const closers = new Closers();
   const blackhole = closers.add(new Blackhole());
   const live = greetersOn(closers, "127.0.0.1");
-  await forEach([blackhole.port, live], async (gateway) => {
+  await forEachGateway([blackhole.port, live], async (gateway) => {
     const waits: number[] = [];
     const failures: string[] = [];
     for (let i = 0; i < VISITS; i++) {

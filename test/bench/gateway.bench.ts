@@ -1,7 +1,14 @@
 // Figures, not verdicts: shared machines are noisy, so nothing here is a limit
 // on time. What must hold is asserted: nothing lost, nothing left open.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Child, median, startEtcd, startEtcdGateway, startGateway } from "./processes.ts";
+import {
+  type Child,
+  median,
+  startEtcd,
+  startEtcdGateway,
+  startGateway,
+  startHaproxy,
+} from "./processes.ts";
 
 const ROUNDS = 5;
 const ROUND_SECONDS = 4;
@@ -10,22 +17,25 @@ const ENDED = 50_000;
 
 const report = (name: string, figures: object) => console.log(name, JSON.stringify(figures));
 
-describe("beside etcd's own gateway", () => {
-  let ours: Child;
-  let theirs: Child;
+describe("beside etcd's own gateway, HAProxy and no gateway at all", () => {
+  const ways: Record<string, Child> = {};
   let removeEtcd: () => Promise<void>;
 
   beforeAll(async () => {
     const { etcd, remove } = await startEtcd();
     removeEtcd = remove;
     await etcd.ready();
-    ours = startGateway(etcd.port);
-    theirs = startEtcdGateway(etcd.port);
-    await Promise.all([ours.ready(), theirs.ready()]);
+    ways["direct"] = etcd;
+    ways["etcd"] = startEtcdGateway(etcd.port);
+    const haproxy = await startHaproxy(etcd.port);
+    if (haproxy !== undefined) ways["haproxy"] = haproxy;
+    ways["ours"] = startGateway(etcd.port);
+    await Promise.all(Object.values(ways).map((way) => way.ready()));
   });
 
   afterAll(async () => {
-    await Promise.all([ours.stop(), theirs.stop()]);
+    const { direct: _, ...gateways } = ways;
+    await Promise.all(Object.values(gateways).map((gateway) => gateway.stop()));
     await removeEtcd();
   });
 
@@ -43,16 +53,15 @@ describe("beside etcd's own gateway", () => {
     ["requests a second, 32 connections", []],
     ["connections a second, one request each", ["-H", "Connection: close"]],
   ])("%s", async (name, headers) => {
-    const rates = { ours: [] as number[], theirs: [] as number[] };
-    for (let round = 0; round < ROUNDS; round++) {
-      rates.theirs.push(await wrk(theirs.port, headers));
-      rates.ours.push(await wrk(ours.port, headers));
-    }
-    const ratio = median(rates.ours.map((rate, round) => rate / rates.theirs[round]!));
+    const rates: Record<string, number[]> = {};
+    for (let round = 0; round < ROUNDS; round++)
+      for (const [way, { port }] of Object.entries(ways))
+        (rates[way] ??= []).push(await wrk(port, headers));
+    const medians = Object.entries(rates).map(([way, values]) => [way, Math.round(median(values))]);
+    const ratios = rates["ours"]!.map((rate, round) => rate / rates["etcd"]![round]!);
     report(name, {
-      ours: median(rates.ours),
-      etcd: median(rates.theirs),
-      "median ratio": Number(ratio.toFixed(3)),
+      ...Object.fromEntries(medians),
+      "median ratio to etcd's": Number(median(ratios).toFixed(3)),
       rounds: rates,
     });
   });

@@ -80,6 +80,24 @@ export async function startHaproxy(...endpointPorts: number[]): Promise<Child | 
   return new Child([program, "-db", "-f", file], port);
 }
 
+/** Measures each gateway after the other, so that none has the other's load, and prints what it gave. */
+export async function forEachGateway(
+  ports: number[],
+  measure: (gateway: Child) => Promise<object>,
+): Promise<void> {
+  const starts = { ours: startGateway, etcd: startEtcdGateway, haproxy: startHaproxy };
+  for (const [name, start] of Object.entries(starts)) {
+    const gateway = await start(...ports);
+    if (gateway === undefined) continue;
+    try {
+      await gateway.ready();
+      console.log(name, JSON.stringify(await measure(gateway)));
+    } finally {
+      await gateway.stop();
+    }
+  }
+}
+
 function startInFrontOf(endpointPorts: number[], words: string[]): Child {
   const [port] = freePorts(1) as [number];
   const endpoints = endpointPorts.map((to) => `127.0.0.1:${to}`).join(",");
