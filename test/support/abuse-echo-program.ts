@@ -5,25 +5,28 @@ const [hosts, port] = process.argv.slice(2) as [string, string];
 
 const BLOCK = Buffer.alloc(64 * 1024);
 
-const flood = (peer: Bun.Socket<boolean>) => {
-  while (peer.write(BLOCK) === BLOCK.length);
-};
+interface Peer {
+  isFlooded: boolean;
+  /** What is owed to it: where many do not read, the kernel may have no room for a few KiB. */
+  owed: Uint8Array;
+}
 
-const socket: Bun.SocketHandler<boolean> = {
+function send(peer: Bun.Socket<Peer>): void {
+  const { data } = peer;
+  const written = peer.write(data.owed);
+  if (written > 0) data.owed = data.owed.subarray(written);
+  while (data.isFlooded && peer.write(BLOCK) === BLOCK.length);
+}
+
+const socket: Bun.SocketHandler<Peer> = {
   open(peer) {
-    peer.data = false;
+    peer.data = { isFlooded: false, owed: Buffer.alloc(0) };
   },
-  drain(peer) {
-    if (peer.data) flood(peer);
-  },
+  drain: send,
   data(peer, chunk) {
-    if (chunk.toString() === "flood") {
-      peer.data = true;
-      flood(peer);
-      return;
-    }
-    // A few KiB at most until the next question: the kernel always has room for them.
-    if (peer.write(chunk) < chunk.length) peer.terminate();
+    if (chunk.toString() === "flood") peer.data.isFlooded = true;
+    else peer.data.owed = Buffer.concat([peer.data.owed, chunk]);
+    send(peer);
   },
   end: (peer) => void peer.shutdown(),
 };
