@@ -5,6 +5,9 @@ import { Peer, until } from "./peer.ts";
 
 const EVERY_MS = 50;
 const REQUEST_BYTES = 4096;
+// Behind a crowd that comes at once he waits for seconds: he must not fill by
+// himself the room that the crowd leaves.
+const MAX_OPEN = 30;
 // A SYN that a burst crowds out is sent again after 1, 2, 3, 4 and 6 seconds.
 const PATIENCE_MS = 20_000;
 
@@ -12,6 +15,7 @@ const [host, port] = process.argv.slice(2) as [string, string];
 const visits = new Set<Promise<void>>();
 
 const timer = setInterval(() => {
+  if (visits.size >= MAX_OPEN) return;
   const visited = visit().then(
     () => console.log("served"),
     (error) => console.log(String(error)),
