@@ -1,7 +1,7 @@
 # The image of etcd-gateway: the binary, the shared libraries it links to, and the
 # few files that glibc and TLS read. No shell, no package manager, no root.
 #
-#   docker build --build-arg VERSION=0.1.0 --tag etcd-gateway .
+#   docker build --build-arg VERSION=0.2.0 --tag etcd-gateway .
 #
 # scripts/image builds it without any network, from base images of its own making,
 # and tests the result.

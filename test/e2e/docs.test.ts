@@ -1,6 +1,8 @@
 // What docs/ offers to other programs is what they take, and names nothing that
 // does not exist.
 import { describe, expect, test } from "bun:test";
+import { dirname, join } from "node:path";
+import packageJson from "../../package.json" with { type: "json" };
 import { METRICS } from "../../src/observe/metrics-table.ts";
 import { parseArgv } from "../../src/cli/parse-argv.ts";
 import { readConfig } from "../../src/cli/read-config.ts";
@@ -20,6 +22,20 @@ const metricsIn = (text: string) => [
 ];
 
 describe("docs/", () => {
+  test("and the README link to what is there, and name this version", async () => {
+    const pages = ["README.md", ...new Bun.Glob("docs/*.md").scanSync()];
+    for (const page of pages) {
+      const text = await Bun.file(page).text();
+      for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]*)(#[^)]*)?\)/g)) {
+        const path = target === "" ? page : join(dirname(page), target!);
+        expect([page, target, await Bun.file(path).exists()]).toEqual([page, target!, true]);
+      }
+    }
+    const image = `image: ${packageJson.name}:${packageJson.version}`;
+    expect((await Bun.file("docs/kubernetes.yaml").text()).split(image)).toHaveLength(3);
+    expect(await Bun.file("CHANGELOG.md").text()).toContain(`## ${packageJson.version}\n`);
+  });
+
   test("prometheus-rules.yaml passes promtool", async () => {
     const promtool = [requireTool("promtool"), "check", "rules", "docs/prometheus-rules.yaml"];
     const { status, stdout, stderr } = await run(promtool);
