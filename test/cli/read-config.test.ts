@@ -231,6 +231,18 @@ describe("readConfig()", () => {
     expect(() => read(given(name, text), {})).toThrow(new UsageError(message));
   });
 
+  test("refuses one address for clients and for who asks", () => {
+    expect(() => read(given("metrics-addr", "127.0.0.1:23790"), {})).toThrow(
+      'Cannot use --metrics-addr "127.0.0.1:23790": it is --listen-addr, where clients connect; choose another port',
+    );
+  });
+
+  test("repeats no credentials of what it cannot parse", () => {
+    expect(() => read(given("endpoints", "http://root:hush@h:99999"), {})).toThrow(
+      'Cannot parse --endpoints "http://h:99999": ',
+    );
+  });
+
   test.each<[FlagName, string, string]>([
     ["discovery-srv-name", "x", "--discovery-srv"],
     ["discovery-refresh-interval", "5s", "--discovery-srv"],

@@ -228,6 +228,18 @@ describe("who asks", () => {
   });
 });
 
+test("a warning says what it means to tell beyond loopback", async () => {
+  const flags = [`--endpoints=127.0.0.1:${serverOf().port}`, "--metrics-addr=0.0.0.0:0"];
+  const gateway = closers.add(await GatewayProcess.start(flags));
+  const line = await gateway.logged(
+    "every machine that reaches this address may read how the gateway is",
+  );
+  expect([line.level, line["address"]]).toEqual([
+    "warn",
+    expect.stringMatching(/^0\.0\.0\.0:\d+$/),
+  ]);
+});
+
 describe("two gateways with one --metrics-addr", () => {
   const shared = () => {
     const address = `127.0.0.1:${freePort()}`;
