@@ -42,6 +42,7 @@ export class StatusServer {
   readonly #pages: StatusPages;
   #address: HostPort | undefined;
   #server: http.Server | undefined;
+  #isClosed = false;
   #cancelLook = () => {};
 
   /** Stores; `start` starts. */
@@ -62,6 +63,7 @@ export class StatusServer {
   async start(address: HostPort): Promise<HostPort> {
     this.#address = address;
     this.#address = await this.#listen();
+    if (this.#isClosed) return this.#address;
     this.#recent.start();
     this.#delay.start();
     this.#watchDescriptors();
@@ -75,6 +77,7 @@ export class StatusServer {
 
   /** Ends its connections at once. May be called twice. */
   close(): void {
+    this.#isClosed = true;
     this.#cancelLook();
     this.#recent.close();
     this.#delay.close();
@@ -98,6 +101,8 @@ export class StatusServer {
       server.listen({ host, port, exclusive: true }, resolve);
     });
     this.#server = server;
+    // Closed while it was being opened.
+    if (this.#isClosed) this.#stop();
     return { host, port: (server.address() as { port: number }).port };
   }
 
