@@ -7,3 +7,15 @@ export interface Clock {
   /** Runs `callback` once, after the events that wait now. */
   soon(callback: () => void): void;
 }
+
+/** Resolves after `ms`, or as soon as one of `others` does; leaves no timer behind. */
+export async function pause(
+  clock: Clock,
+  ms: number,
+  ...others: Promise<unknown>[]
+): Promise<void> {
+  const { promise: isTime, resolve } = Promise.withResolvers<void>();
+  const cancelTimer = clock.after(ms, resolve);
+  await Promise.race([isTime, ...others]);
+  cancelTimer();
+}

@@ -1,7 +1,7 @@
 // The door: accepts clients, and lets in those whose address is allowed, as long
 // as there is room. Everybody else is reset before anything is done for him.
 import { formatHostPort, type HostPort, isLoopback } from "../config/address.ts";
-import type { Clock } from "../config/clock.ts";
+import { type Clock, pause } from "../config/clock.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import { Listener } from "../relay/listener.ts";
@@ -127,20 +127,13 @@ export class Door {
       // that shows, since clients go on coming here.
       for (const index of [1, 0] as const) {
         this.#listener.passOn(index);
-        await this.#pause(ON_THEIR_WAY_MS, hurry);
+        await pause(this.#deps.clock, ON_THEIR_WAY_MS, hurry);
         const before = this.#deps.statistics.accepted;
-        await this.#pause(NONE_COMES_MS, hurry);
+        await pause(this.#deps.clock, NONE_COMES_MS, hurry);
         if (this.#deps.statistics.accepted === before) break;
       }
     }
     this.close();
-  }
-
-  async #pause(ms: number, hurry: Promise<unknown>): Promise<void> {
-    const { promise: isTime, resolve } = Promise.withResolvers<void>();
-    const cancelTimer = this.#deps.clock.after(ms, resolve);
-    await Promise.race([isTime, hurry]);
-    cancelTimer();
   }
 
   /** Accepts no more; who is in stays. May be called twice. */

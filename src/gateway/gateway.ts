@@ -1,7 +1,7 @@
 // The assembly: who is accepted, where each client goes, when it all ends.
 // It owns everything that it starts, and `close` gives all of it back.
 import type { HostPort } from "../config/address.ts";
-import type { Clock } from "../config/clock.ts";
+import { type Clock, pause } from "../config/clock.ts";
 import { formatDuration } from "../config/duration.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
@@ -178,10 +178,7 @@ export class Gateway {
       relays: this.#relays.count,
       timeout: formatDuration(drainTimeoutMs),
     });
-    const { promise: timeout, resolve: give } = Promise.withResolvers<void>();
-    const cancelTimer = this.#deps.clock.after(drainTimeoutMs, give);
-    await Promise.race([timeout, this.#relays.empty(), hurry]);
-    cancelTimer();
+    await pause(this.#deps.clock, drainTimeoutMs, this.#relays.empty(), hurry);
     const cut = this.#relays.count;
     this.close();
     return cut;
