@@ -4,14 +4,12 @@ import { PAGE, PAGE_HEADERS } from "../../src/observe/page.ts";
 import { freePort } from "../support/free-port.ts";
 import { Closers, eventually } from "../support/gateway-command.ts";
 import { GatewayProcess } from "../support/gateway-process.ts";
-import { askNow, PageScene } from "../support/page-scene.ts";
+import { askNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 import { local } from "../support/scene.ts";
 import type { Status } from "../support/status-stub.ts";
 
 setDefaultTimeout(30_000);
-
-const MARKUP = `<img src="/x" onerror="window.hasRun=1"><script>window.hasRun=1</script>`;
 
 const closers = new Closers();
 const scene = new PageScene();
@@ -39,10 +37,6 @@ async function clientOf(gateway: GatewayProcess, server: PeerServer): Promise<[P
   closers.defer(() => client.reset());
   return [client, await server.peer(count)];
 }
-
-const figure = (name: string) => `#figures > div:nth-child(${FIGURES.indexOf(name) + 1}) > dd`;
-const FIGURES = ["Clients", "Accepted", "Refused", "To servers", "To clients", "Held", "CPU"];
-const row = (i: number, cell = "*") => `#endpoints tbody tr:nth-child(${i + 1}) > ${cell}`;
 
 describe("the page of a gateway", () => {
   test("is what the source tree has, under a policy that allows nothing else", async () => {

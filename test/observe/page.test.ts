@@ -3,13 +3,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"; // prettier-ignore
 import { Closers } from "../support/gateway-command.ts";
 import CHECKS from "../support/page-checks.js" with { type: "text" };
-import { askNow, PageScene } from "../support/page-scene.ts";
+import { askNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
 import { until } from "../support/peer.ts";
 import { endpointStatus, fullStatus, gatewayStatus, processStatus, StatusStub, stubStatus } from "../support/status-stub.ts"; // prettier-ignore
 
 setDefaultTimeout(30_000);
-
-const MARKUP = `<img src="/x" onerror="window.hasRun=1"><script>window.hasRun=1</script>`;
 
 const closers = new Closers();
 const scene = new PageScene();
@@ -21,10 +19,6 @@ afterEach(async () => {
 });
 
 const stubOf = (status = stubStatus()) => closers.add(new StatusStub(status));
-
-const figure = (name: string) => `#figures > div:nth-child(${FIGURES.indexOf(name) + 1}) > dd`;
-const FIGURES = ["Clients", "Accepted", "Refused", "To servers", "To clients", "Held", "CPU"];
-const row = (i: number, cell = "*") => `#endpoints tbody tr:nth-child(${i + 1}) > ${cell}`;
 
 describe("the page", () => {
   test("tells rates from two answers, and none across a restart", async () => {

@@ -2,6 +2,18 @@
 import { expect } from "bun:test";
 import { Browser, type Page } from "./browser.ts";
 
+/** Text that would run if it came to be markup. */
+export const MARKUP = `<img src="/x" onerror="window.hasRun=1"><script>window.hasRun=1</script>`;
+
+const FIGURES = ["Clients", "Accepted", "Refused", "To servers", "To clients", "Held", "CPU"];
+
+/** Selects the figure of that name. */
+export const figure = (name: string) =>
+  `#figures > div:nth-child(${FIGURES.indexOf(name) + 1}) > dd`;
+
+/** Selects the cells of an endpoint, counted from 0, or those of them that `cell` selects. */
+export const row = (i: number, cell = "*") => `#endpoints tbody tr:nth-child(${i + 1}) > ${cell}`;
+
 export class PageScene {
   #browser: Browser | undefined;
   #shown: { page: Page; url: string }[] = [];
