@@ -7,7 +7,7 @@ export const healthFlags = {
   "health-url": {
     value: "URL",
     summary:
-      "Where each endpoint is asked for its health, with {host} and {port} for its own: etcd's /health, or /readyz from 3.5 on. An unhealthy one gets no new clients, unless all are. For https see --trusted-ca-file, --cert-file and --key-file. Not set: nobody is asked.",
+      "Where each endpoint is asked for its health, with {host} and {port} for its own: etcd's /health, or /readyz from 3.5 on. New clients go to healthy endpoints; if there is none, to those that answer, then to the others. For https see --trusted-ca-file, --cert-file and --key-file. Not set: no endpoint is checked.",
     example: "http://{host}:2381/health",
     parse: parseHealthUrl,
   },
@@ -29,14 +29,16 @@ export const healthFlags = {
   "health-rise": {
     value: "COUNT",
     default: "2",
-    summary: "Checks in a row that must pass before an unhealthy endpoint is healthy. At least 1.",
+    summary:
+      "Checks in a row that must pass before an unhealthy endpoint is healthy again. At least 1.",
     example: "3",
     parse: parseTimes,
   },
   "health-fall": {
     value: "COUNT",
     default: "3",
-    summary: "Checks in a row that must fail before a healthy endpoint is not. At least 1.",
+    summary:
+      "Checks in a row that must fail before an endpoint is unhealthy (it answers, but cannot serve) or unresponsive (it does not answer). At least 1.",
     example: "2",
     parse: parseTimes,
   },
@@ -44,7 +46,7 @@ export const healthFlags = {
     value: "",
     default: "true",
     summary:
-      "Reset the connections to an endpoint that has become unhealthy, so that their clients move to a healthy one. false: they stay.",
+      "Reset the connections to an endpoint that is not healthy when it fails a check and another endpoint passes, so that clients move there. false: they stay.",
     example: "false",
     parse: parseBoolean,
   },

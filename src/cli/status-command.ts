@@ -98,9 +98,9 @@ function asText({ gateway, process: figures }: Told): string {
   return `${lines.join("\n")}\n`;
 }
 
-function stateOf({ up, healthy }: GatewayStatus["endpoints"][number]): string {
+function stateOf({ up, healthy, health }: GatewayStatus["endpoints"][number]): string {
   if (!up) return "down";
-  return healthy ? "up" : "unhealthy";
+  return healthy ? "up" : health;
 }
 
 function counts(of: Readonly<Record<string, number>>): string {

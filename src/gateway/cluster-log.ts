@@ -32,11 +32,14 @@ export class ClusterLog implements HealthEvents, AdmissionEvents, DiscoveryEvent
     this.#log.info("activated", { address: label });
   }
 
-  unhealthy({ label }: Endpoint, error: Error, hasHealthy: boolean): void {
-    this.#log.warn("endpoint is not healthy", {
+  /** `reason` is what the latest check found. */
+  unhealthy({ label, health }: Endpoint, reason: string, hasHealthy: boolean): void {
+    this.#log.warn(`endpoint is ${health}`, {
       address: label,
-      error: error.message,
-      ...(!hasHealthy && { note: "none is, so all are used" }),
+      error: reason,
+      ...(!hasHealthy && {
+        note: "no endpoint is healthy: clients go to those that answer, then to the others",
+      }),
     });
   }
 

@@ -8,7 +8,7 @@ import type { Logger } from "../observe/log.ts";
 import type { DiscoveryStatus } from "../observe/status.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import { Discovery } from "../resolver/discovery.ts";
-import { HealthChecks } from "../resolver/health-checks.ts";
+import { type HealthAnswer, HealthChecks } from "../resolver/health-checks.ts";
 import { Health } from "../resolver/health.ts";
 import { Names } from "../resolver/names.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
@@ -33,8 +33,8 @@ export interface ClusterDeps {
   readonly onChanged: () => void;
   /** One that was down is up. */
   readonly onActivated: () => void;
-  /** Its health checks fail, and another is healthy to which clients can move. */
-  readonly onUnhealthy: (endpoint: Endpoint) => void;
+  /** The endpoint is not healthy, and its clients can move to one that is: resets its relays. */
+  readonly resetRelays: (endpoint: Endpoint) => void;
   /** From 0 to 1. */
   readonly chance: () => number;
 }
@@ -92,11 +92,10 @@ export class Cluster {
         const intervalMs = healthUrl === undefined ? 0 : healthIntervalMs;
         return { intervalMs, rise: healthRise, fall: healthFall };
       },
-      onHealthy: (endpoint) => {
-        this.#note(endpoint, undefined);
-        this.#log.healthy(endpoint);
+      events: {
+        healthChanged: (endpoint, answer) => this.#onHealthChanged(endpoint, answer),
+        stillFailing: (endpoint) => this.#moveClients(endpoint),
       },
-      onUnhealthy: (endpoint, error) => this.#onUnhealthy(endpoint, error),
     });
     this.#discovery = new Discovery(config, {
       clock,
@@ -218,23 +217,35 @@ export class Cluster {
     if (!isFirst) this.#checks.follow();
   }
 
-  #note(endpoint: Endpoint, error: Error | undefined): void {
+  #note(endpoint: Endpoint, reason: string | undefined): void {
     endpoint.changedAt = this.#deps.clock.now();
-    endpoint.why = error?.message;
+    endpoint.why = reason;
   }
 
   #onDown(endpoint: Endpoint, error: Error): void {
-    this.#note(endpoint, error);
+    this.#note(endpoint, error.message);
     this.#log.deactivated(endpoint, error);
     if (!this.pool.hasUp) void this.refresh();
   }
 
-  #onUnhealthy(endpoint: Endpoint, error: Error): void {
-    this.#note(endpoint, error);
-    this.#log.unhealthy(endpoint, error, this.pool.hasHealthy);
-    // Where all are unhealthy, clients are better off where they are.
-    if (this.#config.isClosedWhenUnhealthy && this.pool.hasHealthy)
-      this.#deps.onUnhealthy(endpoint);
+  #onHealthChanged(endpoint: Endpoint, answer: HealthAnswer): void {
+    if (answer.state === "healthy") {
+      this.#note(endpoint, undefined);
+      this.#log.healthy(endpoint);
+    } else {
+      this.#note(endpoint, answer.reason);
+      this.#log.unhealthy(endpoint, answer.reason, this.pool.hasHealthy);
+    }
+  }
+
+  /**
+   * Resets the relays to an endpoint that has just failed a check, if another has
+   * passed its own. Where none has, clients are better off where they are; and a
+   * cluster that recovers as a whole loses no client.
+   */
+  #moveClients(endpoint: Endpoint): void {
+    if (this.#config.isClosedWhenUnhealthy && this.pool.hasPassing)
+      this.#deps.resetRelays(endpoint);
   }
 
   #onUp(endpoint: Endpoint): void {

@@ -65,14 +65,16 @@ function endpointStatus(
   now: number,
 ): EndpointStatus {
   const { spec, dialStatistics } = endpoint;
+  const healthy = endpoint.health === "healthy";
   return {
     address: endpoint.label,
     origin: spec.origin,
     priority: spec.priority,
     weight: spec.weight,
     up: endpoint.isUp,
-    healthy: endpoint.isHealthy,
-    why: endpoint.isUp && endpoint.isHealthy ? null : (endpoint.why ?? null),
+    healthy,
+    health: endpoint.health,
+    why: endpoint.isUp && healthy ? null : (endpoint.why ?? null),
     sinceMs: now - endpoint.changedAt,
     connections: endpoint.connections,
     bytesToServer: endpoint.bytesToServer + (moving?.toServer ?? 0),

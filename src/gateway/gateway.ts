@@ -86,7 +86,7 @@ export class Gateway {
       takeBack: (label) => this.#departures.takeBack(label),
       onRemoved: (endpoint) => this.#departures.leave(endpoint),
       onChanged: () => this.#door.setLimit(this.#limit()),
-      onUnhealthy: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_unhealthy"),
+      resetRelays: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_unhealthy"),
       chance: deps.chance,
       onActivated: () => this.#refusals.clear(NOTHING_UP),
     });

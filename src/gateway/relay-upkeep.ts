@@ -81,6 +81,7 @@ export class RelayUpkeep {
 
   /** Resets the relays to an endpoint, so that their clients come again and go elsewhere. */
   cut(endpoint: Endpoint, why: keyof typeof CUTS): void {
+    if (endpoint.connections === 0) return;
     const relays = this.#relays.terminate(why, endpoint);
     if (relays > 0) this.#log.info(CUTS[why], { address: endpoint.label, relays });
   }

@@ -85,8 +85,9 @@ export class Route {
   /** Dials the next endpoint, beside those that are being dialled. */
   #next(): void {
     if (this.#isOver) return;
-    // Beside a dial that is under way, an unhealthy endpoint would be no help.
-    const endpoint = this.#deps.cluster.pool.pick(this.#tried ?? NONE, this.#dials.size > 0);
+    // While a dial is under way, an endpoint in worse health does not help.
+    const worst = [...this.#dials].at(-1)?.endpoint.health;
+    const endpoint = this.#deps.cluster.pool.pick(this.#tried ?? NONE, worst);
     if (endpoint === undefined) this.#revive();
     else this.#dial(endpoint);
   }

@@ -5,11 +5,11 @@ import type { Clock } from "../config/clock.ts";
 import type { GatewayConfig, TlsFiles } from "../config/gateway-config.ts";
 import type { TcpSystem } from "../relay/tcp-socket.ts";
 import type { Verify } from "../resolver/admission.ts";
-import { type AskHealth, judgeAnswer } from "../resolver/health-checks.ts";
+import { askHealth } from "../resolver/ask-health.ts";
+import type { AskHealth } from "../resolver/health-checks.ts";
 import { MemberList, type Question } from "../resolver/members.ts";
 import { Names } from "../resolver/names.ts";
 import { type SrvRecord, SrvSource } from "../resolver/srv.ts";
-import { whyNot } from "../resolver/tls-failure.ts";
 import { EndpointDialer } from "./endpoint-dialer.ts";
 
 /** How the network is asked, for what is no client's traffic. `servers` are DNS servers; none: the system's. */
@@ -89,24 +89,14 @@ export function createSources(deps: SourcesDeps): Sources {
         });
       },
     }),
-    askHealth: async ({ address, spec }) => {
-      const { healthUrl, healthTimeoutMs, tls } = config();
-      if (healthUrl === undefined) return;
-      const { scheme, port = address.port, path } = healthUrl;
-      const { addresses, error } = await names.find(address.host, healthTimeoutMs);
-      const host = addresses?.find((a) => spec.verifiedAddresses?.has(a) !== false);
-      if (host === undefined) throw new Error(`no address to ask (${error?.code ?? "unverified"})`);
-      const options = {
-        path,
-        tls: scheme === "https" ? tls : undefined,
-        timeoutMs: healthTimeoutMs,
-      };
-      const { status, body } = await network
-        .request({ host, port }, spec.certificateNames, options)
-        .catch((failure: unknown) => {
-          throw new Error(whyNot(failure));
-        });
-      judgeAnswer(status, body);
+    askHealth: (endpoint) => {
+      const { healthUrl } = config();
+      if (healthUrl === undefined) return Promise.resolve({ state: "healthy" });
+      const { request } = network;
+      return askHealth(endpoint, {
+        ...{ names, clock, request, isSelf },
+        config: { ...config(), healthUrl },
+      });
     },
     verify: (address, names) =>
       network.verify(address, names, { tls: config().tls, timeoutMs: timeoutMs() }),

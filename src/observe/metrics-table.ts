@@ -130,6 +130,13 @@ export const METRICS: readonly Metric[] = [
     samples: ofEndpoints(({ healthy }) => Number(healthy)),
   },
   {
+    name: `${PREFIX}endpoint_responsive`,
+    type: "gauge",
+    help: "0 while the endpoint does not answer its health checks; without --health-url always 1.",
+    labels: ["endpoint"],
+    samples: ofEndpoints(({ health }) => Number(health !== "unresponsive")),
+  },
+  {
     name: `${PREFIX}endpoint_connections`,
     type: "gauge",
     help: "Relays to the endpoint, and dials under way.",

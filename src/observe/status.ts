@@ -25,6 +25,8 @@ export interface EndpointStatus {
   readonly weight: number;
   readonly up: boolean;
   readonly healthy: boolean;
+  /** `unhealthy`: it answers its health checks, but cannot serve; `unresponsive`: it does not answer. */
+  readonly health: "healthy" | "unhealthy" | "unresponsive";
   /** Why it is not up or not healthy; null if it is. */
   readonly why: string | null;
   /** How long it has been so. */

@@ -4,7 +4,7 @@
 import type { HostPort } from "../config/address.ts";
 import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import type { LookupError, Names } from "./names.ts";
-import { whyNot } from "./tls-failure.ts";
+import { isUnreached, whyNot } from "./tls-failure.ts";
 
 /** Shakes hands with an IP literal, whose certificate must hold one of `names`. Rejects with a `code`. */
 export type Verify = (address: HostPort, names: readonly string[]) => Promise<void>;
@@ -149,16 +149,7 @@ export class Admission {
   }
 }
 
-const UNREACHED = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ETIMEDOUT",
-]);
-
 /** Nothing was learnt of the certificate: nobody answered, or our own files cannot be read. */
 function isUndecided(error: unknown): boolean {
-  const { code = "", name } = error as { code?: string; name?: string };
-  return UNREACHED.has(code) || name === "TlsFileError";
+  return isUnreached(error) || (error as Error).name === "TlsFileError";
 }

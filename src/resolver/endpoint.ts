@@ -4,6 +4,12 @@ import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 
 import { DialStatistics } from "./dial-statistics.ts";
 
+/**
+ * What health checks say of an endpoint. `unhealthy`: it answers, but cannot serve
+ * (it has no leader, for example). `unresponsive`: it does not answer.
+ */
+export type HealthState = "healthy" | "unhealthy" | "unresponsive";
+
 /** One etcd address. Its pool changes it, but for what others count in it. */
 export class Endpoint {
   readonly address: HostPort;
@@ -11,8 +17,10 @@ export class Endpoint {
   readonly label: string;
   spec: EndpointSpec;
   isUp = true;
-  /** What its health checks say; true without any. */
-  isHealthy = true;
+  /** Always `healthy` without health checks. */
+  health: HealthState = "healthy";
+  /** Whether the latest health check passed; false before the first. */
+  hasPassedCheck = false;
   /** When it last came up, on the clock; a failure that began before is old news. */
   upSince = Number.NEGATIVE_INFINITY;
   /** Relays and dials to it. Whoever dials it counts. */

@@ -1,19 +1,31 @@
-// Members that are up but useless: each endpoint is asked for its health, over
-// and over. It decides who is healthy; what follows from that is others' matter.
+// Active health checks: asks each endpoint for its health, over and over, and
+// decides its state. What follows for clients is the cluster's matter.
 import type { Clock } from "../config/clock.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { Pool } from "./pool.ts";
+import { HEALTH_RANK, type Pool } from "./pool.ts";
 
-/** Asks an endpoint once; resolves if it says that it is well, rejects with why it is not. */
-export type AskHealth = (endpoint: Endpoint) => Promise<void>;
+/** What one check found; `reason` says why the endpoint is not healthy. */
+export type HealthAnswer =
+  | { readonly state: "healthy" }
+  | { readonly state: "unhealthy" | "unresponsive"; readonly reason: string };
+
+/** Checks an endpoint once. Never rejects: a failure is an answer. */
+export type AskHealth = (endpoint: Endpoint) => Promise<HealthAnswer>;
 
 export interface HealthCheckLimits {
-  /** Milliseconds from one check of an endpoint to the next, which waits for its end. 0: none at all. */
+  /** Milliseconds between the starts of two checks of an endpoint, which never overlap. 0: no checks. */
   readonly intervalMs: number;
-  /** Checks in a row that must pass before an unhealthy endpoint is healthy. At least 1. */
+  /** Checks in a row that must say better before the state is better. At least 1. */
   readonly rise: number;
-  /** Checks in a row that must fail before a healthy endpoint is not. At least 1. */
+  /** Checks in a row that must say worse before the state is worse. At least 1. */
   readonly fall: number;
+}
+
+export interface HealthCheckEvents {
+  /** The endpoint's state changed to what `answer` says. */
+  healthChanged(endpoint: Endpoint, answer: HealthAnswer): void;
+  /** A check failed, or found the endpoint down, and the endpoint is not healthy. */
+  stillFailing(endpoint: Endpoint): void;
 }
 
 export interface HealthChecksDeps {
@@ -22,23 +34,21 @@ export interface HealthChecksDeps {
   readonly ask: AskHealth;
   /** Asked at each turn. */
   readonly limits: () => HealthCheckLimits;
-  /** From 0 to 1: keeps many gateways from asking at the same moment. */
+  /** Returns a number from 0 to 1; it keeps many gateways from asking at the same moment. */
   readonly chance: () => number;
-  /** Flips; each is one log line. */
-  readonly onUnhealthy: (endpoint: Endpoint, error: Error) => void;
-  readonly onHealthy: (endpoint: Endpoint) => void;
+  readonly events: HealthCheckEvents;
 }
 
-/** What is under way for one endpoint. */
+/** The checks of one endpoint. */
 interface Series {
   cancelTimer: () => void;
-  /** Checks in a row that speak against the present state. */
-  contrary: number;
+  /** Checks in a row that contradict the state: positive if they say worse, negative if better. */
+  streak: number;
 }
 
 // Each interval is up to a fifth longer or shorter.
 const JITTER = 0.2;
-// Of the interval, while checks speak against the present state: Envoy's
+// Part of the interval that is waited while checks contradict the state: Envoy's
 // unhealthy_edge_interval, HAProxy's fastinter.
 const EDGE_PART = 0.5;
 
@@ -50,78 +60,88 @@ export class HealthChecks {
     this.#deps = deps;
   }
 
-  /** Begins with endpoints that are new in the pool, and forgets those that have left. */
+  /** Starts to check endpoints that are new in the pool, and forgets those that left it. */
   follow(): void {
     const { pool, limits } = this.#deps;
     const isOn = limits().intervalMs > 0;
+
     for (const [endpoint, { cancelTimer }] of this.#series) {
       if (isOn && pool.has(endpoint)) continue;
       cancelTimer();
       this.#series.delete(endpoint);
-      pool.setHealthy(endpoint, true);
+      this.#reset(endpoint);
     }
+
     for (const endpoint of pool.endpoints) {
-      if (!isOn) pool.setHealthy(endpoint, true);
+      if (!isOn) this.#reset(endpoint);
       if (!isOn || this.#series.has(endpoint)) continue;
-      const series: Series = { cancelTimer: () => {}, contrary: 0 };
+      const series: Series = { cancelTimer: () => {}, streak: 0 };
       this.#series.set(endpoint, series);
       void this.#check(endpoint, series);
     }
   }
 
-  /** Asks nobody any more. May be called twice. */
+  /** Stops all checks. May be called twice. */
   close(): void {
     for (const { cancelTimer } of this.#series.values()) cancelTimer();
     this.#series.clear();
   }
 
+  #reset(endpoint: Endpoint): void {
+    endpoint.hasPassedCheck = false;
+    this.#deps.pool.setHealth(endpoint, "healthy");
+  }
+
   async #check(endpoint: Endpoint, series: Series): Promise<void> {
-    const { clock } = this.#deps;
-    const begunAt = clock.now();
-    // Who refuses connections is the retry delay's matter, and said already.
+    const { clock, events } = this.#deps;
+    const startedAt = clock.now();
+
+    // An endpoint that refuses connections is down: passive health probes it.
     if (endpoint.isUp) {
-      const error = await this.#deps.ask(endpoint).then(
-        () => undefined,
-        (failure: Error) => failure,
-      );
+      const answer = await this.#deps.ask(endpoint);
       if (this.#series.get(endpoint) !== series) return;
-      if (endpoint.isUp) this.#judge(endpoint, series, error);
+      if (endpoint.isUp) this.#judge(endpoint, series, answer);
     }
-    const restMs = Math.max(0, begunAt + this.#intervalMs(series) - clock.now());
+    if (!endpoint.isUp) endpoint.hasPassedCheck = false;
+    if (endpoint.health !== "healthy" && !endpoint.hasPassedCheck) events.stillFailing(endpoint);
+
+    const restMs = Math.max(0, startedAt + this.#intervalMs(series) - clock.now());
     series.cancelTimer = clock.after(restMs, () => void this.#check(endpoint, series));
   }
 
-  #intervalMs({ contrary }: Series): number {
+  #intervalMs({ streak }: Series): number {
     const { chance, limits } = this.#deps;
     const jitter = 1 + JITTER * (2 * chance() - 1);
-    return limits().intervalMs * jitter * (contrary > 0 ? EDGE_PART : 1);
+    return limits().intervalMs * jitter * (streak === 0 ? 1 : EDGE_PART);
   }
 
-  #judge(endpoint: Endpoint, series: Series, error: Error | undefined): void {
-    const { pool, limits, onHealthy, onUnhealthy } = this.#deps;
-    if ((error === undefined) === endpoint.isHealthy) {
-      series.contrary = 0;
-      return;
-    }
-    series.contrary++;
-    if (series.contrary < (error === undefined ? limits().rise : limits().fall)) return;
-    series.contrary = 0;
-    pool.setHealthy(endpoint, error === undefined);
-    if (error === undefined) onHealthy(endpoint);
-    else onUnhealthy(endpoint, error);
+  #judge(endpoint: Endpoint, series: Series, answer: HealthAnswer): void {
+    const { pool, limits, events } = this.#deps;
+    endpoint.hasPassedCheck = answer.state === "healthy";
+
+    const direction = Math.sign(HEALTH_RANK[answer.state] - HEALTH_RANK[endpoint.health]);
+    const goesOn = Math.sign(series.streak) === direction;
+    series.streak = goesOn ? series.streak + direction : direction;
+    const needed = direction > 0 ? limits().fall : limits().rise;
+    if (direction === 0 || Math.abs(series.streak) < needed) return;
+
+    series.streak = 0;
+    pool.setHealth(endpoint, answer.state);
+    events.healthChanged(endpoint, answer);
   }
 }
 
 /**
- * What etcd says of itself: `{"health":"true"}` (also with the word true), or
+ * Reads what etcd says of itself: `{"health":"true"}` (also with the word true), or
  * /readyz and /livez of 3.5 with the status alone.
  *
- * @throws {Error} that says why it is not well.
  * @see etcd server/etcdserver/api/etcdhttp/health.go
  */
-export function judgeAnswer(status: number, body: string): void {
+export function judgeAnswer(status: number, body: string): HealthAnswer {
   const words = body.slice(0, 200).trim();
-  if (status !== 200) throw new Error(`HTTP ${status}${words === "" ? "" : `: ${words}`}`);
+  if (status !== 200)
+    return { state: "unhealthy", reason: `HTTP ${status}${words === "" ? "" : `: ${words}`}` };
   const health = /"health"\s*:\s*"?(\w+)/.exec(words)?.[1];
-  if (health !== undefined && health !== "true") throw new Error(`it says: ${words}`);
+  if (health === undefined || health === "true") return { state: "healthy" };
+  return { state: "unhealthy", reason: `the answer is ${words}` };
 }

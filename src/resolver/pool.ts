@@ -1,8 +1,17 @@
 // Who exists, who is up, who is next. Opens nothing and waits for nothing.
 import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import type { Policy } from "../config/gateway-config.ts";
-import { Endpoint } from "./endpoint.ts";
+import { Endpoint, type HealthState } from "./endpoint.ts";
 import { assignShares, leastLoaded, nextInTurn } from "./balance.ts";
+
+/** How much a client is helped by an endpoint in each state; 0 is the best. */
+export const HEALTH_RANK: Readonly<Record<HealthState, number>> = {
+  healthy: 0,
+  unhealthy: 1,
+  unresponsive: 2,
+};
+
+const HEALTH_STATES = Object.keys(HEALTH_RANK) as HealthState[];
 
 export interface Changes {
   readonly added: readonly Endpoint[];
@@ -13,7 +22,7 @@ export class Pool {
   policy: Policy;
   #byLabel: ReadonlyMap<string, Endpoint> = new Map();
   #endpoints: readonly Endpoint[] = [];
-  /** Those that are up, by health and then priority, the best first. */
+  /** Endpoints that are up, by health and then priority, the best first. */
   #tiers: readonly (readonly Endpoint[])[] = [];
 
   /** Who was in each tier with which share. */
@@ -65,30 +74,36 @@ export class Pool {
     return { added, removed };
   }
 
-  /** Whether one is up and healthy. */
+  /** Whether an endpoint is up and healthy. */
   get hasHealthy(): boolean {
-    return this.#tiers.some(([first]) => first!.isHealthy);
+    return this.#tiers[0]?.[0]!.health === "healthy";
+  }
+
+  /** Whether an endpoint is up and healthy, and its latest health check passed. */
+  get hasPassing(): boolean {
+    return this.#endpoints.some((e) => e.isUp && e.health === "healthy" && e.hasPassedCheck);
   }
 
   /**
-   * The next endpoint that is up and not among `tried`, of the best priority
-   * that has one; undefined if there is none. Turns go over those that are up,
-   * so that the neighbour of one that is down gets no double share. One that is
-   * not healthy comes after all that are, and never if `isHealthyOnly`.
+   * Returns the next endpoint that is up, not in `tried`, and not in worse health
+   * than `worst`; undefined if there is none. Health comes before priority: an
+   * unhealthy endpoint is picked when every healthy one was tried, and an
+   * unresponsive one last. Turns go over the endpoints that are up, so that the
+   * neighbour of one that is down does not get a double share.
    */
-  pick(tried: ReadonlySet<Endpoint>, isHealthyOnly = false): Endpoint | undefined {
+  pick(tried: ReadonlySet<Endpoint>, worst: HealthState = "unresponsive"): Endpoint | undefined {
     const choose = this.policy === "least-connections" ? leastLoaded : nextInTurn;
     for (const tier of this.#tiers) {
-      if (isHealthyOnly && !tier[0]!.isHealthy) return undefined;
+      if (HEALTH_RANK[tier[0]!.health] > HEALTH_RANK[worst]) return undefined;
       const endpoint = choose(tier, tried);
       if (endpoint !== undefined) return endpoint;
     }
     return undefined;
   }
 
-  setHealthy(endpoint: Endpoint, isHealthy: boolean): void {
-    if (endpoint.isHealthy === isHealthy) return;
-    endpoint.isHealthy = isHealthy;
+  setHealth(endpoint: Endpoint, health: HealthState): void {
+    if (endpoint.health === health) return;
+    endpoint.health = health;
     this.#rank();
   }
 
@@ -106,10 +121,10 @@ export class Pool {
       .sort((a, b) => a - b)
       .map((priority) => this.#endpoints.filter(({ spec }) => spec.priority === priority));
     for (const rank of ranks) assignShares(rank);
-    // Nobody is stranded by a check: who fails it is the last resort.
-    const healthy = ranks.map((rank) => rank.filter((e) => e.isUp && e.isHealthy));
-    const others = ranks.map((rank) => rank.filter((e) => e.isUp && !e.isHealthy));
-    this.#tiers = [...healthy, ...others].filter((tier) => tier.length > 0);
+    // Health is a ranking: an endpoint that fails its checks is a last resort.
+    this.#tiers = HEALTH_STATES.flatMap((health) =>
+      ranks.map((rank) => rank.filter((e) => e.isUp && e.health === health)),
+    ).filter((tier) => tier.length > 0);
     for (const tier of this.#tiers) {
       // What was earned by other shares, or beside others, would be paid out in a burst.
       if (this.#makeups.has(makeupOf(tier))) continue;

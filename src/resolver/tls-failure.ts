@@ -26,6 +26,19 @@ const WORDS: Record<string, string> = {
   ETIMEDOUT: "no answer in time",
 };
 
+const UNREACHED = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+]);
+
+/** Whether a handshake or request failed before the server said anything of itself. */
+export function isUnreached(error: unknown): boolean {
+  return UNREACHED.has((error as { code?: string }).code ?? "");
+}
+
 /** `error` is what a handshake or request rejected with. */
 export function whyNot(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };

@@ -14,7 +14,8 @@ setDefaultTimeout(120_000);
 const closers = new Closers();
 afterEach(() => closers.close());
 
-const UNHEALTHY = "endpoint is not healthy";
+const UNHEALTHY = "endpoint is unhealthy";
+const UNRESPONSIVE = "endpoint is unresponsive";
 const HEALTHY = "endpoint is healthy again";
 
 const watch = async (cluster: EtcdCluster, ...flags: string[]) =>
@@ -33,11 +34,11 @@ describe("a frozen member", () => {
     const idle = await Promise.all([1, 2, 3].map(() => Peer.connect(gateway.port)));
     for (const peer of idle) closers.defer(() => peer.reset());
     await requestOnce(gateway.port, { path: "/version" });
-    const [member] = cluster.members;
-    const of = ({ address }: { [field: string]: unknown }) => address === member!.address;
-    member!.signal("SIGSTOP");
-    closers.defer(() => member!.signal("SIGCONT"));
-    expect(await gateway.logged(UNHEALTHY, of)).toMatchObject({
+    const { follower: member } = await cluster.roles();
+    const of = ({ address }: { [field: string]: unknown }) => address === member.address;
+    member.signal("SIGSTOP");
+    closers.defer(() => member.signal("SIGCONT"));
+    expect(await gateway.logged(UNRESPONSIVE, of)).toMatchObject({
       level: "warn",
       error: "no answer in time",
     });
@@ -54,7 +55,7 @@ describe("a frozen member", () => {
       ...reads.attempts.map(({ startedAt, endedAt }) => endedAt - startedAt),
     );
     console.log(`one of three frozen: ${reads.report()}; slowest ${longest.toFixed(0)} ms`);
-    member!.signal("SIGCONT");
+    member.signal("SIGCONT");
     await gateway.logged(HEALTHY, of);
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
@@ -65,13 +66,40 @@ describe("a frozen member", () => {
     const idle = await Promise.all([1, 2, 3].map(() => Peer.connect(gateway.port)));
     for (const peer of idle) closers.defer(() => peer.reset());
     await requestOnce(gateway.port, { path: "/version" });
-    const [member] = cluster.members;
-    member!.signal("SIGSTOP");
-    closers.defer(() => member!.signal("SIGCONT"));
-    await gateway.logged(UNHEALTHY);
+    const { follower: member } = await cluster.roles();
+    member.signal("SIGSTOP");
+    closers.defer(() => member.signal("SIGCONT"));
+    await gateway.logged(UNRESPONSIVE);
     await Bun.sleep(500);
     expect(idle.map(({ outcome }) => outcome)).toEqual([undefined, undefined, undefined]);
   });
+});
+
+test("a frozen leader holds no client once the others have elected another", async () => {
+  const cluster = closers.add(await EtcdCluster.start(3));
+  // So short that the election makes the other members unhealthy as well.
+  const gateway = await watch(
+    cluster,
+    ...["--health-interval=100ms", "--health-timeout=200ms", "--health-fall=2"],
+  );
+  const reads = new Load(gateway.port, 6, () => ({ path: "/version" }));
+  await reads.successes(20);
+  const { leader } = await cluster.roles();
+  leader.signal("SIGSTOP");
+  closers.defer(() => leader.signal("SIGCONT"));
+  await gateway.logged(UNRESPONSIVE, ({ address }) => address === leader.address);
+  // Every worker goes on: none is left waiting for the frozen leader.
+  const frozenAt = performance.now();
+  const hasGoneOn = () =>
+    new Set(reads.attempts.filter(({ startedAt }) => startedAt > frozenAt).map((a) => a.worker));
+  await until(
+    () => hasGoneOn().size === 6,
+    "each of the six workers had begun another request",
+    60_000,
+  );
+  await reads.successes(100);
+  await reads.stop();
+  console.log(`a frozen leader: ${reads.report()}`);
 });
 
 test("a cluster without a leader is used all the same: nobody is stranded", async () => {

@@ -172,7 +172,7 @@ describe("the page of a gateway", () => {
     closers.defer(() => server.stop(true));
     const flags = ["--health-url=http://{host}:{port}/health", "--health-interval=100ms"];
     const { gateway, url } = await start([local(server.port!)], flags);
-    await gateway.logged("endpoint is not healthy");
+    await gateway.logged("endpoint is unhealthy");
     const page = await scene.show(url);
     await page.shows(row(0, ".state"), `HTTP 503: ${MARKUP}`);
     await page.shows("#events", MARKUP);

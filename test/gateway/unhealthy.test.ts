@@ -10,32 +10,74 @@ afterEach(() => scene.close());
 
 const RESET = "reset relays to an unhealthy endpoint";
 
-test("clients of unhealthy endpoints are moved as long as there is a healthy one", async () => {
+/** Three servers, each with a client; the gateway asks each for its health every 20 ms. */
+async function threeServers(isClosedWhenUnhealthy = true) {
   const servers = [greeter(), greeter(), greeter()];
-  let status = 200;
+  const statuses = new Map(servers.map(({ port }) => [port, 200]));
   const gateway = await gatewayTo(
     servers.map(({ port }) => local(port)),
     {
       healthUrl: parseHealthUrl("http://{host}:{port}/health"),
-      ...{ healthIntervalMs: 20, healthFall: 2, healthRise: 2 },
-      request: () => Promise.resolve({ status, body: "" }),
+      ...{ healthIntervalMs: 20, healthFall: 2, healthRise: 2, isClosedWhenUnhealthy },
+      request: ({ port }) => {
+        const status = statuses.get(port)!;
+        if (status === 0) return Promise.reject(Object.assign(new Error(), { code: "ETIMEDOUT" }));
+        return Promise.resolve({ status, body: "" });
+      },
     },
   );
   const clients = [await served(gateway), await served(gateway), await served(gateway)];
-  status = 503;
-  await gateway.logged("endpoint is not healthy", 3);
-  // Two had somewhere to go; the last is better off where it is.
-  expect(gateway.lines(RESET).map(({ relays }) => relays)).toEqual([1, 1]);
-  const [first, second, last] = clients;
-  expect([await first!.gone(), await second!.gone()]).toEqual(["ECONNRESET", "ECONNRESET"]);
-  expect(last!.outcome).toBeUndefined();
-  expect(gateway.lines("endpoint is not healthy").at(-1)).toMatchObject({
+  /** The status that each answers from now on; 0: no answer. */
+  const answer = (...wanted: number[]) =>
+    wanted.forEach((status, i) => statuses.set(servers[i]!.port, status));
+  return { servers, gateway, clients, answer };
+}
+
+test("clients of an unhealthy endpoint are moved when another passes its checks", async () => {
+  const { gateway, clients, answer } = await threeServers();
+  answer(503, 200, 200);
+  await gateway.logged("endpoint is unhealthy");
+  expect(await clients[0]!.gone()).toBe("ECONNRESET");
+  expect(gateway.lines(RESET)).toMatchObject([{ relays: 1 }]);
+  expect(clients.slice(1).map(({ outcome }) => outcome)).toEqual([undefined, undefined]);
+});
+
+test("clients keep their places while every endpoint fails, and when all recover", async () => {
+  const { gateway, clients, answer } = await threeServers();
+  answer(503, 503, 503);
+  await gateway.logged("endpoint is unhealthy", 3);
+  expect(gateway.lines("endpoint is unhealthy").at(-1)).toMatchObject({
     error: "HTTP 503",
-    note: "none is, so all are used",
+    note: "no endpoint is healthy: clients go to those that answer, then to the others",
   });
   await served(gateway);
-  status = 200;
+  answer(200, 200, 200);
   await gateway.logged("endpoint is healthy again", 3);
+  expect(gateway.lines(RESET)).toEqual([]);
+  expect(clients.map(({ outcome }) => outcome)).toEqual([undefined, undefined, undefined]);
+});
+
+test("a frozen endpoint keeps no client of an election once another is healthy", async () => {
+  const { servers, gateway, clients, answer } = await threeServers();
+  answer(0, 503, 503);
+  await gateway.logged("endpoint is unhealthy", 2);
+  await gateway.logged("endpoint is unresponsive");
+  for (let i = 0; i < 4; i++) await served(gateway);
+  // None of the four went to the frozen one.
+  expect(servers.map(({ accepted }) => accepted.length)).toEqual([1, 3, 3]);
+  expect(clients[0]!.outcome).toBeUndefined();
+  answer(0, 200, 200);
+  expect(await clients[0]!.gone()).toBe("ECONNRESET");
+  expect(clients.slice(1).map(({ outcome }) => outcome)).toEqual([undefined, undefined]);
+});
+
+test("with --health-close=false no client is reset", async () => {
+  const { gateway, clients, answer } = await threeServers(false);
+  answer(503, 200, 200);
+  await gateway.logged("endpoint is unhealthy");
+  answer(200, 200, 200);
+  await gateway.logged("endpoint is healthy again");
+  expect(clients.map(({ outcome }) => outcome)).toEqual([undefined, undefined, undefined]);
 });
 
 test("a reload that no longer asks makes all healthy", async () => {
@@ -45,7 +87,7 @@ test("a reload that no longer asks makes all healthy", async () => {
     ...{ healthIntervalMs: 20, healthFall: 1 },
     request: ({ port }) => Promise.resolve({ status: port === server.port ? 503 : 200, body: "" }),
   });
-  await gateway.logged("endpoint is not healthy");
+  await gateway.logged("endpoint is unhealthy");
   for (let i = 0; i < 4; i++) await served(gateway);
   expect(server.accepted).toHaveLength(0);
   await gateway.reconfigure({ healthUrl: undefined });
@@ -61,7 +103,7 @@ test("an unhealthy endpoint is no help beside a silent one, and no end either", 
     ...{ healthIntervalMs: 20, healthFall: 1, attemptDelayMs: 20, dialTimeoutMs: 200 },
     request: ({ port }) => Promise.resolve({ status: port === sick.port ? 503 : 200, body: "" }),
   });
-  await gateway.logged("endpoint is not healthy");
+  await gateway.logged("endpoint is unhealthy");
   await served(gateway);
   expect(sick.accepted).toHaveLength(1);
   expect(gateway.lines("deactivated endpoint")).toMatchObject([{ address: local(hole.port) }]);

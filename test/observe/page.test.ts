@@ -133,9 +133,10 @@ describe("the page", () => {
     const points = `[...document.querySelectorAll(".line")].map((line) => line.getAttribute("d").split("L").length)`;
     // A gauge has a point for each of 120 samples and for now, a rate one fewer.
     const perEndpoint = [121, 120];
-    const all = [121, 120, 120, 120, ...perEndpoint, ...perEndpoint, ...perEndpoint];
+    const all = [121, 120, 120, 120, ...[1, 2, 3, 4].flatMap(() => perEndpoint)];
     expect(await page.evaluate<number[]>(points)).toEqual(all);
     expect(await page.text(row(2, ".state"))).toBe("unhealthy\nfor 1m 30s: HTTP 503");
+    expect(await page.text(row(3, ".state"))).toBe("unresponsive\nfor 1m 30s: no answer in time");
     await page.shows("#plots figcaption", /990$/);
     await page.evaluate(`document.querySelector("#plots svg").focus()`);
     await page.press("ArrowLeft");

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
 import { parseHealthUrl } from "../../src/config/health-url.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
-import { HealthChecks, judgeAnswer } from "../../src/resolver/health-checks.ts";
+import { type HealthAnswer, HealthChecks, judgeAnswer } from "../../src/resolver/health-checks.ts";
 import { Pool } from "../../src/resolver/pool.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -17,6 +17,7 @@ function setUp(hosts = ["a", "b"]) {
   const specs = hosts.map((host) => parseStaticEndpoint(`${host}:1`));
   pool.reconcile(specs);
   const ill = new Set<string>();
+  const silent = new Set<string>();
   const asked: string[] = [];
   const log: string[] = [];
   const limits = { intervalMs: INTERVAL, rise: 2, fall: 3 };
@@ -29,10 +30,13 @@ function setUp(hosts = ["a", "b"]) {
     ask: async ({ address: { host } }) => {
       asked.push(host);
       await gate;
-      if (ill.has(host)) throw new Error("HTTP 503");
+      if (silent.has(host)) return { state: "unresponsive", reason: "no answer" };
+      return ill.has(host) ? { state: "unhealthy", reason: "HTTP 503" } : { state: "healthy" };
     },
-    onUnhealthy: ({ label }, error) => log.push(`unhealthy ${label}: ${error.message}`),
-    onHealthy: ({ label }) => log.push(`healthy ${label}`),
+    events: {
+      healthChanged: ({ label }, answer) => log.push(inWords(label, answer)),
+      stillFailing: () => {},
+    },
   });
   const turn = async (ms = INTERVAL) => {
     clock.advance(ms);
@@ -42,11 +46,14 @@ function setUp(hosts = ["a", "b"]) {
     gate = promise;
   };
   const picks = () => [1, 2, 3, 4].map(() => pool.pick(NONE)!.address.host).join("");
-  return { clock, pool, specs, ill, asked, log, limits, checks, turn, hold, picks };
+  return { clock, pool, specs, ill, silent, asked, log, limits, checks, turn, hold, picks };
 }
 
+const inWords = (label: string, answer: HealthAnswer) =>
+  `${answer.state} ${label}${"reason" in answer ? `: ${answer.reason}` : ""}`;
+
 describe("HealthChecks", () => {
-  test("an endpoint is unhealthy after so many failures in a row, and gets no clients", async () => {
+  test("an endpoint is unhealthy after `fall` failures in a row, and gets no clients", async () => {
     const { checks, turn, ill, log, picks } = setUp();
     ill.add("a");
     checks.follow();
@@ -57,7 +64,7 @@ describe("HealthChecks", () => {
     expect([log, picks()]).toEqual([["unhealthy a:1: HTTP 503"], "bbbb"]);
   });
 
-  test("a check that passes in between begins the count anew", async () => {
+  test("a check that passes in between restarts the count", async () => {
     const { checks, turn, ill, log } = setUp();
     checks.follow();
     for (const isIll of [true, true, false, true, true, false]) {
@@ -68,7 +75,7 @@ describe("HealthChecks", () => {
     expect(log).toEqual([]);
   });
 
-  test("it is healthy again after so many that pass", async () => {
+  test("an endpoint is healthy again after `rise` checks that pass", async () => {
     const { checks, turn, ill, log, picks } = setUp();
     ill.add("a");
     checks.follow();
@@ -81,7 +88,7 @@ describe("HealthChecks", () => {
     expect(picks()).toBe("abab");
   });
 
-  test("where all are unhealthy, all are used", async () => {
+  test("while no endpoint is healthy, all that answer are used", async () => {
     const { checks, pool, turn, ill, picks } = setUp();
     ill.add("a").add("b");
     checks.follow();
@@ -89,14 +96,79 @@ describe("HealthChecks", () => {
     expect([picks(), pool.hasHealthy]).toEqual(["abab", false]);
   });
 
-  test("a client that tried all healthy ones goes to the others, but not beside a dial", async () => {
+  test("while no endpoint is healthy, one that answers comes before one that does not", async () => {
+    const { checks, pool, turn, ill, silent, log, picks } = setUp(["a", "b", "c"]);
+    silent.add("a");
+    ill.add("b").add("c");
+    checks.follow();
+    for (let i = 0; i < 3; i++) await turn();
+    expect(log.toSorted()).toEqual([
+      "unhealthy b:1: HTTP 503",
+      "unhealthy c:1: HTTP 503",
+      "unresponsive a:1: no answer",
+    ]);
+    expect(picks()).toBe("bcbc");
+    const [a, b, c] = pool.endpoints as [Endpoint, Endpoint, Endpoint];
+    expect(pool.pick(new Set([b, c]))).toBe(a);
+    expect(pool.pick(new Set([b, c]), "unhealthy")).toBeUndefined();
+  });
+
+  test("an unresponsive endpoint that answers an error is unhealthy after `rise` answers", async () => {
+    const { checks, turn, ill, silent, log } = setUp(["a"]);
+    silent.add("a");
+    checks.follow();
+    for (let i = 0; i < 3; i++) await turn();
+    silent.clear();
+    ill.add("a");
+    await turn();
+    expect(log).toHaveLength(1);
+    await turn();
+    expect(log).toEqual(["unresponsive a:1: no answer", "unhealthy a:1: HTTP 503"]);
+    silent.add("a");
+    for (let i = 0; i < 3; i++) await turn();
+    expect(log.at(-1)).toBe("unresponsive a:1: no answer");
+  });
+
+  test("better and worse answers in alternation change no state", async () => {
+    const { checks, turn, ill, silent, log } = setUp(["a"]);
+    ill.add("a");
+    checks.follow();
+    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 6; i++) {
+      ill.clear();
+      silent.clear();
+      if (i % 2 === 0) silent.add("a");
+      await turn();
+    }
+    expect(log).toEqual(["unhealthy a:1: HTTP 503"]);
+  });
+
+  test("pool.hasPassing: the latest check of a healthy endpoint passed", async () => {
+    const { checks, pool, turn, ill } = setUp(["a"]);
+    checks.follow();
+    expect(pool.hasPassing).toBe(false);
+    await turn(0);
+    expect(pool.hasPassing).toBe(true);
+    ill.add("a");
+    await turn();
+    expect([pool.hasHealthy, pool.hasPassing]).toEqual([true, false]);
+    ill.clear();
+    await turn();
+    expect(pool.hasPassing).toBe(true);
+    pool.setUp(pool.endpoints[0]!, false);
+    await turn();
+    pool.setUp(pool.endpoints[0]!, true);
+    expect(pool.hasPassing).toBe(false);
+  });
+
+  test("a client that tried every healthy endpoint goes to the others, but not beside a dial", async () => {
     const { checks, pool, turn, ill } = setUp();
     ill.add("a");
     checks.follow();
     for (let i = 0; i < 3; i++) await turn();
     const [a, b] = pool.endpoints as [Endpoint, Endpoint];
     expect(pool.pick(new Set([b]))).toBe(a);
-    expect(pool.pick(new Set([b]), true)).toBeUndefined();
+    expect(pool.pick(new Set([b]), "healthy")).toBeUndefined();
   });
 
   test("checks of one endpoint never overlap", async () => {
@@ -113,7 +185,7 @@ describe("HealthChecks", () => {
     expect(asked).toEqual(["a", "a"]);
   });
 
-  test("asks each interval, and each half of one while its state is in question", async () => {
+  test("asks each interval, and twice as often while checks contradict the state", async () => {
     const { checks, turn, ill, asked, log } = setUp(["a"]);
     checks.follow();
     await turn(0);
@@ -156,7 +228,7 @@ describe("HealthChecks", () => {
     expect(asked).toEqual(["b", "b"]);
   });
 
-  test("endpoints that come are asked, those that have left are not", async () => {
+  test("endpoints that are added are asked, those that have left are not", async () => {
     const { checks, pool, specs, turn, asked } = setUp();
     checks.follow();
     await turn(0);
@@ -199,19 +271,23 @@ describe("judgeAnswer()", () => {
     [200, '{"health":"true","reason":""}'],
     [200, "ok"],
     [200, ""],
-  ])("takes %i %p for well", (status, body) => {
-    expect(() => judgeAnswer(status, body)).not.toThrow();
+  ])("takes %i %p for healthy", (status, body) => {
+    expect(judgeAnswer(status, body)).toEqual({ state: "healthy" });
   });
 
   test.each<[number, string, string]>([
-    [200, '{"health":"false"}', 'it says: {"health":"false"}'],
-    [200, '{"health":false,"reason":"ALARM NOSPACE"}', "ALARM NOSPACE"],
+    [200, '{"health":"false"}', 'the answer is {"health":"false"}'],
+    [
+      200,
+      '{"health":false,"reason":"ALARM NOSPACE"}',
+      'the answer is {"health":false,"reason":"ALARM NOSPACE"}',
+    ],
     [503, '{"health":"false"}', 'HTTP 503: {"health":"false"}'],
     [503, "[-]data_corruption failed", "HTTP 503: [-]data_corruption failed"],
     [404, "404 page not found\n", "HTTP 404: 404 page not found"],
     [301, "", "HTTP 301"],
-  ])("takes %i %p for not well", (status, body, why) => {
-    expect(() => judgeAnswer(status, body)).toThrow(why);
+  ])("takes %i %p for unhealthy", (status, body, reason) => {
+    expect(judgeAnswer(status, body)).toEqual({ state: "unhealthy", reason });
   });
 });
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ClusterTls, EtcdMember, type MemberOptions } from "./etcd-member.ts";
+import { postJson } from "./etcd-json.ts";
 import { type Credentials, etcdctl, Etcdctl } from "./etcdctl.ts";
 import { freePorts } from "./free-port.ts";
 import { type Command, type CommandOptions, eventually } from "./gateway-command.ts";
@@ -58,6 +59,16 @@ export class EtcdCluster {
   /** For a gateway's --endpoints: where all listen, learners too, whatever they advertise. */
   get endpoints(): string {
     return this.members.map(({ address }) => address).join(",");
+  }
+
+  /** The leader at this moment, and one of its followers. For a cluster without TLS. */
+  async roles(): Promise<{ leader: EtcdMember; follower: EtcdMember }> {
+    return await eventually(async () => {
+      const areLeaders = await Promise.all(this.members.map(isLeader));
+      const leader = this.members[areLeaders.indexOf(true)];
+      const follower = this.members[areLeaders.indexOf(false)];
+      return leader && follower && { leader, follower };
+    }, "one member was the leader");
   }
 
   /** Resolves when each of these members has a leader, and every voter lists it with its client URLs. */
@@ -177,6 +188,11 @@ export class EtcdCluster {
     if (found === undefined) throw new Error(`${name} is not on the cluster's list`);
     return found.id;
   }
+}
+
+async function isLeader({ port }: EtcdMember): Promise<boolean> {
+  const { body } = await postJson(port, "/v3/maintenance/status");
+  return body.leader === body.header.member_id;
 }
 
 function votersOf(members: readonly EtcdMember[]): EtcdMember[] {

@@ -4,6 +4,8 @@ import { until } from "./peer.ts";
 
 export interface Attempt {
   readonly number: number;
+  /** Which worker asked, from 0. */
+  readonly worker: number;
   /** On performance.now()'s clock, as `endedAt`. */
   readonly startedAt: number;
   readonly endedAt: number;
@@ -21,7 +23,9 @@ export class Load {
   #number = 0;
 
   constructor(port: number, workers: number, request: (number: number) => Request) {
-    this.#workers = Array.from({ length: workers }, () => this.#work(port, request));
+    this.#workers = Array.from({ length: workers }, (_, worker) =>
+      this.#work(worker, port, request),
+    );
   }
 
   get succeeded(): Attempt[] {
@@ -56,7 +60,7 @@ export class Load {
     return `${this.attempts.length} attempts, ${this.failed.length} failed${failures}; longest gap ${gap} ms`;
   }
 
-  async #work(port: number, request: (number: number) => Request): Promise<void> {
+  async #work(worker: number, port: number, request: (number: number) => Request): Promise<void> {
     while (!this.#isStopped) {
       const number = this.#number++;
       const startedAt = performance.now();
@@ -64,7 +68,7 @@ export class Load {
         ({ status }) => (status === 200 ? undefined : `HTTP ${status}`),
         (error: Error & { code?: string }) => error.code ?? error.message,
       );
-      this.attempts.push({ number, startedAt, endedAt: performance.now(), code });
+      this.attempts.push({ number, worker, startedAt, endedAt: performance.now(), code });
       // A pace, so that the load leaves the members CPU for their elections.
       await Bun.sleep(5);
     }

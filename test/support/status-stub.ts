@@ -48,6 +48,7 @@ export function endpointStatus(some: Partial<EndpointStatus> = {}): EndpointStat
     weight: 50,
     up: true,
     healthy: true,
+    health: "healthy",
     why: null,
     sinceMs: 90_000,
     connections: 0,
@@ -104,7 +105,8 @@ export function fullStatus(markup: string): Status {
   const endpoints = [
     { address: long, connections: 12_345, origin: markup },
     { address: `${markup}:2379`, up: false, why: `refused: ${markup}` },
-    { healthy: false, why: "HTTP 503" },
+    { healthy: false, health: "unhealthy", why: "HTTP 503" } as const,
+    { healthy: false, health: "unresponsive", why: "no answer in time" } as const,
   ].map((some) => endpointStatus({ ...some, bytesToServer: 1_000_000 }));
   const counts = { [markup]: 44, a_second: 3 };
   const moment = { active: 5, accepted: 6, bytesToServers: 7, bytesToClients: 8 };

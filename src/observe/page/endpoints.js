@@ -11,7 +11,7 @@ const COLUMNS = [
   { name: "Connections, 10 min", className: "plot" },
   { name: "Bytes/s, 10 min", className: "plot" },
 ];
-const LEVELS = { up: "ok", unhealthy: "warn", down: "bad" };
+const LEVELS = { up: "ok", unhealthy: "warn", unresponsive: "bad", down: "bad" };
 
 byId("endpoints").tHead.append(
   element(
@@ -43,10 +43,11 @@ function endpoints({ gateway }, samples, now) {
 }
 
 function endpoint(row, status, samples, now) {
-  const { address, origin, priority, weight, connections, up, healthy, why, sinceMs } = status;
+  const { address, origin, priority, weight, connections, up, healthy, health, why, sinceMs } =
+    status;
   const bytesOf = ({ of }) => of.get(address)?.bytes;
   const oldest = samples.find(({ of }) => of.has(address)).of.get(address);
-  const state = up ? (healthy ? "up" : "unhealthy") : "down";
+  const state = up ? (healthy ? "up" : health) : "down";
   const texts = [
     [address, `from ${origin}`],
     [state, `for ${duration(sinceMs)}${why === null ? "" : `: ${why}`}`],
