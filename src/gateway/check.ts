@@ -112,8 +112,8 @@ async function findSpecs(
     const isSecure = mustVerify(config.srv);
     const candidates = isSecure ? found.filter(({ scheme }) => scheme === "https") : found;
     const asked = await admission.admit(candidates, isSecure);
-    const named = namedBy(config.srv, await members.ask(asked, config.credentials));
-    return [...found, ...rankedBy(found, named)];
+    const answer = await members.ask(asked, config.credentials);
+    return [...found, ...rankedBy(found, namedBy(config.srv, answer.members))];
   } catch (error) {
     errors.push(`Cannot read the member list: ${(error as Error).message}`);
     return found;

@@ -11,7 +11,7 @@ import { Discovery } from "../resolver/discovery.ts";
 import { type HealthAnswer, HealthChecks } from "../resolver/health-checks.ts";
 import { Health } from "../resolver/health.ts";
 import { Names } from "../resolver/names.ts";
-import type { Endpoint } from "../resolver/endpoint.ts";
+import { Endpoint } from "../resolver/endpoint.ts";
 import { Pool } from "../resolver/pool.ts";
 import { ClusterLog } from "./cluster-log.ts";
 import type { EndpointDialer } from "./endpoint-dialer.ts";
@@ -109,10 +109,12 @@ export class Cluster {
         events: this.#log,
       },
       events: this.#log,
-      inUse: () => {
-        const byState = this.pool.endpoints.toSorted((a, b) => Number(b.isUp) - Number(a.isUp));
-        return byState.map(({ spec }) => spec);
-      },
+      inUse: () => this.pool.endpoints,
+      probe: (spec) =>
+        new Promise((resolve, reject) => {
+          const done = (error: Error | undefined) => (error ? reject(error) : resolve());
+          dialer.probe(new Endpoint(spec), done);
+        }),
       publish: (specs) => this.#reconcile(specs),
     });
   }

@@ -5,10 +5,12 @@ import type { Clock } from "../config/clock.ts";
 import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
 import type { GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
 import { Admission, type AdmissionDeps } from "./admission.ts";
+import { checkReachable, isSameAddress, UnreachableMembersError } from "./member-reachability.ts";
 import { namedBy, rankedBy } from "./member-specs.ts";
 import { Looks } from "./looks.ts";
 import type { MemberList } from "./members.ts";
 import type { DiscoveryEvents, Source } from "./discovery-events.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { mustVerify, SrvError, type SrvSource } from "./srv.ts";
 
 export interface DiscoveryDeps {
@@ -17,8 +19,10 @@ export interface DiscoveryDeps {
   readonly members: MemberList;
   readonly clock: Clock;
   readonly events: DiscoveryEvents;
-  /** Endpoints in use, the first to be asked for the member list. */
-  readonly inUse: () => readonly EndpointSpec[];
+  /** Endpoints in use. */
+  readonly inUse: () => readonly Endpoint[];
+  /** Whether a connection to an endpoint can be opened; rejects with the reason if not. */
+  readonly probe: (spec: EndpointSpec) => Promise<void>;
   /** Takes over a new set, perhaps the same; empty only if nothing may be used any more. */
   readonly publish: (specs: readonly EndpointSpec[]) => void;
 }
@@ -144,26 +148,26 @@ export class Discovery {
     if (withSrv && srv !== undefined) {
       const found = await this.#attempt("SRV discovery", () => this.#findBySrv(srv), isOld);
       if (isOld()) return;
-      this.#seeds = found ?? this.#stillGood(this.#seeds, this.#srvAdmission);
+      this.#seeds =
+        found instanceof Error ? this.#stillGood(this.#seeds, this.#srvAdmission) : found;
       this.#publish();
     }
     if (withMembers && memberSyncMs > 0) {
       const found = await this.#attempt("member list", () => this.#askMembers(), isOld);
       if (isOld()) return;
-      const known = this.#members && this.#stillGood(this.#members, this.#memberAdmission);
-      this.#members = found ?? known;
+      this.#members = found instanceof Error ? this.#membersAfter(found) : found;
     }
     this.#publish();
     if (withSrv) this.#armSrv();
     if (withMembers) this.#armMembers();
   }
 
-  /** What a look found; undefined if it failed, which is said once. */
+  /** Returns what a lookup found, or why it failed, which is logged once. */
   async #attempt(
     source: Source,
     look: () => Promise<readonly EndpointSpec[]>,
     isOld: () => boolean,
-  ): Promise<readonly EndpointSpec[] | undefined> {
+  ): Promise<readonly EndpointSpec[] | Error> {
     const { events, clock } = this.#deps;
     try {
       const found = await look();
@@ -171,7 +175,7 @@ export class Discovery {
       return found;
     } catch (error) {
       if (!isOld() && this.looks.failed(source)) events.failed(source, error as Error);
-      return undefined;
+      return error as Error;
     }
   }
 
@@ -201,18 +205,34 @@ export class Discovery {
     return admitted;
   }
 
+  /** @throws {UnreachableMembersError} if a list was found of which nothing can be reached. */
   async #askMembers(): Promise<readonly EndpointSpec[]> {
-    const { members, inUse } = this.#deps;
+    const { members } = this.#deps;
     const { srv, credentials } = this.#config;
-    // Before the cluster has spoken, those in use may be members of another one.
-    const known = this.#members === undefined ? [] : inUse();
-    const found = await members.ask([...known, ...this.#seeds], credentials);
-    const admitted = await this.#memberAdmission.admit(namedBy(srv, found), mustVerify(srv));
-    if (admitted.length > 0) {
-      this.#memberAdmission.keepOnly(found);
-      return admitted;
-    }
-    throw new Error("none of the members may be used; see the lines before");
+    // Before the cluster has answered, endpoints in use may be members of another one.
+    const inUse = this.#members === undefined ? [] : this.#deps.inUse();
+    const specsWhere = (isUp: boolean) =>
+      inUse.filter((endpoint) => endpoint.isUp === isUp).map(({ spec }) => spec);
+    const { members: listed, answeredBy } = await members.ask(
+      [...specsWhere(true), ...this.#seeds, ...specsWhere(false)],
+      credentials,
+    );
+
+    const admitted = await this.#memberAdmission.admit(namedBy(srv, listed), mustVerify(srv));
+    if (admitted.length === 0)
+      throw new Error("none of the members may be used; see the lines before");
+    this.#memberAdmission.keepOnly(listed);
+    await checkReachable(admitted, answeredBy, this.#deps.probe);
+    return admitted;
+  }
+
+  /** The last good list, less what may not be used any more; undefined: the seeds are used. */
+  #membersAfter(error: Error): readonly EndpointSpec[] | undefined {
+    const members = this.#members && this.#stillGood(this.#members, this.#memberAdmission);
+    if (!(error instanceof UnreachableMembersError)) return members;
+    // What works is the endpoint that answered: a seed, unless it is a member of the last list.
+    const isMember = members?.some((member) => isSameAddress(member, error.answeredBy));
+    return isMember ? members : undefined;
   }
 
   #publish(): void {

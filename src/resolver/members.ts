@@ -5,6 +5,7 @@ import type { Credentials } from "../config/gateway-config.ts";
 import type { Clock } from "../config/clock.ts";
 import type { Names } from "./names.ts";
 import { membersOf } from "./member-specs.ts";
+import { staggeredRace } from "./staggered-race.ts";
 import { whyNot } from "./tls-failure.ts";
 
 /** What to POST to etcd's JSON gateway. */
@@ -30,6 +31,13 @@ export interface MemberListDeps {
   readonly timeoutMs: () => number;
 }
 
+export interface MemberAnswer {
+  /** At least one. */
+  readonly members: readonly EndpointSpec[];
+  /** The endpoint that gave the list. */
+  readonly answeredBy: EndpointSpec;
+}
+
 /** No endpoint gave a list. The message says what each answered. */
 export class MemberListError extends Error {
   override name = "MemberListError";
@@ -38,8 +46,10 @@ export class MemberListError extends Error {
 const LIST = "/v3/cluster/member/list";
 const AUTHENTICATE = "/v3/auth/authenticate";
 
-// How long one endpoint may think before the next is asked as well.
+// How long an endpoint may be silent before the next is asked as well, and one
+// address of an endpoint before its next address is (RFC 8305).
 const ASK_DELAY_MS = 1000;
+const ADDRESS_DELAY_MS = 250;
 
 // etcd's codes are gRPC's.
 const FAILED_PRECONDITION = 9;
@@ -56,45 +66,42 @@ export class MemberList {
   }
 
   /**
-   * The members that serve clients, from the first of `endpoints` that answers.
+   * Returns the members that serve clients, from the first of `endpoints` that answers.
    *
    * @throws {MemberListError} if none does.
    */
   async ask(
     endpoints: readonly EndpointSpec[],
     credentials: Credentials | undefined,
-  ): Promise<readonly EndpointSpec[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly EndpointSpec[]>();
-    const waiting = uniqueOf(endpoints);
-    const failures: string[] = [];
-    let asked = 0;
-    let cancelTimer = () => {};
-    const next = (): void => {
-      cancelTimer();
-      const endpoint = waiting[asked++];
-      if (endpoint === undefined) return;
-      // One that accepts and says nothing must not keep the others from being asked.
-      cancelTimer = this.#deps.clock.after(ASK_DELAY_MS, next);
-      this.#askOne(endpoint, credentials).then(resolve, (error: unknown) => {
-        failures.push(`${labelOf(endpoint)}: ${whyNot(error)}`);
-        if (failures.length === waiting.length) reject(new MemberListError(failures.join("; ")));
-        else next();
-      });
-    };
-    next();
-    if (waiting.length === 0) reject(new MemberListError("there is nobody to ask"));
-    return promise.finally(() => {
-      asked = waiting.length;
-      cancelTimer();
-    });
+  ): Promise<MemberAnswer> {
+    const outcome = await staggeredRace(
+      uniqueOf(endpoints),
+      (endpoint) => this.#askOne(endpoint, credentials),
+      // An endpoint that accepts and says nothing must not keep the others from being asked.
+      { clock: this.#deps.clock, delayMs: ASK_DELAY_MS },
+    );
+    if (outcome.winner !== undefined)
+      return { members: outcome.result, answeredBy: outcome.winner };
+    const failures = outcome.failures.map(
+      ([endpoint, error]) => `${labelOf(endpoint)}: ${whyNot(error)}`,
+    );
+    throw new MemberListError(failures.join("; ") || "there is no endpoint to ask");
   }
 
+  /** Asks an endpoint at its addresses in turn, as a dial tries them. */
   async #askOne(
     endpoint: EndpointSpec,
     credentials: Credentials | undefined,
   ): Promise<readonly EndpointSpec[]> {
-    const address = await this.#addressOf(endpoint);
-    return membersOf(await this.#list(endpoint, address, credentials), address);
+    const outcome = await staggeredRace(
+      await this.#addressesOf(endpoint),
+      async (address) => membersOf(await this.#list(endpoint, address, credentials), address),
+      { clock: this.#deps.clock, delayMs: ADDRESS_DELAY_MS },
+    );
+    if (outcome.winner !== undefined) return outcome.result;
+    const { failures } = outcome;
+    if (failures.length === 1) throw failures[0]![1];
+    throw new Error(failures.map(([address, error]) => `${address}: ${whyNot(error)}`).join(", "));
   }
 
   /** Forgets the token: the credentials may be others. */
@@ -102,14 +109,16 @@ export class MemberList {
     this.#login = {};
   }
 
-  async #addressOf({ address: { host, port }, verifiedAddresses }: EndpointSpec): Promise<string> {
+  async #addressesOf(endpoint: EndpointSpec): Promise<readonly string[]> {
+    const { host, port } = endpoint.address;
+    const { verifiedAddresses } = endpoint;
     const { names, isSelf, timeoutMs } = this.#deps;
     const { addresses, error } = await names.find(host, timeoutMs());
     if (addresses === undefined) throw new Error(`does not resolve (${error?.code})`);
-    const usable = addresses.find(
+    const usable = addresses.filter(
       (address) => !isSelf(address, port) && verifiedAddresses?.has(address) !== false,
     );
-    if (usable === undefined) throw new Error("none of its addresses may be dialled");
+    if (usable.length === 0) throw new Error("none of its addresses may be dialled");
     return usable;
   }
 

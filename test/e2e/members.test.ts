@@ -92,7 +92,8 @@ describe("members", () => {
 
   test("are reached at the client URLs that they advertise, not where they were asked", async () => {
     const advertise = ({ port }: URL) => [`http://127.0.0.9:${port}`, "http://gone.invalid:1"];
-    const cluster = closers.add(await EtcdCluster.start(1, undefined, { advertise }));
+    const options = { host: "0.0.0.0", advertise };
+    const cluster = closers.add(await EtcdCluster.start(1, undefined, options));
     const gateway = await follow(`--endpoints=${cluster.endpoints}`);
     const { port } = cluster.members[0]!;
     await until(
@@ -102,6 +103,35 @@ describe("members", () => {
     expect(
       gateway.lines("endpoint does not resolve; it is looked up again at each dial"),
     ).toMatchObject([{ address: "gone.invalid:1" }]);
+  });
+
+  test("that advertise what cannot be reached here do not replace an endpoint that works", async () => {
+    const advertise = () => ["http://etcd0.invalid:2379"];
+    const cluster = closers.add(await EtcdCluster.start(1, undefined, { advertise }));
+    const gateway = await follow(`--endpoints=${cluster.endpoints}`);
+    const line = await gateway.logged(FAILED);
+    expect(line["error"]).toContain("etcd0.invalid:2379");
+    expect(line["error"]).toContain("--advertise-client-urls");
+    for (let i = 0; i < 10; i++) {
+      expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
+      await Bun.sleep(50); // over several intervals
+    }
+    expect(inUse(gateway)).toEqual([cluster.members[0]!.address]);
+    expect(gateway.lines(FAILED)).toHaveLength(1);
+  });
+
+  test("are found, and their health is, at any address of localhost", async () => {
+    // etcd listens on 127.0.0.1 alone, and localhost is ::1 as well on most machines.
+    const cluster = closers.add(await EtcdCluster.start(1));
+    const { port } = cluster.members[0]!;
+    const gateway = await follow(
+      `--endpoints=localhost:${port}`,
+      ...["--health-url=http://{host}:{port}/health", "--health-interval=100ms"],
+      "--health-fall=1",
+    );
+    await uses(gateway, cluster);
+    expect(gateway.lines(FAILED)).toEqual([]);
+    expect(gateway.lines("endpoint is unresponsive")).toEqual([]);
   });
 
   test("that cannot be asked leave the last good set, said once, until they can", async () => {

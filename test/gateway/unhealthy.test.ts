@@ -108,3 +108,30 @@ test("an unhealthy endpoint is no help beside a silent one, and no end either", 
   expect(sick.accepted).toHaveLength(1);
   expect(gateway.lines("deactivated endpoint")).toMatchObject([{ address: local(hole.port) }]);
 });
+
+test("health is asked at every address of a name in turn, as a dial tries them", async () => {
+  const server = greeter();
+  const gateway = await gatewayTo([`etcd.test:${server.port}`], {
+    healthUrl: parseHealthUrl("http://{host}:{port}/health"),
+    ...{ healthIntervalMs: 20, healthFall: 1 },
+    lookup: () => Promise.resolve(["::1", "127.0.0.1"]),
+    request: ({ host }) =>
+      host === "127.0.0.1"
+        ? Promise.resolve({ status: 503, body: "no leader" })
+        : Promise.reject(Object.assign(new Error(), { code: "ECONNREFUSED" })),
+  });
+  const [line] = await gateway.logged("endpoint is unhealthy");
+  expect(line).toMatchObject({ error: "HTTP 503: no leader" });
+});
+
+test("an endpoint whose every address refuses is unresponsive, and each reason is logged", async () => {
+  const server = greeter();
+  const gateway = await gatewayTo([`etcd.test:${server.port}`], {
+    healthUrl: parseHealthUrl("http://{host}:{port}/health"),
+    ...{ healthIntervalMs: 20, healthFall: 1 },
+    lookup: () => Promise.resolve(["::1", "127.0.0.1"]),
+    request: () => Promise.reject(Object.assign(new Error(), { code: "ECONNREFUSED" })),
+  });
+  const [line] = await gateway.logged("endpoint is unresponsive");
+  expect(line).toMatchObject({ error: "::1: connection refused, 127.0.0.1: connection refused" });
+});

@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
 import type { GatewayConfig } from "../../src/config/gateway-config.ts";
 import { Discovery } from "../../src/resolver/discovery.ts";
+import { Endpoint } from "../../src/resolver/endpoint.ts";
 import { MemberList } from "../../src/resolver/members.ts";
 import { Names } from "../../src/resolver/names.ts";
 import { type SrvRecord, SrvSource } from "../../src/resolver/srv.ts";
@@ -25,15 +26,25 @@ interface World {
   gate?: Promise<void> | undefined;
   /** Hosts whose certificate is wrong. */
   untrusted: Set<string>;
+  /** Hosts that refuse a connection that is only probed. */
+  unreachable: Set<string>;
+  /** Hosts of endpoints that are down, and do not answer. */
+  down: Set<string>;
 }
 
 function setUp(changed: Partial<GatewayConfig>) {
   const clock = new ManualClock();
-  const world: World = { untrusted: new Set() };
+  const world: World = { untrusted: new Set(), unreachable: new Set(), down: new Set() };
   const log: string[] = [];
+  const reasons: string[] = [];
   const published: string[][] = [];
   const specs: EndpointSpec[][] = [];
-  const asked = { srv: 0, members: [] as string[] };
+  const asked = { srv: 0, members: [] as string[], probes: [] as string[] };
+  const endpointOf = (spec: EndpointSpec) => {
+    const endpoint = new Endpoint(spec);
+    endpoint.isUp = !world.down.has(endpoint.address.host);
+    return endpoint;
+  };
   const names = new Names(() => Promise.reject(new Error("no names here")), clock);
   const config = (more: Partial<GatewayConfig>): GatewayConfig => ({
     ...new LocalGateway([]).config,
@@ -59,7 +70,7 @@ function setUp(changed: Partial<GatewayConfig>) {
       timeoutMs: () => 1000,
       post: (_, address) => {
         asked.members.push(address);
-        if (world.members === undefined)
+        if (world.members === undefined || world.down.has(address))
           return Promise.reject(Object.assign(new Error("no"), { code: "ECONNREFUSED" }));
         const body = JSON.stringify({ members: [{ clientURLs: world.members }] });
         return Promise.resolve({ status: 200, body });
@@ -82,11 +93,20 @@ function setUp(changed: Partial<GatewayConfig>) {
       discovered: (_, found) => tell("discovered", found),
       dropped: (_, found) => tell("dropped", found),
       validated: (_, found) => tell("validated", found),
-      failed: (source) => log.push(`${source} failed`),
+      failed: (source, { message }) => {
+        log.push(`${source} failed`);
+        reasons.push(message);
+      },
       recovered: (source) => log.push(`${source} recovered`),
       fellBack: (_, found) => tell("fell back", found),
     },
-    inUse: () => specs.at(-1) ?? [],
+    inUse: () => (specs.at(-1) ?? []).map(endpointOf),
+    probe: ({ address: { host } }) => {
+      asked.probes.push(host);
+      return world.unreachable.has(host)
+        ? Promise.reject(new Error("no route"))
+        : Promise.resolve();
+    },
     publish: (found) => {
       specs.push([...found]);
       published.push(found.map(labelOf));
@@ -98,7 +118,7 @@ function setUp(changed: Partial<GatewayConfig>) {
     clock.advance(ms);
     for (let i = 0; i < 50; i++) await Promise.resolve();
   };
-  return { clock, world, log, published, specs, asked, discovery, config, now, after };
+  return { clock, world, log, reasons, published, specs, asked, discovery, config, now, after };
 }
 
 function recordOf(host: string | SrvRecord): SrvRecord {
@@ -313,6 +333,78 @@ describe("the member list", () => {
     expect(now()).toEqual(["10.0.1.1:2379"]);
     expect(asked.members).toEqual(["10.0.0.1", "10.0.1.1", "10.0.0.1", "10.0.1.1", "10.0.0.1"]);
     expect(log).toEqual(["member list failed"]);
+  });
+
+  test("is not probed when the endpoint that gave it is one of its members", async () => {
+    const { discovery, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1"];
+    world.unreachable.add("10.0.0.1").add("10.0.0.2");
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(now()).toEqual(["10.0.0.1:1", "10.0.0.2:1"]);
+    expect(asked.probes).toEqual([]);
+  });
+
+  test("replaces nothing while none of its members can be reached, which is logged once", async () => {
+    const { discovery, world, log, reasons, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
+    world.unreachable.add("10.0.1.1").add("10.0.1.2");
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    expect(log).toEqual(["member list failed"]);
+    expect(reasons).toEqual([
+      "no member can be reached at the address that it advertises (10.0.1.1:2379: no route; 10.0.1.2:2379: no route); set etcd's --advertise-client-urls to addresses that this machine reaches",
+    ]);
+    world.unreachable.delete("10.0.1.2");
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.1.1:2379", "10.0.1.2:2379"]);
+    expect(log).toEqual(["member list failed", "member list recovered"]);
+  });
+
+  test("gives way to the seeds when its members are gone and a seed answers, and comes back", async () => {
+    const { discovery, world, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    world.members = ["http://10.0.1.1:2379"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(now()).toEqual(["10.0.1.1:2379"]);
+    world.down.add("10.0.1.1");
+    world.unreachable.add("10.0.1.1");
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.0.1:1"]);
+    world.down.clear();
+    world.unreachable.clear();
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.1.1:2379"]);
+  });
+
+  test("that changes to unreachable members leaves the members in use that still answer", async () => {
+    const { discovery, world, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    world.members = ["http://10.0.1.1:2379"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    world.members = ["http://10.0.2.1:2379"];
+    world.unreachable.add("10.0.2.1");
+    await after(SYNC);
+    expect(now()).toEqual(["10.0.1.1:2379"]);
+  });
+
+  test("is asked of members that are up, then of the seeds, then of members that are down", async () => {
+    const { discovery, world, asked, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    asked.members.length = 0;
+    world.down.add("10.0.1.1");
+    world.members = undefined;
+    await after(SYNC);
+    expect(asked.members).toEqual(["10.0.1.2", "10.0.0.1", "10.0.1.1"]);
   });
 
   test("has SRV's rank for whom SRV names, and the best for others", async () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { labelOf, parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
 import { membersOf } from "../../src/resolver/member-specs.ts";
 import { MemberList, type Question } from "../../src/resolver/members.ts";
-import { Names } from "../../src/resolver/names.ts";
+import { type Lookup, Names } from "../../src/resolver/names.ts";
 import type { Clock } from "../../src/config/clock.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -21,11 +21,12 @@ type Given = { status?: number; body: unknown } | Error;
 function cluster(
   answer: (asked: Asked) => Given | Promise<Given>,
   clock: Clock = new ManualClock(),
+  lookup: Lookup = () => Promise.reject(new Error("no names here")),
 ) {
   const asked: Asked[] = [];
   const members = new MemberList({
     clock,
-    names: new Names(() => Promise.reject(new Error("no names here")), new ManualClock()),
+    names: new Names(lookup, new ManualClock()),
     isSelf: (address) => address === "127.0.0.99",
     timeoutMs: () => 1000,
     post: async (spec, address, question) => {
@@ -39,8 +40,8 @@ function cluster(
     },
   });
   const ask = async (endpoints: string[], credentials?: { user: string; password: string }) => {
-    const specs = await members.ask(endpoints.map(parseStaticEndpoint), credentials);
-    return specs.map(labelOf);
+    const answer = await members.ask(endpoints.map(parseStaticEndpoint), credentials);
+    return answer.members.map(labelOf);
   };
   return { ask, asked, members };
 }
@@ -103,6 +104,38 @@ describe("MemberList.ask()", () => {
     expect(asked).toEqual([
       { at: "10.0.0.1:1", path: "/v3/cluster/member/list", body: { linearizable: true } },
     ]);
+  });
+
+  test("asks the addresses of a name in turn, as a dial does", async () => {
+    const clock = new ManualClock();
+    const lookup = () => Promise.resolve(["::1", "10.0.0.1", "10.0.0.2"]);
+    const { ask, asked } = cluster(
+      ({ at }) => {
+        if (at === "::1:1") return Object.assign(new Error("x"), { code: "ECONNREFUSED" });
+        return at === "10.0.0.1:1" ? new Promise(() => {}) : { body: ONE };
+      },
+      clock,
+      lookup,
+    );
+    const answer = ask(["etcd.test:1"]);
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(asked.map(({ at }) => at)).toEqual(["::1:1", "10.0.0.1:1"]);
+    clock.advance(250);
+    expect(await answer).toEqual(["10.0.0.1:2379"]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("reports what each address of a name answered", async () => {
+    const refused = Object.assign(new Error("x"), { code: "ECONNREFUSED" });
+    const lookup = () => Promise.resolve(["::1", "10.0.0.1"]);
+    const { ask } = cluster(
+      ({ at }) => (at === "::1:1" ? refused : { status: 404, body: "" }),
+      new ManualClock(),
+      lookup,
+    );
+    await expect(ask(["etcd.test:1"])).rejects.toThrow(
+      "etcd.test:1: ::1: connection refused, 10.0.0.1: HTTP 404",
+    );
   });
 
   const useless: [what: string, answer: { status?: number; body: unknown } | Error, why: string][] = [
