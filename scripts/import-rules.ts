@@ -5,13 +5,14 @@ import { Glob } from "bun";
 /** Whom each room may import, beside itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   main: ["cli", "os"],
-  cli: ["gateway", "observe", "os", "config"],
-  gateway: ["resolver", "relay", "observe", "config"],
-  resolver: ["config"],
-  relay: ["config"],
-  observe: ["config"],
-  os: ["config"],
-  config: [],
+  cli: ["gateway", "resolver", "net", "observe", "os", "core"],
+  gateway: ["resolver", "relay", "net", "observe", "core"],
+  resolver: ["net", "observe", "core"],
+  relay: ["net", "core"],
+  net: ["core"],
+  observe: ["core"],
+  os: ["core"],
+  core: [],
 };
 
 /** What only the files that match may contain. */
@@ -24,8 +25,8 @@ const owned: readonly { what: RegExp; where: RegExp; rule: string }[] = [
   },
   {
     what: /\bBun\.(listen|connect)\(/,
-    where: /^relay\/tcp-socket\.ts/,
-    rule: "only relay/tcp-socket.ts opens sockets",
+    where: /^net\/tcp-socket\.ts/,
+    rule: "only net/tcp-socket.ts opens sockets",
   },
   {
     what: /from "consola/,
@@ -39,7 +40,7 @@ const owned: readonly { what: RegExp; where: RegExp; rule: string }[] = [
     where: /^os\/clock\.ts/,
     rule: "time comes as a Clock",
   },
-  { what: /Math\.random/, where: /^$/, rule: "chance comes as an argument" },
+  { what: /Math\.random/, where: /^$/, rule: "randomness comes as an argument" },
 ];
 
 const MAX_LINES = 300;

@@ -4,7 +4,7 @@ import { writeError, writeOutput } from "./os/process.ts";
 
 const status = await run(process.argv.slice(2), process.env, {
   print: writeOutput,
-  complain: writeError,
+  printError: writeError,
 });
 // A name lookup that hangs would keep the process; there is nothing left to wait for.
 process.exit(status);

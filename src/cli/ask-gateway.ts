@@ -1,13 +1,13 @@
 // Asking a gateway that runs, where its --metrics-addr says.
-import { formatHostPort, type HostPort } from "../config/address.ts";
-import { UsageError } from "../config/usage-error.ts";
+import { formatHostPort, type HostPort } from "../core/address.ts";
+import { UsageError } from "../core/usage-error.ts";
 import { type Answer, send } from "../os/http.ts";
 import type { ReadConfig } from "./read-config.ts";
 
 const TIMEOUT_MS = 3000;
 
 /** Where to ask. @throws {UsageError} if nothing says where. */
-export function askedAddress({ config }: ReadConfig): HostPort {
+export function adminAddress({ config }: ReadConfig): HostPort {
   if (config.metrics === undefined)
     throw new UsageError(
       "Missing --metrics-addr: give it as the running gateway has it, for example --metrics-addr=127.0.0.1:9379",
@@ -35,7 +35,7 @@ export async function ask(address: HostPort, path: string): Promise<Answer> {
 }
 
 /** Whoever answered is no gateway. */
-export function notOurs(): Error {
+export function notAGateway(): Error {
   return Object.assign(new Error(), { code: "EPROTO" });
 }
 

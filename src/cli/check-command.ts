@@ -1,6 +1,6 @@
 // `check`: what `start` would find, printed for people or for scripts.
 import { checkConfig, type CheckReport, type Step } from "../gateway/check.ts";
-import { StartError } from "../gateway/start-error.ts";
+import { StartError } from "../core/start-error.ts";
 import { systemClock } from "../os/clock.ts";
 import * as network from "../os/network.ts";
 import * as system from "../os/tcp.ts";

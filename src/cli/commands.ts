@@ -2,7 +2,7 @@
 // already read the flags, since citty would accept what must be refused.
 import { defineCommand, runCommand } from "citty";
 import packageJson from "../../package.json" with { type: "json" };
-import { UsageError } from "../config/usage-error.ts";
+import { UsageError } from "../core/usage-error.ts";
 import { readTextFile } from "../os/files.ts";
 import { platform } from "../os/process.ts";
 import { check } from "./check-command.ts";
@@ -52,7 +52,7 @@ export async function run(
     return await dispatch(parseArgv(args), environment, output);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    output.complain(
+    output.printError(
       `etcd-gateway: ${error.message}\n"etcd-gateway help start" explains every flag.\n`,
     );
     return 2;
@@ -85,7 +85,7 @@ async function dispatch(argv: Argv, environment: Environment, output: Output): P
       }),
       healthcheck: defineCommand({
         async run() {
-          status = await healthcheck(input, output.complain);
+          status = await healthcheck(input, output.printError);
         },
       }),
       check: defineCommand({

@@ -27,7 +27,7 @@ export interface CompletedFlag {
 }
 
 /** Every place that a command line can come to; `help` leads to each of them anew. */
-export function placesOf(helpTexts: HelpTexts): Place[] {
+export function completionContexts(helpTexts: HelpTexts): Place[] {
   const commands = Object.keys(helpTexts);
   const places = commands.map((words) => ({
     words,

@@ -1,9 +1,9 @@
 // `completion`: a script for a shell, which then completes commands, flags and
 // values by itself. What there is to complete is in completion-places.ts.
-import { UsageError } from "../config/usage-error.ts";
+import { UsageError } from "../core/usage-error.ts";
 import { bashCompletion } from "./completion-bash.ts";
 import { fishCompletion } from "./completion-fish.ts";
-import { type HelpTexts, type Place, placesOf } from "./completion-places.ts";
+import { type HelpTexts, type Place, completionContexts } from "./completion-places.ts";
 import { zshCompletion } from "./completion-zsh.ts";
 
 const writers = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion } satisfies Record<
@@ -22,7 +22,7 @@ export const completionHelps: HelpTexts = Object.fromEntries(
 
 /** The script for `shell`, one of those that have a help, made of the help of every command. */
 export function completionScript(shell: string, helpTexts: HelpTexts): string {
-  return writers[shell as keyof typeof writers](placesOf(helpTexts));
+  return writers[shell as keyof typeof writers](completionContexts(helpTexts));
 }
 
 /** What is wrong with `completion` without a shell, or with one that it does not know. */

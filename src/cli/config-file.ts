@@ -1,6 +1,6 @@
 // The config file: YAML text in, the texts of flags out, as the command line
 // would give them. It reads no file, and does not know what the texts mean.
-import { UsageError } from "../config/usage-error.ts";
+import { UsageError } from "../core/usage-error.ts";
 import type { Flag } from "./flag.ts";
 import { type FlagName, flagNamed, flags } from "./flags.ts";
 import { nearestFlag } from "./nearest-flag.ts";

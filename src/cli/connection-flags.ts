@@ -1,6 +1,6 @@
 // Rows of the flag table: whom the gateway serves, by whom, and for how long.
-import { parseListenAddress } from "../config/address.ts";
-import type { Policy } from "../config/gateway-config.ts";
+import { parseListenAddress } from "../core/address.ts";
+import type { Policy } from "../core/gateway-config.ts";
 import type { Flag } from "./flag.ts";
 import {
   oneOf,

@@ -1,9 +1,9 @@
 // What stands behind a flag, read into a value. Each parser throws a RangeError
 // whose message is the fact alone; the caller says which flag and which text.
 import { isIP } from "node:net";
-import { type HostPort, isDnsName, parseEndpoint } from "../config/address.ts";
-import { parseDuration } from "../config/duration.ts";
-import { type EndpointSpec, parseStaticEndpoint } from "../config/endpoint-spec.ts";
+import { type HostPort, isDnsName, parseEndpoint } from "../core/address.ts";
+import { parseDuration } from "../core/duration.ts";
+import { type EndpointSpec, parseStaticEndpoint } from "../core/endpoint-spec.ts";
 import type { FlagParser } from "./flag.ts";
 
 // Timers hold a signed 32-bit count of milliseconds; beyond it they fire at once.

@@ -1,5 +1,5 @@
 // Rows of the flag table: members that are up but useless.
-import { parseHealthUrl } from "../config/health-url.ts";
+import { parseHealthUrl } from "../core/health-url.ts";
 import type { Flag } from "./flag.ts";
 import { parseBoolean, parseTimer, parseTimes } from "./flag-values.ts";
 

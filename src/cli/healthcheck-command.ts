@@ -1,5 +1,5 @@
 // `healthcheck`: whether the running gateway serves, told by the exit status alone.
-import { ask, askedAddress, noAnswer, notOurs } from "./ask-gateway.ts";
+import { ask, adminAddress, noAnswer, notAGateway } from "./ask-gateway.ts";
 import { type Input, readConfig } from "./read-config.ts";
 
 /**
@@ -8,17 +8,20 @@ import { type Input, readConfig } from "./read-config.ts";
  *
  * @throws {UsageError} if nothing says where to ask.
  */
-export async function healthcheck(input: Input, complain: (text: string) => void): Promise<number> {
-  const address = askedAddress(readConfig(input));
+export async function healthcheck(
+  input: Input,
+  printError: (text: string) => void,
+): Promise<number> {
+  const address = adminAddress(readConfig(input));
   try {
     const { status, body } = await ask(address, "/readyz");
     if (status === 200 && body === "ok\n") return 0;
-    if (status !== 503) throw notOurs();
-    complain(
+    if (status !== 503) throw notAGateway();
+    printError(
       `etcd-gateway: not ready: ${JSON.stringify(body.trim().slice(0, 200)).slice(1, -1)}\n`,
     );
   } catch (error) {
-    complain(`etcd-gateway: ${noAnswer(address, error)}\n`);
+    printError(`etcd-gateway: ${noAnswer(address, error)}\n`);
   }
   return 1;
 }

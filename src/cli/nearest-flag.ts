@@ -1,7 +1,7 @@
 // Which flag somebody meant who wrote a name that does not exist.
 import { type FlagName, flagNames } from "./flags.ts";
 
-const MOST_SLIPS = 2;
+const MAX_EDIT_DISTANCE = 2;
 
 /** The flag of at most two slips' distance (`listenAddr`, `retry_delay`, `endpoint`). */
 export function nearestFlag(written: string): FlagName | undefined {
@@ -11,10 +11,10 @@ export function nearestFlag(written: string): FlagName | undefined {
     .toLowerCase();
   const [nearest] = flagNames
     // Each slip changes the length by one at most; so a megabyte costs nothing.
-    .filter((name) => Math.abs(name.length - kebab.length) <= MOST_SLIPS)
+    .filter((name) => Math.abs(name.length - kebab.length) <= MAX_EDIT_DISTANCE)
     .map((name) => ({ name, slips: editDistance(kebab, name) }))
     .sort((a, b) => a.slips - b.slips);
-  return nearest !== undefined && nearest.slips <= MOST_SLIPS ? nearest.name : undefined;
+  return nearest !== undefined && nearest.slips <= MAX_EDIT_DISTANCE ? nearest.name : undefined;
 }
 
 /** Levenshtein distance, one row at a time. */

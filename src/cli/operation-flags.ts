@@ -1,7 +1,7 @@
 // Rows of the flag table: the program, whatever it carries.
-import type { LogFormat, LogLevel } from "../config/gateway-config.ts";
+import type { LogFormat, LogLevel } from "../core/gateway-config.ts";
 import type { Flag } from "./flag.ts";
-import { parseListenAddress } from "../config/address.ts";
+import { parseListenAddress } from "../core/address.ts";
 import { oneOf, parseBoolean, parseText } from "./flag-values.ts";
 
 export const operationFlags = {

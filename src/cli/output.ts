@@ -5,5 +5,5 @@ export interface Output {
   /** Takes what was asked for: help, the version. False if nobody reads it any more. */
   print(text: string): boolean;
   /** Takes what is wrong. */
-  complain(text: string): void;
+  printError(text: string): void;
 }

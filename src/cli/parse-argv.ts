@@ -1,7 +1,7 @@
 // The strict pass over the raw arguments: it rejects what etcd's own command
 // line (cobra, pflag) rejects and citty accepts in silence. It knows which
 // flags exist and which take a value, not what the values mean.
-import { UsageError } from "../config/usage-error.ts";
+import { UsageError } from "../core/usage-error.ts";
 import { type FlagName, flagNamed, flags } from "./flags.ts";
 import { nearestFlag } from "./nearest-flag.ts";
 

@@ -1,7 +1,7 @@
 // Flags over environment over config file over defaults: text in, GatewayConfig out.
-import { formatHostPort, type HostPort, withoutSecrets } from "../config/address.ts";
-import type { Credentials, GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
-import { UsageError } from "../config/usage-error.ts";
+import { formatHostPort, type HostPort, withoutSecrets } from "../core/address.ts";
+import type { Credentials, GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
+import { UsageError } from "../core/usage-error.ts";
 import { parseConfigFile } from "./config-file.ts";
 import {
   ENVIRONMENT_PREFIX,
@@ -203,7 +203,7 @@ const SYNC: FlagName = "endpoints-auto-sync-interval";
 const HEALTH: FlagName = "health-url";
 
 /** Flags that do something only together with one of others. */
-const partners: readonly [name: FlagName, others: readonly FlagName[]][] = [
+const requires: readonly [name: FlagName, others: readonly FlagName[]][] = [
   ["discovery-srv-name", [SRV]],
   ["insecure-discovery", [SRV]],
   ["discovery-refresh-interval", [SRV]],
@@ -218,7 +218,7 @@ const partners: readonly [name: FlagName, others: readonly FlagName[]][] = [
 
 function idleFlags(values: FlagValues, isGiven: (name: FlagName) => boolean): string[] {
   const isOn = (name: FlagName) => Boolean(values[name]);
-  return partners
+  return requires
     .filter(([name, others]) => isGiven(name) && isOn(name) && !others.some(isOn))
     .map(([name, others]) => {
       const wanted = others.map((other) => `--${other}`).join(" or ");

@@ -1,14 +1,14 @@
 // SIGHUP: reads the configuration again, and has the running gateway take over
 // what can change while it runs.
-import { StartError } from "../gateway/start-error.ts";
-import type { GatewayConfig } from "../config/gateway-config.ts";
-import { UsageError } from "../config/usage-error.ts";
+import { StartError } from "../core/start-error.ts";
+import type { GatewayConfig } from "../core/gateway-config.ts";
+import { UsageError } from "../core/usage-error.ts";
 import type { Log, Logger } from "../observe/log.ts";
 import { type FlagName, flagNames } from "./flags.ts";
 import { type Input, type ReadConfig, readConfig } from "./read-config.ts";
 
 /** What stays as it was at start. */
-const FIXED = [
+const RESTART_ONLY = [
   "listen-addr",
   "reuse-port",
   "log-format",
@@ -31,22 +31,22 @@ export interface ReloadWatcher {
 export class Reload {
   readonly #deps: ReloadDeps;
   readonly #log: Logger;
-  #inForce: ReadConfig;
+  #current: ReadConfig;
   #watcher: ReloadWatcher | undefined;
   /** Wanted once the one under way, or the start, is over. */
   #isWanted = false;
   #isBusy = true;
   #isOver = false;
 
-  constructor(deps: ReloadDeps, inForce: ReadConfig) {
+  constructor(deps: ReloadDeps, current: ReadConfig) {
     this.#deps = deps;
     this.#log = deps.log.from("cli/reload.ts");
-    this.#inForce = inForce;
+    this.#current = current;
   }
 
   /** What the gateway goes by at this moment. */
-  get inForce(): ReadConfig {
-    return this.#inForce;
+  get current(): ReadConfig {
+    return this.#current;
   }
 
   /** The gateway has started; a request that came before is served now. */
@@ -90,22 +90,22 @@ export class Reload {
     const { input, gateway, log } = this.#deps;
     const read = readConfig(input);
     // Half-written, most likely: nobody empties a file to say that all is as it was.
-    if (read.fileKeys === 0 && this.#inForce.fileKeys > 0)
+    if (read.fileKeys === 0 && this.#current.fileKeys > 0)
       throw new UsageError(`Cannot use --config-file "${read.values["config-file"]}": it is empty`);
     for (const warning of read.warnings) this.#log.warn(warning);
     const changed = flagNames.filter(
-      (name) => JSON.stringify(read.values[name]) !== JSON.stringify(this.#inForce.values[name]),
+      (name) => JSON.stringify(read.values[name]) !== JSON.stringify(this.#current.values[name]),
     );
-    const { listen, logFormat, metrics } = this.#inForce.config;
+    const { listen, logFormat, metrics } = this.#current.config;
     const config = { ...read.config, listen, logFormat, metrics };
     await gateway.reconfigure(config);
     log.setLevel(config.logLevel);
-    const fixed: readonly FlagName[] = FIXED;
+    const fixed: readonly FlagName[] = RESTART_ONLY;
     for (const flag of fixed.filter((name) => changed.includes(name)))
       this.#log.warn("cannot change while running; restart to apply it", { flag: `--${flag}` });
-    const values = { ...read.values, ...only(FIXED, this.#inForce.values) };
-    const texts = { ...read.texts, ...only(FIXED, this.#inForce.texts) };
-    this.#inForce = { ...read, config, values, texts };
+    const values = { ...read.values, ...only(RESTART_ONLY, this.#current.values) };
+    const texts = { ...read.texts, ...only(RESTART_ONLY, this.#current.texts) };
+    this.#current = { ...read, config, values, texts };
     this.#log.info("reloaded", {
       changed: changed.filter((name) => !fixed.includes(name)).map((name) => `--${name}`),
     });

@@ -1,8 +1,8 @@
 // `start`: from flags to a gateway that runs until it is told to stop.
 import { Gateway } from "../gateway/gateway.ts";
-import { StartError } from "../gateway/start-error.ts";
+import { StartError } from "../core/start-error.ts";
 import { createLog, type Log, type LogRecord } from "../observe/log.ts";
-import { chance } from "../os/chance.ts";
+import { random } from "../os/random.ts";
 import { systemClock, wallClock } from "../os/clock.ts";
 import { raiseDescriptorLimit } from "../os/limits.ts";
 import * as network from "../os/network.ts";
@@ -18,7 +18,7 @@ import { inheritedListeners } from "../os/systemd.ts";
 import * as system from "../os/tcp.ts";
 import { type Input, readConfig } from "./read-config.ts";
 import { Reload } from "./reload.ts";
-import { Supervisor } from "./supervisor.ts";
+import { SystemdNotifier } from "./systemd-notifier.ts";
 import { startStatusService, type StatusService } from "./status-service.ts";
 
 /**
@@ -48,14 +48,14 @@ export async function start(input: Input): Promise<number> {
     log,
     network,
     system,
-    chance,
+    random,
     isLocalAddress: system.isLocalAddress,
     descriptorLimit,
     inheritedListener: inherited[0],
   });
   const reload = new Reload({ input, gateway, log }, read);
   const ignoreHangups = onHangup(() => reload.request());
-  const supervisor = new Supervisor({
+  const notifier = new SystemdNotifier({
     environment: input.environment,
     clock: systemClock,
     status: () => gateway.status(),
@@ -67,10 +67,10 @@ export async function start(input: Input): Promise<number> {
         gateway,
         log,
         lookup: (host) => network.lookup(host, []),
-        inForce: () => reload.inForce,
+        current: () => reload.current,
       });
     await runUntilStopped(gateway, {
-      ...{ log, stopSignals, reload, supervisor },
+      ...{ log, stopSignals, reload, notifier },
       // The one that takes its place has the same --metrics-addr.
       onStopping: () => config.reusePort && service?.close(),
     });
@@ -81,7 +81,7 @@ export async function start(input: Input): Promise<number> {
     return 1;
   } finally {
     service?.close();
-    supervisor.close();
+    notifier.close();
     stopSignals.close();
     ignoreHangups();
     gateway.close();
@@ -94,22 +94,22 @@ interface Running {
   readonly log: Log;
   readonly stopSignals: StopSignals;
   readonly reload: Reload;
-  readonly supervisor: Supervisor;
+  readonly notifier: SystemdNotifier;
   readonly onStopping: () => void;
 }
 
 async function runUntilStopped(gateway: Gateway, running: Running): Promise<void> {
-  const { stopSignals, reload, supervisor, onStopping } = running;
+  const { stopSignals, reload, notifier, onStopping } = running;
   const log = running.log.from(CALLER);
   const stop = stopSignals.next();
   const started = gateway.start();
   // A signal during a slow name lookup ends the start as well.
   if ((await Promise.race([started, stop.then(() => "stopped")])) !== "stopped") {
-    supervisor.ready();
-    reload.begin(supervisor);
+    notifier.ready();
+    reload.begin(notifier);
     log.info("stopping", { signal: await stop });
     reload.end();
-    supervisor.stopping();
+    notifier.stopping();
     onStopping();
   }
   const cut = await gateway.drain(stopSignals.next());

@@ -1,16 +1,16 @@
 // `status`: what a running gateway tells of itself, for people or for scripts.
 import type { GatewayStatus, ProcessStatus } from "../observe/status.ts";
 import { sleep } from "../os/clock.ts";
-import { formatDuration } from "../config/duration.ts";
+import { formatDuration } from "../core/duration.ts";
 import { isOutputTerminal } from "../os/process.ts";
-import type { HostPort } from "../config/address.ts";
-import { ask, askedAddress, noAnswer, notOurs } from "./ask-gateway.ts";
+import type { HostPort } from "../core/address.ts";
+import { ask, adminAddress, noAnswer, notAGateway } from "./ask-gateway.ts";
 import type { Output } from "./output.ts";
 import { type Input, readConfig } from "./read-config.ts";
 import { table } from "./table.ts";
 
 /** Of /status, what is printed. */
-interface Told {
+interface StatusResponse {
   readonly gateway: GatewayStatus;
   readonly process: ProcessStatus;
 }
@@ -29,7 +29,7 @@ const CLEAR = "\x1b[H\x1b[2J";
  */
 export async function status(input: Input, output: Output): Promise<number> {
   const read = readConfig(input);
-  const address = askedAddress(read);
+  const address = adminAddress(read);
   const isJson = read.values.output === "json";
   const clear = read.values.watch && !isJson && isOutputTerminal() ? CLEAR : "";
   for (;;) {
@@ -39,7 +39,7 @@ export async function status(input: Input, output: Output): Promise<number> {
       // Whoever watched has left.
       if (!output.print(`${clear}${text}`)) return 0;
     } catch (error) {
-      output.complain(`etcd-gateway: ${noAnswer(address, error)}\n`);
+      output.printError(`etcd-gateway: ${noAnswer(address, error)}\n`);
       if (!read.values.watch) return 1;
     }
     if (!read.values.watch) return 0;
@@ -47,11 +47,11 @@ export async function status(input: Input, output: Output): Promise<number> {
   }
 }
 
-async function askStatus(address: HostPort): Promise<{ body: string; told: Told }> {
+async function askStatus(address: HostPort): Promise<{ body: string; told: StatusResponse }> {
   const { status: code, body } = await ask(address, "/status?moments=0");
-  const told = code === 200 ? (parsed(body) as Told | undefined) : undefined;
+  const told = code === 200 ? (parsed(body) as StatusResponse | undefined) : undefined;
   if (typeof told?.gateway?.listen !== "string" || typeof told.process?.version !== "string")
-    throw notOurs();
+    throw notAGateway();
   return { body, told };
 }
 
@@ -65,7 +65,7 @@ function parsed(json: string): unknown {
 
 const HEAD = ["ENDPOINT", "STATE", "FOR", "PRIO", "WEIGHT", "CONNS", "TO SERVER", "TO CLIENTS"];
 
-function asText({ gateway, process: figures }: Told): string {
+function asText({ gateway, process: figures }: StatusResponse): string {
   const { endpoints, refused, ended, draining, listen } = gateway;
   const rows = endpoints.map((endpoint) => [
     endpoint.address,

@@ -1,13 +1,13 @@
 // --metrics-addr for `start`: the status server, with what it is allowed to tell.
 import packageJson from "../../package.json" with { type: "json" };
-import { formatHostPort, type HostPort, isLoopback, withoutSecrets } from "../config/address.ts";
+import { formatHostPort, type HostPort, isLoopback, withoutSecrets } from "../core/address.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import { isAccess } from "../gateway/access-log.ts";
-import { type Listen, listenFailure, resolveListenHost } from "../gateway/start-checks.ts";
+import { type Listen, listenFailure, resolveListenHost } from "../net/listen-address.ts";
 import type { Log, Logger, LogRecord } from "../observe/log.ts";
-import type { StatusServer } from "../observe/status-server.ts";
+import type { AdminServer } from "../observe/admin-server.ts";
 import { systemClock } from "../os/clock.ts";
-import { processFigures } from "../os/limits.ts";
+import { processStats } from "../os/limits.ts";
 import { platform } from "../os/process.ts";
 import { hasDescriptors } from "../os/tcp.ts";
 import { flagNamed, flagNames } from "./flags.ts";
@@ -18,7 +18,7 @@ export interface StatusServiceDeps {
   readonly log: Log;
   readonly lookup: (host: string) => Promise<readonly string[]>;
   /** In force at this moment. */
-  readonly inForce: () => ReadConfig;
+  readonly current: () => ReadConfig;
 }
 
 export interface StatusService {
@@ -33,22 +33,22 @@ const RETRY_MS = 200;
 /** @throws {StartError} if the address cannot be listened on. */
 export async function startStatusService(
   address: HostPort,
-  { gateway, log, lookup, inForce }: StatusServiceDeps,
+  { gateway, log, lookup, current }: StatusServiceDeps,
 ): Promise<StatusService> {
   const listen: Listen = { flag: "--metrics-addr", address };
   const target = await resolveListenHost(listen, lookup);
   // Loaded here and nowhere else: who does not ask for it does not pay for it.
-  const { StatusServer } = await import("../observe/status-server.ts");
-  const server = new StatusServer({
+  const { AdminServer } = await import("../observe/admin-server.ts");
+  const server = new AdminServer({
     clock: systemClock,
     gateway: () => gateway.status(),
-    process: () => ({ version: packageJson.version, runtime: platform, ...processFigures() }),
-    config: () => shown(inForce()),
+    process: () => ({ version: packageJson.version, runtime: platform, ...processStats() }),
+    config: () => shown(current()),
     hasDescriptors,
   });
   const service = new Service(server, log.from("cli/status-service.ts"), target);
   try {
-    await service.start(inForce().config.reusePort);
+    await service.start(current().config.reusePort);
   } catch (error) {
     throw listenFailure(listen, error);
   }
@@ -56,12 +56,12 @@ export async function startStatusService(
 }
 
 class Service implements StatusService {
-  readonly #server: StatusServer;
+  readonly #server: AdminServer;
   readonly #log: Logger;
   readonly #target: HostPort;
   #cancelRetry = () => {};
 
-  constructor(server: StatusServer, log: Logger, target: HostPort) {
+  constructor(server: AdminServer, log: Logger, target: HostPort) {
     this.#server = server;
     this.#log = log;
     this.#target = target;

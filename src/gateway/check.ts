@@ -1,19 +1,20 @@
 // A trial of the whole configuration: who is found, and whether each can be
 // resolved, connected to and verified. It listens nowhere and keeps nothing.
-import { formatHostPort, type HostPort } from "../config/address.ts";
-import type { Clock } from "../config/clock.ts";
-import type { EndpointSpec } from "../config/endpoint-spec.ts";
-import type { GatewayConfig } from "../config/gateway-config.ts";
-import type { TcpSystem } from "../relay/tcp-socket.ts";
+import { formatHostPort, type HostPort } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
+import type { EndpointSpec } from "../core/endpoint-spec.ts";
+import type { GatewayConfig } from "../core/gateway-config.ts";
+import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-import { Admission } from "../resolver/admission.ts";
-import { namedBy, rankedBy } from "../resolver/member-specs.ts";
+import { EndpointVerifier } from "../resolver/endpoint-verifier.ts";
+import { withCertificateNames, withInheritedPriority } from "../resolver/member-specs.ts";
 import { Pool } from "../resolver/pool.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
-import { whyNot } from "../resolver/tls-failure.ts";
+import { describeTlsError } from "../resolver/tls-error.ts";
 import { mustVerify } from "../resolver/srv.ts";
-import { createSources, type Network, type Sources } from "./sources.ts";
-import { checkEndpoints, checkTlsFiles, resolveListenHost } from "./start-checks.ts";
+import { createClusterIo, type Network, type ClusterIo } from "../resolver/cluster-io.ts";
+import { resolveListenHost } from "../net/listen-address.ts";
+import { checkEndpoints, checkTlsFiles } from "../resolver/start-checks.ts";
 
 // These interfaces are what `check --output json` prints; scripts rely on them.
 
@@ -66,7 +67,7 @@ export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promi
     (host) => network.lookup(host, []),
   );
   const isOwn = (address: string, port: number) => isSelf(listen, address, port, isLocalAddress);
-  const sources = createSources({
+  const sources = createClusterIo({
     config: () => config,
     clock,
     network,
@@ -108,12 +109,15 @@ async function findSpecs(
     // Nobody is told a password here whom `start` would not tell it.
     const timeoutMs = () => config.dialTimeoutMs;
     const events = { rejected: () => {}, unresolved: () => {} };
-    const admission = new Admission({ names, isSelf, verify, timeoutMs, events });
+    const verifier = new EndpointVerifier({ names, isSelf, verify, timeoutMs, events });
     const isSecure = mustVerify(config.srv);
     const candidates = isSecure ? found.filter(({ scheme }) => scheme === "https") : found;
-    const asked = await admission.admit(candidates, isSecure);
+    const asked = await verifier.verifyAll(candidates, isSecure);
     const answer = await members.ask(asked, config.credentials);
-    return [...found, ...rankedBy(found, namedBy(config.srv, answer.members))];
+    return [
+      ...found,
+      ...withInheritedPriority(found, withCertificateNames(config.srv, answer.members)),
+    ];
   } catch (error) {
     errors.push(`Cannot read the member list: ${(error as Error).message}`);
     return found;
@@ -122,7 +126,7 @@ async function findSpecs(
 
 interface Trial {
   readonly config: GatewayConfig;
-  readonly sources: Sources;
+  readonly sources: ClusterIo;
   readonly clock: Clock;
   readonly isSelf: (address: string, port: number) => boolean;
 }
@@ -162,12 +166,12 @@ async function step(clock: Clock, work: () => Promise<string>): Promise<Step> {
   const since = clock.now();
   const outcome = await work().then(
     (text) => ({ ok: true, text }),
-    (error: unknown) => ({ ok: false, text: whyNot(error) }),
+    (error: unknown) => ({ ok: false, text: describeTlsError(error) }),
   );
   return { ...outcome, ms: Math.round((clock.now() - since) * 10) / 10 };
 }
 
-function accept(endpoint: Endpoint, { dialer }: Sources): Promise<string> {
+function accept(endpoint: Endpoint, { dialer }: ClusterIo): Promise<string> {
   return new Promise((resolve, reject) => {
     dialer.probe(endpoint, (error) => (error === undefined ? resolve("yes") : reject(error)));
   });

@@ -3,10 +3,10 @@ import { MAX_STATUS_CONNECTIONS } from "../observe/status.ts";
 
 const DESCRIPTORS_PER_RELAY = 2;
 
-// For all else that is open: 32 second attempts of dials (relay/dial.ts),
+// For all else that is open: 32 second attempts of dials (net/dial.ts),
 // standard streams, epoll and the listener (about 12 in all), name lookups,
 // clients being refused. Probes come on top, one for each endpoint, up to as
-// many as a client begins at a time (gateway/route.ts).
+// many as a client begins at a time (gateway/failover.ts).
 const RESERVE = 64;
 
 /** Endpoints that are probed at the same time, if none is up. */
@@ -16,16 +16,16 @@ export const MAX_PROBES = 32;
 const STATUS_RESERVE = MAX_STATUS_CONNECTIONS + 1;
 
 // Following the cluster takes DNS sockets, 16 handshakes at a time
-// (resolver/admission.ts) and their files.
+// (resolver/endpoint-verifier.ts) and their files.
 const FOLLOWING_RESERVE = 64;
 
-export interface Room {
+export interface DescriptorBudget {
   readonly descriptorLimit: number;
   readonly endpoints: number;
   /** Whether endpoints are looked up while the gateway runs. */
-  readonly isFollowing: boolean;
+  readonly hasDiscovery: boolean;
   /** Whether it tells how it is. */
-  readonly isTelling: boolean;
+  readonly hasAdminServer: boolean;
 }
 
 export interface ConnectionLimit {
@@ -38,10 +38,10 @@ export interface ConnectionLimit {
 /** `wanted` relays, 0 for as many as there is room for. */
 export function connectionLimit(
   wanted: number,
-  { descriptorLimit, endpoints, isFollowing, isTelling }: Room,
+  { descriptorLimit, endpoints, hasDiscovery, hasAdminServer }: DescriptorBudget,
 ): ConnectionLimit {
   const probes = Math.min(endpoints, MAX_PROBES);
-  const others = (isFollowing ? FOLLOWING_RESERVE : 0) + (isTelling ? STATUS_RESERVE : 0);
+  const others = (hasDiscovery ? FOLLOWING_RESERVE : 0) + (hasAdminServer ? STATUS_RESERVE : 0);
   const reserve = RESERVE + probes + others;
   const possible = Math.floor((descriptorLimit - reserve) / DESCRIPTORS_PER_RELAY);
   if (possible < 1) {

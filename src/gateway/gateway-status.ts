@@ -1,9 +1,9 @@
 // The gateway's state for who asks, put together at that moment.
-import { formatHostPort, type HostPort } from "../config/address.ts";
+import { formatHostPort, type HostPort } from "../core/address.ts";
 import type { EndpointStatus, GatewayStatus } from "../observe/status.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-import type { Cluster } from "./cluster.ts";
-import type { Relays } from "./relays.ts";
+import type { Cluster } from "../resolver/cluster.ts";
+import type { ConnectionTable } from "./connection-table.ts";
 import type { Statistics } from "./statistics.ts";
 
 export interface StatusParts {
@@ -13,7 +13,7 @@ export interface StatusParts {
   readonly isDraining: boolean;
   readonly maxConnections: number;
   readonly statistics: Statistics;
-  readonly relays: Relays;
+  readonly relays: ConnectionTable;
   readonly cluster: Cluster;
 }
 
@@ -30,7 +30,7 @@ export function gatewayStatus(parts: StatusParts): GatewayStatus {
   const moving = new Map<Endpoint, Moving>();
   let heldBytes = 0;
   for (const [relay, endpoint] of relays.entries()) {
-    heldBytes += relay.heldBytes;
+    heldBytes += relay.bufferedBytes;
     if (endpoint === undefined) continue;
     const own = moving.get(endpoint) ?? { toServer: 0, toClients: 0 };
     moving.set(endpoint, own);
@@ -74,8 +74,8 @@ function endpointStatus(
     up: endpoint.isUp,
     healthy,
     health: endpoint.health,
-    why: endpoint.isUp && healthy ? null : (endpoint.why ?? null),
-    sinceMs: now - endpoint.changedAt,
+    why: endpoint.isUp && healthy ? null : (endpoint.downReason ?? null),
+    sinceMs: now - endpoint.stateChangedAt,
     connections: endpoint.connections,
     bytesToServer: endpoint.bytesToServer + (moving?.toServer ?? 0),
     bytesToClients: endpoint.bytesToClients + (moving?.toClients ?? 0),

@@ -1,30 +1,30 @@
 // The assembly: who is accepted, where each client goes, when it all ends.
 // It owns everything that it starts, and `close` gives all of it back.
-import type { HostPort } from "../config/address.ts";
-import { type Clock, pause } from "../config/clock.ts";
-import { formatDuration } from "../config/duration.ts";
-import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { HostPort } from "../core/address.ts";
+import { type Clock, pause } from "../core/clock.ts";
+import { formatDuration } from "../core/duration.ts";
+import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import type { GatewayStatus } from "../observe/status.ts";
 import { Relay } from "../relay/relay.ts";
-import type { TcpSocket, TcpSystem } from "../relay/tcp-socket.ts";
+import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
 import { logAccess } from "./access-log.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster } from "../resolver/cluster.ts";
 import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
-import { Departures } from "./departures.ts";
-import { Door } from "./door.ts";
+import { DrainingEndpoints } from "./draining-endpoints.ts";
+import { Acceptor } from "./acceptor.ts";
 import { RelayUpkeep } from "./relay-upkeep.ts";
-import { Relays } from "./relays.ts";
-import { Refusals } from "./refusals.ts";
-import { Route, type RouteDeps } from "./route.ts";
-import type { Network } from "./sources.ts";
+import { ConnectionTable } from "./connection-table.ts";
+import { EpisodeLog } from "./episode-log.ts";
+import { Failover, type FailoverDeps } from "./failover.ts";
+import type { Network } from "../resolver/cluster-io.ts";
 import { Statistics } from "./statistics.ts";
 import { gatewayStatus } from "./gateway-status.ts";
-import { type Listen, listenFailure, whereToListen } from "./start-checks.ts";
-import { StartError } from "./start-error.ts";
+import { type Listen, listenFailure, whereToListen } from "../net/listen-address.ts";
+import { StartError } from "../core/start-error.ts";
 
 /** What the gateway needs of the machine. */
 export interface GatewayDeps {
@@ -34,7 +34,7 @@ export interface GatewayDeps {
   readonly system: TcpSystem;
   readonly isLocalAddress: IsLocalAddress;
   /** A number from 0 to 1, at random. */
-  readonly chance: () => number;
+  readonly random: () => number;
   /** Descriptors that this process may have open. */
   readonly descriptorLimit: number;
   /** A socket that listens already, instead of --listen-addr; undefined: none. */
@@ -50,15 +50,15 @@ export class Gateway {
   #config: GatewayConfig;
   readonly #deps: GatewayDeps;
   readonly #log: Logger;
-  readonly #refusals: Refusals;
+  readonly #refusals: EpisodeLog;
   readonly #cluster: Cluster;
-  readonly #departures: Departures;
-  readonly #door: Door;
-  readonly #relays = new Relays();
+  readonly #draining: DrainingEndpoints;
+  readonly #acceptor: Acceptor;
+  readonly #relays = new ConnectionTable();
   readonly #statistics: Statistics;
   #isDraining = false;
   readonly #upkeep: RelayUpkeep;
-  readonly #routeDeps: RouteDeps;
+  readonly #failoverDeps: FailoverDeps;
   #listen: HostPort;
   readonly #isSelf = (address: string, port: number) =>
     isSelf(this.#listen, address, port, this.#deps.isLocalAddress);
@@ -69,13 +69,13 @@ export class Gateway {
     this.#config = config;
     this.#deps = deps;
     this.#log = log.from("gateway/gateway.ts");
-    this.#refusals = new Refusals(this.#log);
+    this.#refusals = new EpisodeLog(this.#log);
     this.#listen = config.listen;
     this.#statistics = new Statistics(clock.now());
-    this.#departures = new Departures({
+    this.#draining = new DrainingEndpoints({
       clock,
       timeoutMs: () => this.#config.drainTimeoutMs,
-      cut: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_left"),
+      resetConnections: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_left"),
     });
     this.#cluster = new Cluster(config, {
       clock,
@@ -83,14 +83,14 @@ export class Gateway {
       network,
       system,
       isSelf: this.#isSelf,
-      takeBack: (label) => this.#departures.takeBack(label),
-      onRemoved: (endpoint) => this.#departures.leave(endpoint),
-      onChanged: () => this.#door.setLimit(this.#limit()),
+      reclaim: (label) => this.#draining.reclaim(label),
+      onRemoved: (endpoint) => this.#draining.add(endpoint),
+      onChanged: () => this.#acceptor.setMaxConnections(this.#limit()),
       resetRelays: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_unhealthy"),
-      chance: deps.chance,
-      onActivated: () => this.#refusals.clear(NOTHING_UP),
+      random: deps.random,
+      onActivated: () => this.#refusals.end(NOTHING_UP),
     });
-    this.#door = new Door(config, {
+    this.#acceptor = new Acceptor(config, {
       clock,
       log: this.#log,
       refusals: this.#refusals,
@@ -109,15 +109,15 @@ export class Gateway {
       terminationDelayMs: deps.terminationDelayMs,
       onClosed: (relay) => this.#forget(relay),
     });
-    this.#routeDeps = {
+    this.#failoverDeps = {
       cluster: this.#cluster,
       clock,
       attemptDelayMs: () => this.#config.attemptDelayMs,
       onJoined: (relay, endpoint) => this.#onJoined(relay, endpoint),
       onRefused: (error) => {
         this.#statistics.refused[error === undefined ? "no_endpoint" : "no_descriptors"]++;
-        if (error !== undefined) this.#refusals.add(NO_DESCRIPTORS, { error: error.message });
-        else this.#refusals.add(NOTHING_UP, { endpoints: this.#cluster.labels() });
+        if (error !== undefined) this.#refusals.begin(NO_DESCRIPTORS, { error: error.message });
+        else this.#refusals.begin(NOTHING_UP, { endpoints: this.#cluster.labels() });
       },
     };
   }
@@ -137,9 +137,9 @@ export class Gateway {
     } catch (error) {
       throw error instanceof SrvError ? new StartError(error.message, { cause: error }) : error;
     }
-    if (this.#door.maxConnections === 0) throw new StartError(this.#limit().warning!);
+    if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
     try {
-      this.#listen = this.#door.open(this.#listen);
+      this.#listen = this.#acceptor.listen(this.#listen);
     } catch (error) {
       throw listenFailure(listen, error);
     }
@@ -159,8 +159,8 @@ export class Gateway {
   async reconfigure(config: GatewayConfig): Promise<void> {
     await this.#cluster.check(config);
     this.#config = config;
-    this.#door.setLimit(this.#limit());
-    this.#door.reconfigure(config);
+    this.#acceptor.setMaxConnections(this.#limit());
+    this.#acceptor.reconfigure(config);
     this.#upkeep.start();
     await this.#cluster.reconfigure(config);
   }
@@ -173,12 +173,12 @@ export class Gateway {
   async drain(hurry: Promise<unknown>): Promise<number> {
     const { drainTimeoutMs } = this.#config;
     this.#isDraining = true;
-    await this.#door.retire(hurry);
+    await this.#acceptor.handOver(hurry);
     this.#log.info("draining: no new clients", {
       relays: this.#relays.count,
       timeout: formatDuration(drainTimeoutMs),
     });
-    await pause(this.#deps.clock, drainTimeoutMs, this.#relays.empty(), hurry);
+    await pause(this.#deps.clock, drainTimeoutMs, this.#relays.whenEmpty(), hurry);
     const cut = this.#relays.count;
     this.close();
     return cut;
@@ -190,7 +190,7 @@ export class Gateway {
       listen: this.#listen,
       now: this.#deps.clock.now(),
       isDraining: this.#isDraining,
-      maxConnections: this.#door.maxConnections,
+      maxConnections: this.#acceptor.maxConnections,
       statistics: this.#statistics,
       relays: this.#relays,
       cluster: this.#cluster,
@@ -199,8 +199,8 @@ export class Gateway {
 
   /** Ends everything at once: relays are reset, timers cleared. May be called twice. */
   close(): void {
-    this.#door.close();
-    this.#departures.close();
+    this.#acceptor.close();
+    this.#draining.close();
     this.#relays.terminate("shutdown");
     this.#cluster.close();
     this.#upkeep.close();
@@ -210,26 +210,26 @@ export class Gateway {
     const relay = new Relay(client, this.#upkeep.relayDeps);
     if (this.#config.hasAccessLog) relay.rememberClient();
     this.#relays.add(relay);
-    new Route(relay, this.#routeDeps).start();
+    new Failover(relay, this.#failoverDeps).start();
     return this.#relays.has(relay) ? relay : undefined;
   }
 
   #onJoined(relay: Relay, endpoint: Endpoint): void {
     this.#statistics.relayed++;
-    this.#relays.serve(relay, endpoint);
-    this.#refusals.clear(NO_DESCRIPTORS);
-    this.#refusals.clear(NOTHING_UP);
+    this.#relays.assign(relay, endpoint);
+    this.#refusals.end(NO_DESCRIPTORS);
+    this.#refusals.end(NOTHING_UP);
     // One line a client is too much unless it was asked for.
     if (this.#config.logLevel === "debug")
       this.#log.debug("relaying", { client: relay.clientAddress, endpoint: endpoint.label });
   }
 
   #forget(relay: Relay): void {
-    const endpoint = this.#relays.forget(relay);
+    const endpoint = this.#relays.remove(relay);
     this.#statistics.count(relay, endpoint);
     if (this.#config.hasAccessLog)
       logAccess(this.#log, relay, { endpoint, now: this.#deps.clock.now() });
-    this.#door.leave(relay);
+    this.#acceptor.release(relay);
   }
 
   /** Endpoints are probed beside all relays, so more of them leave room for fewer relays. */
@@ -237,8 +237,8 @@ export class Gateway {
     return connectionLimit(this.#config.maxConnections, {
       descriptorLimit: this.#deps.descriptorLimit,
       endpoints: this.#cluster.pool.endpoints.length,
-      isFollowing: this.#cluster.isFollowing || this.#config.healthUrl !== undefined,
-      isTelling: this.#config.metrics !== undefined,
+      hasDiscovery: this.#cluster.hasDiscovery || this.#config.healthUrl !== undefined,
+      hasAdminServer: this.#config.metrics !== undefined,
     });
   }
 }

@@ -1,21 +1,21 @@
 // What looks after relays while they run, and ends those that nobody uses: too
 // idle, owed to a client that has vanished, unable to end, or holding too much.
-import type { Clock } from "../config/clock.ts";
-import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { Clock } from "../core/clock.ts";
+import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
-import { EndingWatch } from "../relay/ending-watch.ts";
-import { HeldMemory } from "../relay/held-memory.ts";
-import { RelayWatch } from "../relay/relay-watch.ts";
+import { StallTimeout } from "../relay/stall-timeout.ts";
+import { BufferLimit } from "../relay/buffer-limit.ts";
+import { IdleTimeout } from "../relay/idle-timeout.ts";
 import type { Relay, RelayDeps } from "../relay/relay.ts";
-import type { TcpSystem } from "../relay/tcp-socket.ts";
+import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-import type { Relays } from "./relays.ts";
+import type { ConnectionTable } from "./connection-table.ts";
 
 export interface RelayUpkeepDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly system: TcpSystem;
-  readonly relays: Relays;
+  readonly relays: ConnectionTable;
   /** Asked whenever it counts. */
   readonly config: () => GatewayConfig;
   readonly terminationDelayMs: number | undefined;
@@ -35,32 +35,32 @@ export class RelayUpkeep {
   /** What each relay is given. */
   readonly relayDeps: RelayDeps;
   readonly #log: Logger;
-  readonly #relays: Relays;
+  readonly #relays: ConnectionTable;
   readonly #config: () => GatewayConfig;
-  readonly #endings: EndingWatch;
-  readonly #watch: RelayWatch<Relay>;
-  readonly #memory: HeldMemory<Relay>;
+  readonly #endings: StallTimeout;
+  readonly #watch: IdleTimeout<Relay>;
+  readonly #memory: BufferLimit<Relay>;
 
   constructor({ clock, log, system, relays, config, ...rest }: RelayUpkeepDeps) {
     this.#log = log;
     this.#relays = relays;
     this.#config = config;
-    this.#endings = new EndingWatch(clock, rest.terminationDelayMs ?? TERMINATION_DELAY_MS);
-    this.#watch = new RelayWatch({
+    this.#endings = new StallTimeout(clock, rest.terminationDelayMs ?? TERMINATION_DELAY_MS);
+    this.#watch = new IdleTimeout({
       clock,
       relays: () => relays.all(),
       limits: config,
       onExpired: (relay, reason) =>
         log.debug("reset relay", { client: relay.clientAddress, reason }),
     });
-    this.#memory = new HeldMemory({
+    this.#memory = new BufferLimit({
       clock,
       relays: () => relays.all(),
       limitBytes: () => config().maxBufferBytes,
-      onReset: (count, heldBytes) =>
+      onReset: (count, bufferedBytes) =>
         log.warn("reset relays whose peers do not read: --max-buffer-memory is reached", {
           relays: count,
-          "held-bytes": heldBytes,
+          "held-bytes": bufferedBytes,
         }),
     });
     this.relayDeps = {

@@ -1,5 +1,5 @@
 // How long events wait for their turn: a timer that is late by that much.
-import type { Clock } from "../config/clock.ts";
+import type { Clock } from "../core/clock.ts";
 
 const TICK_MS = 500;
 const WINDOW_TICKS = 20;

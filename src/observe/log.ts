@@ -1,7 +1,7 @@
 // The log: one line an event, on the stream it is given. JSON in the shape of
 // etcd's zap encoder, or a line for people. The only file that knows consola.
 import { createConsola, type ConsolaReporter, LogLevels } from "consola/core";
-import type { LogLevel } from "../config/gateway-config.ts";
+import type { LogLevel } from "../core/gateway-config.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../config/clock.ts";
+import type { Clock } from "../core/clock.ts";
 
 /** The machine's monotonic clock. Its timers do not keep the process alive. */
 export const systemClock: Clock = {

@@ -1,7 +1,7 @@
 // Questions to DNS: to the system's resolver as it is set up, or to servers
 // that the user named.
 import dns from "node:dns";
-import { formatHostPort, type HostPort } from "../config/address.ts";
+import { formatHostPort, type HostPort } from "../core/address.ts";
 import { systemClock } from "./clock.ts";
 
 // One server may be asked twice; Bun's own default takes 25 s to give up.

@@ -2,7 +2,7 @@
 // environment (which fetch would ask), no redirect, no connection kept.
 import http from "node:http";
 import https from "node:https";
-import { formatHostPort, type HostPort } from "../config/address.ts";
+import { formatHostPort, type HostPort } from "../core/address.ts";
 import { systemClock } from "./clock.ts";
 import { connection, mutable, type TlsOptions } from "./tls.ts";
 

@@ -20,7 +20,7 @@ export function raiseDescriptorLimit(): number {
 }
 
 /** What the system says of this process at this moment. */
-export function processFigures() {
+export function processStats() {
   const { user, system } = process.cpuUsage(); // microseconds
   return {
     startTimeSeconds: performance.timeOrigin / 1000,

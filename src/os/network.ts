@@ -1,8 +1,8 @@
 // What the gateway asks of the network beside its clients' traffic: DNS, and
 // etcd itself by TLS and HTTP. Files are read anew at each call, since
 // certificates are renewed while we run.
-import type { HostPort } from "../config/address.ts";
-import type { TlsFiles } from "../config/gateway-config.ts";
+import type { HostPort } from "../core/address.ts";
+import type { TlsFiles } from "../core/gateway-config.ts";
 import { type Answer, send } from "./http.ts";
 import { readTlsFiles, shakeHands } from "./tls.ts";
 
@@ -19,7 +19,7 @@ export async function verify(
 }
 
 /** What to POST, or without a body to GET; without `tls` in plain HTTP. */
-export interface Inquiry {
+export interface HttpRequest {
   readonly path: string;
   readonly body?: unknown;
   readonly token?: string;
@@ -31,7 +31,7 @@ export interface Inquiry {
 export async function request(
   address: HostPort,
   names: readonly string[],
-  { tls, ...inquiry }: Inquiry,
+  { tls, ...inquiry }: HttpRequest,
 ): Promise<Answer> {
   const options = tls && (await readTlsFiles(tls));
   return send({ address, names, tls: options, ...inquiry });

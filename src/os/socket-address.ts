@@ -1,5 +1,5 @@
 // struct sockaddr_in and sockaddr_in6 (RFC 3493, section 3.3).
-import type { HostPort } from "../config/address.ts";
+import type { HostPort } from "../core/address.ts";
 import { abi } from "./abi.ts";
 import { cString, libc, SystemCallError } from "./libc.ts";
 

@@ -1,6 +1,6 @@
 // TCP below Bun.connect: a non-blocking connect whose descriptor Bun adopts.
 // Bun's own connect cannot be aborted and reports every failure as refused.
-import type { HostPort } from "../config/address.ts";
+import type { HostPort } from "../core/address.ts";
 import { abi, isDarwin } from "./abi.ts";
 import { lastError, libc, ptr, SystemCallError } from "./libc.ts";
 import { addressBytes, AF_INET, familyOf, hostPortOf, socketAddress } from "./socket-address.ts";

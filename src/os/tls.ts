@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import tls from "node:tls";
-import type { HostPort } from "../config/address.ts";
-import type { TlsFiles } from "../config/gateway-config.ts";
+import type { HostPort } from "../core/address.ts";
+import type { TlsFiles } from "../core/gateway-config.ts";
 import { systemClock } from "./clock.ts";
 
 /** A file that cannot be used; the message names it and says why. */

@@ -1,9 +1,9 @@
 // One direction of a relay: bytes from a source socket to a sink socket, and
 // what is owed when the source ends. It holds little: what one write left over.
 // When and how the two sockets end together is the relay's question.
-import type { Clock } from "../config/clock.ts";
-import { BULK_BYTES, movePortions, PORTION_BYTES } from "./portions.ts";
-import type { SocketOwner, TcpSocket, TcpSystem } from "./tcp-socket.ts";
+import type { Clock } from "../core/clock.ts";
+import { BULK_BYTES, copyBulk, PORTION_BYTES } from "./bulk-copy.ts";
+import type { SocketOwner, TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 
 /** What a flow needs of the socket it reads. */
 export type Source = Pick<TcpSocket, "fd" | "pause" | "resume" | "terminate">;
@@ -27,7 +27,7 @@ export interface FlowEvents {
   /** The source was reset and all that it sent before has been handed to the sink's kernel. */
   resetDue(flow: Flow): void;
   /** A write found the sink dead; its `closed` follows, and perhaps last bytes before it. */
-  sinkDied(flow: Flow): void;
+  sinkFailed(flow: Flow): void;
 }
 
 // A client's first request is mostly here before its server is connected. Up to
@@ -47,7 +47,7 @@ export class Flow implements SocketOwner {
   readonly #deps: FlowDeps;
   #sink: Sink | undefined;
   /** Accepted and not yet taken by the sink's kernel. */
-  #tail: Uint8Array | undefined;
+  #pending: Uint8Array | undefined;
   #isPaused = false;
   /** The sink took no more, and what it did not take is still in the source's kernel. */
   #isBlocked = false;
@@ -64,12 +64,12 @@ export class Flow implements SocketOwner {
 
   /** Bytes that the source sent and the sink's kernel has not taken. */
   get pendingBytes(): number {
-    return this.#tail?.length ?? 0;
+    return this.#pending?.length ?? 0;
   }
 
   /** Memory taken by those: of the chunk that they are the end of. */
-  get heldBytes(): number {
-    return this.#tail?.buffer.byteLength ?? 0;
+  get bufferedBytes(): number {
+    return this.#pending?.buffer.byteLength ?? 0;
   }
 
   /** The FIN has been passed on to the sink. */
@@ -80,16 +80,16 @@ export class Flow implements SocketOwner {
   /** Names the sink, once it is connected, and delivers what came before. */
   connect(sink: Sink): void {
     this.#sink = sink;
-    if (this.#tail !== undefined) this.deliver();
-    else if (this.#sourceState === "ended") this.#settle();
+    if (this.#pending !== undefined) this.deliver();
+    else if (this.#sourceState === "ended") this.#onFlushed();
   }
 
   opened(): void {}
 
   received(chunk: Uint8Array): void {
     const sink = this.#sink;
-    if (sink === undefined || this.#tail !== undefined) {
-      this.#hold(chunk);
+    if (sink === undefined || this.#pending !== undefined) {
+      this.#buffer(chunk);
       return;
     }
     const written = sink.write(chunk);
@@ -112,7 +112,7 @@ export class Flow implements SocketOwner {
       return;
     }
     this.#sourceState = "ended";
-    if (this.#tail === undefined) this.#settle();
+    if (this.#pending === undefined) this.#onFlushed();
     this.#events.sourceEnded(this);
   }
 
@@ -131,19 +131,19 @@ export class Flow implements SocketOwner {
   /** The source is gone by a reset: the sink gets one too, behind all that is owed to it. */
   reset(): void {
     this.#sourceState = "reset";
-    if (this.#tail === undefined) this.#settle();
+    if (this.#pending === undefined) this.#onFlushed();
   }
 
   /** The sink is gone: forgets what is owed, and all that the source still sends. */
   discard(): void {
     this.#isDiscarding = true;
     this.#sink = undefined;
-    this.#keep(undefined);
+    this.#setPending(undefined);
   }
 
   /** Goes on where the sink took no more; nothing if it did not come to that. */
   deliver(): void {
-    const tail = this.#tail;
+    const tail = this.#pending;
     if (this.#sink === undefined) return;
     if (tail === undefined) {
       if (this.#isBlocked && this.#sourceState === "open") this.#pump();
@@ -155,13 +155,13 @@ export class Flow implements SocketOwner {
       return;
     }
     this.deliveredBytes += written;
-    this.#keep(undefined);
+    this.#setPending(undefined);
     if (this.#sourceState === "open") this.#pump();
-    else this.#settle();
+    else this.#onFlushed();
   }
 
   /** Nothing is owed but, perhaps, the source's end. */
-  #settle(): void {
+  #onFlushed(): void {
     if (this.#sourceState === "open") this.#resume();
     else if (this.#sourceState === "reset") this.#events.resetDue(this);
     else if (this.#sink !== undefined) {
@@ -181,14 +181,14 @@ export class Flow implements SocketOwner {
     this.deliveredBytes += written;
     const tail = chunk.subarray(written);
     // A copy, where a small tail would keep a large chunk in memory.
-    this.#keep(written > chunk.length / 2 ? new Uint8Array(tail) : tail);
+    this.#setPending(written > chunk.length / 2 ? new Uint8Array(tail) : tail);
   }
 
   /** Moves what has arrived past Bun, until there is nothing more or the sink takes no more. */
   #pump(): void {
     this.#isBlocked = false;
     const before = this.deliveredBytes;
-    const end = movePortions(this.#source, this.#sink!, this.#deps.system, this);
+    const end = copyBulk(this.#source, this.#sink!, this.#deps.system, this);
     if (end === "sink dead") this.#abandonSink();
     else if (end === "sink full") {
       this.#isBlocked = true;
@@ -202,28 +202,28 @@ export class Flow implements SocketOwner {
     this.#pause();
     this.#deps.clock.soon(() => {
       const isOver = this.#sourceState !== "open" || this.#sink === undefined;
-      if (!isOver && this.#tail === undefined && !this.#isBlocked) this.#pump();
+      if (!isOver && this.#pending === undefined && !this.#isBlocked) this.#pump();
     });
   }
 
   #abandonSink(): void {
     this.discard();
-    this.#events.sinkDied(this);
+    this.#events.sinkFailed(this);
   }
 
-  #keep(tail: Uint8Array | undefined): void {
-    const before = this.heldBytes;
-    this.#tail = tail;
-    this.#deps.memory.add(this.heldBytes - before);
+  #setPending(tail: Uint8Array | undefined): void {
+    const before = this.bufferedBytes;
+    this.#pending = tail;
+    this.#deps.memory.add(this.bufferedBytes - before);
   }
 
-  #hold(chunk: Uint8Array): void {
+  #buffer(chunk: Uint8Array): void {
     if (this.#isDiscarding) return;
     // A tail grows in two cases: bytes that come before the sink is connected,
     // up to the bound below; and those of a paused source whose peer resets it,
     // which flushes what the kernel holds, once.
-    const tail = this.#tail === undefined ? chunk : Buffer.concat([this.#tail, chunk]);
-    this.#keep(tail);
+    const tail = this.#pending === undefined ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#setPending(tail);
     if (tail.length >= UNPAUSED_BYTES) this.#pause();
   }
 

@@ -4,19 +4,19 @@
 // How it ends: each FIN is passed on behind the last byte, and Bun closes a
 // socket once both its FINs have passed. A reset is passed on as a reset, but
 // only when all that came before it has reached the other side.
-import { formatHostPort } from "../config/address.ts";
-import type { Clock } from "../config/clock.ts";
-import type { Ending, EndingWatch } from "./ending-watch.ts";
+import { formatHostPort } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Ending, StallTimeout } from "./stall-timeout.ts";
 import { Flow, type FlowDeps, type FlowEvents } from "./flow.ts";
-import type { Holder } from "./held-memory.ts";
+import type { Holder } from "./buffer-limit.ts";
 import type { RelayEnd } from "./relay-end.ts";
-import type { Watched } from "./relay-watch.ts";
-import type { TcpSocket, TcpSystem } from "./tcp-socket.ts";
+import type { Watched } from "./idle-timeout.ts";
+import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 
 /** What all relays share. */
 export interface RelayDeps extends FlowDeps {
   readonly clock: Clock;
-  readonly endings: EndingWatch;
+  readonly endings: StallTimeout;
   readonly system: FlowDeps["system"] & Pick<TcpSystem, "unsentBytes" | "hasVanished" | "isReset">;
   /** Called once for each relay, when its last socket is closed. */
   readonly onClosed: (relay: Relay) => void;
@@ -95,8 +95,8 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     this.#server?.terminate();
   }
 
-  get heldBytes(): number {
-    return this.#clientFlow.heldBytes + (this.#serverFlow?.heldBytes ?? 0);
+  get bufferedBytes(): number {
+    return this.#clientFlow.bufferedBytes + (this.#serverFlow?.bufferedBytes ?? 0);
   }
 
   progress(): number | undefined {
@@ -135,7 +135,7 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     this.#deps.endings.watch(this);
   }
 
-  sinkDied(flow: Flow): void {
+  sinkFailed(flow: Flow): void {
     flow.reverse!.sourceDied();
     this.#deps.endings.watch(this);
   }

@@ -7,10 +7,10 @@ import type { Endpoint } from "./endpoint.ts";
  * zeros together get one part of the sum plus one, which is the chance that the
  * algorithm of RFC 2782 gives them; if all are 0, the shares are equal.
  */
-export function assignShares(tier: readonly Endpoint[]): void {
+export function assignEffectiveWeights(tier: readonly Endpoint[]): void {
   const zeros = tier.filter(({ spec }) => spec.weight === 0).length;
   for (const endpoint of tier)
-    endpoint.share = Math.max(1, endpoint.spec.weight * Math.max(1, zeros));
+    endpoint.effectiveWeight = Math.max(1, endpoint.spec.weight * Math.max(1, zeros));
 }
 
 /**
@@ -18,7 +18,7 @@ export function assignShares(tier: readonly Endpoint[]): void {
  * weighted round robin, as nginx does it: over a full period each gets exactly
  * its share, and no run of one endpoint is longer than it must be.
  */
-export function nextInTurn(
+export function smoothWeightedRoundRobin(
   tier: readonly Endpoint[],
   tried: ReadonlySet<Endpoint>,
   maxLoad = Number.POSITIVE_INFINITY,
@@ -27,24 +27,24 @@ export function nextInTurn(
   let sum = 0;
   for (const endpoint of tier) {
     if (tried.has(endpoint) || loadOf(endpoint) > maxLoad) continue;
-    endpoint.credit += endpoint.share;
-    sum += endpoint.share;
-    if (next === undefined || endpoint.credit > next.credit) next = endpoint;
+    endpoint.currentWeight += endpoint.effectiveWeight;
+    sum += endpoint.effectiveWeight;
+    if (next === undefined || endpoint.currentWeight > next.currentWeight) next = endpoint;
   }
-  if (next !== undefined) next.credit -= sum;
+  if (next !== undefined) next.currentWeight -= sum;
   return next;
 }
 
 /** The one with the fewest connections for its share, in turn among equals. */
-export function leastLoaded(
+export function leastConnections(
   tier: readonly Endpoint[],
   tried: ReadonlySet<Endpoint>,
 ): Endpoint | undefined {
   let least = Number.POSITIVE_INFINITY;
   for (const endpoint of tier) if (!tried.has(endpoint)) least = Math.min(least, loadOf(endpoint));
-  return nextInTurn(tier, tried, least);
+  return smoothWeightedRoundRobin(tier, tried, least);
 }
 
-function loadOf({ connections, share }: Endpoint): number {
-  return connections / share;
+function loadOf({ connections, effectiveWeight }: Endpoint): number {
+  return connections / effectiveWeight;
 }

@@ -1,6 +1,6 @@
 // What discovery tells of itself.
-import type { EndpointSpec } from "../config/endpoint-spec.ts";
-import type { SrvConfig } from "../config/gateway-config.ts";
+import type { EndpointSpec } from "../core/endpoint-spec.ts";
+import type { SrvConfig } from "../core/gateway-config.ts";
 
 /** Flips and changes; each is one log line. */
 export interface DiscoveryEvents {

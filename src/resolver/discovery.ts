@@ -1,21 +1,21 @@
 // Who exists, followed while the gateway runs: SRV records, then the cluster's
 // own member list. It decides when to look and what to keep when looking fails;
 // nothing that it learns is ever replaced by nothing.
-import type { Clock } from "../config/clock.ts";
-import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
-import type { GatewayConfig, SrvConfig } from "../config/gateway-config.ts";
-import { Admission, type AdmissionDeps } from "./admission.ts";
+import type { Clock } from "../core/clock.ts";
+import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
+import type { GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
+import { EndpointVerifier, type EndpointVerifierDeps } from "./endpoint-verifier.ts";
 import { checkReachable, isSameAddress, UnreachableMembersError } from "./member-reachability.ts";
-import { namedBy, rankedBy } from "./member-specs.ts";
-import { Looks } from "./looks.ts";
-import type { MemberList } from "./members.ts";
+import { withCertificateNames, withInheritedPriority } from "./member-specs.ts";
+import { RefreshStats } from "./refresh-stats.ts";
+import type { MemberList } from "./member-list.ts";
 import type { DiscoveryEvents, Source } from "./discovery-events.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { mustVerify, SrvError, type SrvSource } from "./srv.ts";
 
 export interface DiscoveryDeps {
   readonly srv: SrvSource;
-  readonly admission: AdmissionDeps;
+  readonly verifier: EndpointVerifierDeps;
   readonly members: MemberList;
   readonly clock: Clock;
   readonly events: DiscoveryEvents;
@@ -37,8 +37,8 @@ export class Discovery {
   #seeds: readonly EndpointSpec[] = [];
   /** What the cluster says; undefined until it has said something. */
   #members: readonly EndpointSpec[] | undefined;
-  readonly #srvAdmission: Admission;
-  readonly #memberAdmission: Admission;
+  readonly #srvVerifier: EndpointVerifier;
+  readonly #memberVerifier: EndpointVerifier;
   /** Rounds one after the other. */
   #last: Promise<void> = Promise.resolve();
   /** The round that nobody has begun yet or that is under way, for all who ask now. */
@@ -50,14 +50,14 @@ export class Discovery {
   #generation = 0;
   #isClosed = false;
   /** How each place does. */
-  readonly looks = new Looks();
+  readonly refreshStats = new RefreshStats();
   readonly #said = new Map<string, string>();
 
   constructor(config: GatewayConfig, deps: DiscoveryDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.#srvAdmission = new Admission(deps.admission);
-    this.#memberAdmission = new Admission(deps.admission);
+    this.#srvVerifier = new EndpointVerifier(deps.verifier);
+    this.#memberVerifier = new EndpointVerifier(deps.verifier);
   }
 
   /**
@@ -71,10 +71,10 @@ export class Discovery {
     if (srv !== undefined) {
       try {
         this.#seeds = await this.#findBySrv(srv);
-        this.looks.succeeded("SRV discovery", this.#deps.clock.now());
+        this.refreshStats.succeeded("SRV discovery", this.#deps.clock.now());
       } catch (error) {
         if (!(error instanceof SrvError) || endpoints.length === 0) throw error;
-        this.looks.failed("SRV discovery");
+        this.refreshStats.failed("SRV discovery");
         this.#deps.events.fellBack(error, endpoints);
       }
     }
@@ -88,7 +88,7 @@ export class Discovery {
   }
 
   /** Whether there is anything to look up. */
-  get isFollowing(): boolean {
+  get hasDiscovery(): boolean {
     return this.#config.srv !== undefined || this.#config.memberSyncMs > 0;
   }
 
@@ -98,7 +98,7 @@ export class Discovery {
    */
   refresh(): Promise<void> {
     const isRecent = this.#deps.clock.now() - this.#refreshedAt < MIN_GAP_MS;
-    if (this.#isClosed || !this.isFollowing) return Promise.resolve();
+    if (this.#isClosed || !this.hasDiscovery) return Promise.resolve();
     if (this.#forced === undefined && isRecent) return Promise.resolve();
     if (this.#forced !== undefined) return this.#forced;
     const forced = this.#round(true, true).finally(() => {
@@ -119,8 +119,8 @@ export class Discovery {
     if (config.srv === undefined) this.#seeds = config.endpoints;
     // Another source may mean another cluster, of which these are no members.
     if (!isSame || config.memberSyncMs === 0) this.#members = undefined;
-    this.#srvAdmission.recheck();
-    this.#memberAdmission.recheck();
+    this.#srvVerifier.invalidate();
+    this.#memberVerifier.invalidate();
     this.#deps.members.reset();
     // Nobody waits for what the old configuration is still looking for.
     this.#last = Promise.resolve();
@@ -149,7 +149,7 @@ export class Discovery {
       const found = await this.#attempt("SRV discovery", () => this.#findBySrv(srv), isOld);
       if (isOld()) return;
       this.#seeds =
-        found instanceof Error ? this.#stillGood(this.#seeds, this.#srvAdmission) : found;
+        found instanceof Error ? this.#stillGood(this.#seeds, this.#srvVerifier) : found;
       this.#publish();
     }
     if (withMembers && memberSyncMs > 0) {
@@ -171,19 +171,19 @@ export class Discovery {
     const { events, clock } = this.#deps;
     try {
       const found = await look();
-      if (!isOld() && this.looks.succeeded(source, clock.now())) events.recovered(source);
+      if (!isOld() && this.refreshStats.succeeded(source, clock.now())) events.recovered(source);
       return found;
     } catch (error) {
-      if (!isOld() && this.looks.failed(source)) events.failed(source, error as Error);
+      if (!isOld() && this.refreshStats.failed(source)) events.failed(source, error as Error);
       return error as Error;
     }
   }
 
   /** Of the last good set all but those that must be verified now, and are not, or no longer. */
-  #stillGood(specs: readonly EndpointSpec[], admission: Admission): readonly EndpointSpec[] {
+  #stillGood(specs: readonly EndpointSpec[], verifier: EndpointVerifier): readonly EndpointSpec[] {
     if (!mustVerify(this.#config.srv)) return specs;
     const good = specs.flatMap((spec) =>
-      spec.origin === "--endpoints" ? spec : (admission.stillVerified(spec) ?? []),
+      spec.origin === "--endpoints" ? spec : (verifier.stillVerified(spec) ?? []),
     );
     return good.length > 0 ? good : this.#config.endpoints;
   }
@@ -195,8 +195,8 @@ export class Discovery {
     const plain = srv.isInsecure ? [] : found.filter(({ scheme }) => scheme === "http");
     if (this.#isNews("dropped", plain) && plain.length > 0) events.dropped(srv, plain);
     const candidates = found.filter((spec) => !plain.includes(spec));
-    const admitted = await this.#srvAdmission.admit(candidates, mustVerify(srv));
-    if (admitted.length > 0) this.#srvAdmission.keepOnly(candidates);
+    const admitted = await this.#srvVerifier.verifyAll(candidates, mustVerify(srv));
+    if (admitted.length > 0) this.#srvVerifier.keepOnly(candidates);
     else
       throw new SrvError(
         `Cannot use what --discovery-srv "${srv.domain}" names: no endpoint passed; see the lines before`,
@@ -218,17 +218,20 @@ export class Discovery {
       credentials,
     );
 
-    const admitted = await this.#memberAdmission.admit(namedBy(srv, listed), mustVerify(srv));
+    const admitted = await this.#memberVerifier.verifyAll(
+      withCertificateNames(srv, listed),
+      mustVerify(srv),
+    );
     if (admitted.length === 0)
       throw new Error("none of the members may be used; see the lines before");
-    this.#memberAdmission.keepOnly(listed);
+    this.#memberVerifier.keepOnly(listed);
     await checkReachable(admitted, answeredBy, this.#deps.probe);
     return admitted;
   }
 
   /** The last good list, less what may not be used any more; undefined: the seeds are used. */
   #membersAfter(error: Error): readonly EndpointSpec[] | undefined {
-    const members = this.#members && this.#stillGood(this.#members, this.#memberAdmission);
+    const members = this.#members && this.#stillGood(this.#members, this.#memberVerifier);
     if (!(error instanceof UnreachableMembersError)) return members;
     // What works is the endpoint that answered: a seed, unless it is a member of the last list.
     const isMember = members?.some((member) => isSameAddress(member, error.answeredBy));
@@ -237,7 +240,9 @@ export class Discovery {
 
   #publish(): void {
     const seeds = this.#seeds;
-    this.#deps.publish(this.#members === undefined ? seeds : rankedBy(seeds, this.#members));
+    this.#deps.publish(
+      this.#members === undefined ? seeds : withInheritedPriority(seeds, this.#members),
+    );
   }
 
   #isNews(what: string, specs: readonly EndpointSpec[]): boolean {

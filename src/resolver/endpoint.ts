@@ -1,6 +1,6 @@
 // One etcd address of the pool, and what the others need to remember of it.
-import type { HostPort } from "../config/address.ts";
-import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
+import type { HostPort } from "../core/address.ts";
+import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 
 import { DialStatistics } from "./dial-statistics.ts";
 
@@ -26,21 +26,21 @@ export class Endpoint {
   /** Relays and dials to it. Whoever dials it counts. */
   connections = 0;
   /** Dials in a row that were overtaken by another endpoint's. */
-  slowDials = 0;
+  consecutiveOvertaken = 0;
   /** Dials so far, for whoever dials: a name's addresses take turns. */
-  dials = 0;
+  addressCursor = 0;
   /** Its weight, made comparable within its priority. At least 1. */
-  share = 1;
+  effectiveWeight = 1;
   /** When it came up or went down, or its health turned, on the clock. */
-  changedAt = 0;
+  stateChangedAt = 0;
   /** Why it is not up, or not healthy; undefined if it is. */
-  why: string | undefined;
+  downReason: string | undefined;
   readonly dialStatistics = new DialStatistics();
   /** Of relays that are over. */
   bytesToServer = 0;
   bytesToClients = 0;
   /** What weighted round robin owes it. */
-  credit = 0;
+  currentWeight = 0;
 
   constructor(spec: EndpointSpec) {
     this.spec = spec;

@@ -1,8 +1,8 @@
 // Whether a member list is of use from this machine. In containers and behind
 // NAT, members advertise addresses that mean nothing here, while the endpoint
 // that gave the list works.
-import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
-import { whyNot } from "./tls-failure.ts";
+import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
+import { describeTlsError } from "./tls-error.ts";
 
 // Members that are probed at the same time, which costs a descriptor each.
 const MAX_PROBES = 16;
@@ -39,7 +39,7 @@ export async function checkReachable(
   try {
     await Promise.any(probes);
   } catch (error) {
-    const reasons = (error as AggregateError).errors.map(whyNot);
+    const reasons = (error as AggregateError).errors.map(describeTlsError);
     throw new UnreachableMembersError(members, reasons, answeredBy);
   }
 }

@@ -1,7 +1,7 @@
 // What the cluster's member list makes of endpoints: which URLs count, under
 // which names a member must prove itself, and its rank.
-import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../config/endpoint-spec.ts";
-import type { SrvConfig } from "../config/gateway-config.ts";
+import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../core/endpoint-spec.ts";
+import type { SrvConfig } from "../core/gateway-config.ts";
 import { mustVerify } from "./srv.ts";
 
 /**
@@ -11,7 +11,7 @@ import { mustVerify } from "./srv.ts";
  *
  * @throws {Error} if nothing is left.
  */
-export function membersOf(answer: unknown, askedAddress: string): EndpointSpec[] {
+export function parseMemberList(answer: unknown, askedAddress: string): EndpointSpec[] {
   const { members } = answer as { members?: unknown };
   if (!Array.isArray(members)) throw new Error("the answer is no member list");
   const found = members
@@ -27,7 +27,7 @@ export function membersOf(answer: unknown, askedAddress: string): EndpointSpec[]
  * The cluster vouches for its members: a certificate for the discovery domain
  * will do as well. Where they must be verified they are never asked but by TLS.
  */
-export function namedBy(
+export function withCertificateNames(
   srv: SrvConfig | undefined,
   members: readonly EndpointSpec[],
 ): readonly EndpointSpec[] {
@@ -40,7 +40,7 @@ export function namedBy(
 }
 
 /** A member that a seed names too has its priority and weight; any other is one of the best. */
-export function rankedBy(
+export function withInheritedPriority(
   seeds: readonly EndpointSpec[],
   members: readonly EndpointSpec[],
 ): readonly EndpointSpec[] {

@@ -1,8 +1,8 @@
 // Who exists, who is up, who is next. Opens nothing and waits for nothing.
-import { type EndpointSpec, labelOf } from "../config/endpoint-spec.ts";
-import type { Policy } from "../config/gateway-config.ts";
+import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
+import type { Policy } from "../core/gateway-config.ts";
 import { Endpoint, type HealthState } from "./endpoint.ts";
-import { assignShares, leastLoaded, nextInTurn } from "./balance.ts";
+import { assignEffectiveWeights, leastConnections, smoothWeightedRoundRobin } from "./balance.ts";
 
 /** How much a client is helped by an endpoint in each state; 0 is the best. */
 export const HEALTH_RANK: Readonly<Record<HealthState, number>> = {
@@ -26,7 +26,7 @@ export class Pool {
   #tiers: readonly (readonly Endpoint[])[] = [];
 
   /** Who was in each tier with which share. */
-  #makeups: ReadonlySet<string> = new Set();
+  #tierKeys: ReadonlySet<string> = new Set();
 
   /** Empty until `reconcile`. */
   constructor(policy: Policy) {
@@ -92,7 +92,8 @@ export class Pool {
    * neighbour of one that is down does not get a double share.
    */
   pick(tried: ReadonlySet<Endpoint>, worst: HealthState = "unresponsive"): Endpoint | undefined {
-    const choose = this.policy === "least-connections" ? leastLoaded : nextInTurn;
+    const choose =
+      this.policy === "least-connections" ? leastConnections : smoothWeightedRoundRobin;
     for (const tier of this.#tiers) {
       if (HEALTH_RANK[tier[0]!.health] > HEALTH_RANK[worst]) return undefined;
       const endpoint = choose(tier, tried);
@@ -120,20 +121,20 @@ export class Pool {
     const ranks = priorities
       .sort((a, b) => a - b)
       .map((priority) => this.#endpoints.filter(({ spec }) => spec.priority === priority));
-    for (const rank of ranks) assignShares(rank);
+    for (const rank of ranks) assignEffectiveWeights(rank);
     // Health is a ranking: an endpoint that fails its checks is a last resort.
     this.#tiers = HEALTH_STATES.flatMap((health) =>
       ranks.map((rank) => rank.filter((e) => e.isUp && e.health === health)),
     ).filter((tier) => tier.length > 0);
     for (const tier of this.#tiers) {
       // What was earned by other shares, or beside others, would be paid out in a burst.
-      if (this.#makeups.has(makeupOf(tier))) continue;
-      for (const endpoint of tier) endpoint.credit = 0;
+      if (this.#tierKeys.has(tierKeyOf(tier))) continue;
+      for (const endpoint of tier) endpoint.currentWeight = 0;
     }
-    this.#makeups = new Set(this.#tiers.map(makeupOf));
+    this.#tierKeys = new Set(this.#tiers.map(tierKeyOf));
   }
 }
 
-function makeupOf(tier: readonly Endpoint[]): string {
-  return tier.map(({ label, share }) => `${label}=${share}`).join();
+function tierKeyOf(tier: readonly Endpoint[]): string {
+  return tier.map(({ label, effectiveWeight }) => `${label}=${effectiveWeight}`).join();
 }

@@ -1,6 +1,6 @@
 // Whether a dial would end at the gateway's own door: a loop that eats every
 // descriptor within a second.
-import { type HostPort, isLoopback } from "../config/address.ts";
+import { type HostPort, isLoopback } from "../core/address.ts";
 
 /** Whether an IP literal is this machine's own; asked only when it matters. */
 export type IsLocalAddress = (address: string) => boolean;

@@ -1,9 +1,9 @@
 // Endpoints out of SRV records (RFC 2782): both of etcd's services, their
 // union, and in words what kept a lookup from an answer.
 import { isIP } from "node:net";
-import { isDnsName } from "../config/address.ts";
-import type { EndpointSpec, Scheme } from "../config/endpoint-spec.ts";
-import type { SrvConfig } from "../config/gateway-config.ts";
+import { isDnsName } from "../core/address.ts";
+import type { EndpointSpec, Scheme } from "../core/endpoint-spec.ts";
+import type { SrvConfig } from "../core/gateway-config.ts";
 
 /** One SRV record. `name` is the target, perhaps with its trailing dot. */
 export interface SrvRecord {

@@ -1,6 +1,6 @@
 // One attempt after the other, each begun when the one before has failed or has
 // been silent for a while; the first success wins (the schedule of RFC 8305).
-import type { Clock } from "../config/clock.ts";
+import type { Clock } from "../core/clock.ts";
 
 /** What a race ended with: the first success, or every item with its failure. */
 export type RaceOutcome<Item, Result> =

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { parseConfigFile } from "../../src/cli/config-file.ts";
 import { flagNamed, flagNames } from "../../src/cli/flags.ts";
-import { UsageError } from "../../src/config/usage-error.ts";
+import { UsageError } from "../../src/core/usage-error.ts";
 
 const PATH = "/etc/etcd-gateway.yaml";
 const read = (text: string) => Object.fromEntries(parseConfigFile(text, PATH));

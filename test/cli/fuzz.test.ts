@@ -6,8 +6,8 @@ import { parseConfigFile } from "../../src/cli/config-file.ts";
 import { type FlagName, flagNamed, flagNames, flags } from "../../src/cli/flags.ts";
 import { parseArgv } from "../../src/cli/parse-argv.ts";
 import { readConfig } from "../../src/cli/read-config.ts";
-import { isDnsName } from "../../src/config/address.ts";
-import { UsageError } from "../../src/config/usage-error.ts";
+import { isDnsName } from "../../src/core/address.ts";
+import { UsageError } from "../../src/core/usage-error.ts";
 import {
   fuzz,
   fuzzWith,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { type FlagName, flagNames, flags, variableOf } from "../../src/cli/flags.ts";
 import { type Environment, readConfig } from "../../src/cli/read-config.ts";
-import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
-import { UsageError } from "../../src/config/usage-error.ts";
+import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import { UsageError } from "../../src/core/usage-error.ts";
 
 const none = new Map<FlagName, string>();
 const given = (name: FlagName, text: string) => new Map([[name, text]]);

@@ -40,7 +40,7 @@ describe("docs/", () => {
     const promtool = [requireTool("promtool"), "check", "rules", "docs/prometheus-rules.yaml"];
     const { status, stdout, stderr } = await run(promtool);
     expect([status, stderr]).toEqual([0, ""]);
-    expect(stdout).toContain("SUCCESS: 9 rules found");
+    expect(stdout).toContain("SUCCESS: 10 rules found");
   });
 
   test.each(["prometheus-rules.yaml", "grafana-dashboard.json"])(

@@ -4,8 +4,8 @@ import { connectionLimit } from "../../src/gateway/connection-limit.ts";
 const room = (descriptorLimit: number) => ({
   descriptorLimit,
   endpoints: 3,
-  isFollowing: false,
-  isTelling: false,
+  hasDiscovery: false,
+  hasAdminServer: false,
 });
 
 describe("connectionLimit()", () => {
@@ -40,7 +40,7 @@ describe("connectionLimit()", () => {
   });
 
   test("leaves room for following the cluster", () => {
-    expect(connectionLimit(0, { ...room(1024), isFollowing: true })).toEqual({
+    expect(connectionLimit(0, { ...room(1024), hasDiscovery: true })).toEqual({
       maxConnections: 446,
     });
   });

@@ -2,8 +2,8 @@
 // what is said of it.
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { StartError } from "../../src/gateway/start-error.ts";
-import { UsageError } from "../../src/config/usage-error.ts";
+import { StartError } from "../../src/core/start-error.ts";
+import { UsageError } from "../../src/core/usage-error.ts";
 import * as system from "../../src/os/tcp.ts";
 import { Blackhole } from "../support/blackhole.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";

@@ -1,10 +1,10 @@
 // Endpoints that come and go while the gateway runs: what becomes of their
 // relays, and who is served by whom. DNS is the test's; the sockets are real.
 import { afterEach, describe, expect, test } from "bun:test";
-import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
-import type { SrvConfig } from "../../src/config/gateway-config.ts";
-import { StartError } from "../../src/gateway/start-error.ts";
-import { UsageError } from "../../src/config/usage-error.ts";
+import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import type { SrvConfig } from "../../src/core/gateway-config.ts";
+import { StartError } from "../../src/core/start-error.ts";
+import { UsageError } from "../../src/core/usage-error.ts";
 import type { SrvRecord } from "../../src/resolver/srv.ts";
 import type { LocalOptions } from "../support/local-gateway.ts";
 import { Blackhole } from "../support/blackhole.ts";

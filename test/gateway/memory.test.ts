@@ -1,6 +1,6 @@
 // Peers that do not read, on real sockets: what is held for them, and its limit.
 import { afterEach, describe, expect, test } from "bun:test";
-import type { Clock } from "../../src/config/clock.ts";
+import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/os/clock.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 import { createScene, local } from "../support/scene.ts";

@@ -1,6 +1,6 @@
 // What follows from health checks that fail: who is moved, and who is left alone.
 import { afterEach, expect, test } from "bun:test";
-import { parseHealthUrl } from "../../src/config/health-url.ts";
+import { parseHealthUrl } from "../../src/core/health-url.ts";
 import { Blackhole } from "../support/blackhole.ts";
 import { createScene, local } from "../support/scene.ts";
 

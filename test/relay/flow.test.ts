@@ -28,7 +28,7 @@ function setUp({ connect = true } = {}) {
     sourceEnded: () => void log.push("sourceEnded"),
     sourceClosed: () => void log.push("sourceClosed"),
     resetDue: () => void log.push("resetDue"),
-    sinkDied: () => void log.push("sinkDied"),
+    sinkFailed: () => void log.push("sinkFailed"),
   };
   // The fakes have what a flow calls; the rest of a Bun socket is not its business.
   const clock = new ManualClock();
@@ -129,7 +129,7 @@ describe("Flow", () => {
     flow.deliver();
     flow.ended();
     expect([log, flow.pendingBytes, flow.isFinished]).toEqual([
-      ["sinkDied", "sourceEnded"],
+      ["sinkFailed", "sourceEnded"],
       0,
       false,
     ]);
@@ -299,7 +299,7 @@ describe("Flow", () => {
       return write(chunk);
     };
     flow.received(much(16 * KIB));
-    expect([log, arrived, flow.deliveredBytes]).toEqual([["sinkDied"], [1], 16 * KIB]);
+    expect([log, arrived, flow.deliveredBytes]).toEqual([["sinkFailed"], [1], 16 * KIB]);
   });
 
   test("keeps a copy of a small tail, not the chunk that it is the end of", () => {

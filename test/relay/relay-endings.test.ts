@@ -1,9 +1,9 @@
 // Endings that real sockets show too seldom: the order of a socket's last
 // events is the kernel's. The fakes have what a relay calls.
 import { describe, expect, test } from "bun:test";
-import { EndingWatch } from "../../src/relay/ending-watch.ts";
+import { StallTimeout } from "../../src/relay/stall-timeout.ts";
 import { Relay } from "../../src/relay/relay.ts";
-import type { SocketOwner, TcpSocket } from "../../src/relay/tcp-socket.ts";
+import type { SocketOwner, TcpSocket } from "../../src/net/tcp-socket.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 class FakeSocket {
@@ -31,7 +31,7 @@ function setUp() {
   const server = new FakeSocket(2);
   const relay = new Relay(client as unknown as TcpSocket, {
     clock,
-    endings: new EndingWatch(clock, 1000),
+    endings: new StallTimeout(clock, 1000),
     memory: { add: (bytes) => void (held += bytes) },
     system: {
       hasVanished: () => false,

@@ -1,12 +1,12 @@
 // When discovery looks, and what it keeps when looking fails. Time and the
 // answers are the test's; the real DNS and etcd are in test/e2e.
 import { describe, expect, test } from "bun:test";
-import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
-import type { GatewayConfig } from "../../src/config/gateway-config.ts";
+import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import type { GatewayConfig } from "../../src/core/gateway-config.ts";
 import { Discovery } from "../../src/resolver/discovery.ts";
 import { Endpoint } from "../../src/resolver/endpoint.ts";
-import { MemberList } from "../../src/resolver/members.ts";
-import { Names } from "../../src/resolver/names.ts";
+import { MemberList } from "../../src/resolver/member-list.ts";
+import { DnsCache } from "../../src/resolver/dns-cache.ts";
 import { type SrvRecord, SrvSource } from "../../src/resolver/srv.ts";
 import { LocalGateway } from "../support/local-gateway.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -45,7 +45,7 @@ function setUp(changed: Partial<GatewayConfig>) {
     endpoint.isUp = !world.down.has(endpoint.address.host);
     return endpoint;
   };
-  const names = new Names(() => Promise.reject(new Error("no names here")), clock);
+  const names = new DnsCache(() => Promise.reject(new Error("no names here")), clock);
   const config = (more: Partial<GatewayConfig>): GatewayConfig => ({
     ...new LocalGateway([]).config,
     discoveryRefreshMs: REFRESH,
@@ -76,7 +76,7 @@ function setUp(changed: Partial<GatewayConfig>) {
         return Promise.resolve({ status: 200, body });
       },
     }),
-    admission: {
+    verifier: {
       names,
       isSelf: () => false,
       timeoutMs: () => 1000,
@@ -134,7 +134,7 @@ describe("static endpoints", () => {
     discovery.follow();
     await discovery.refresh();
     expect(now()).toEqual(["10.0.0.1:1"]);
-    expect([discovery.isFollowing, asked.srv, clock.pending]).toEqual([false, 0, 0]);
+    expect([discovery.hasDiscovery, asked.srv, clock.pending]).toEqual([false, 0, 0]);
   });
 });
 

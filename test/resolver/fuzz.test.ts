@@ -1,10 +1,10 @@
 // Whatever DNS and etcd answer: endpoints that can be dialled, or an error that
 // a user can read.
 import { describe, expect, test } from "bun:test";
-import { isDnsName, parseEndpoint } from "../../src/config/address.ts";
-import { type EndpointSpec, labelOf } from "../../src/config/endpoint-spec.ts";
-import { judgeAnswer } from "../../src/resolver/health-checks.ts";
-import { membersOf } from "../../src/resolver/member-specs.ts";
+import { isDnsName, parseEndpoint } from "../../src/core/address.ts";
+import { type EndpointSpec, labelOf } from "../../src/core/endpoint-spec.ts";
+import { judgeAnswer } from "../../src/resolver/active-health.ts";
+import { parseMemberList } from "../../src/resolver/member-specs.ts";
 import { SrvError, SrvSource } from "../../src/resolver/srv.ts";
 import { oneOf, type Random, randomFrom, randomText, seed } from "../support/random-input.ts";
 
@@ -67,7 +67,7 @@ describe(`${COUNT} random answers (FUZZ_SEED=${seed})`, () => {
     expect(accepted).toBeGreaterThan(COUNT / 20);
   });
 
-  test("membersOf() and judgeAnswer() give what can be used, or a plain Error", () => {
+  test("parseMemberList() and judgeAnswer() give what can be used, or a plain Error", () => {
     let accepted = 0;
     for (let i = 0; i < COUNT; i++) {
       const random = randomFrom(seed + i);
@@ -85,7 +85,7 @@ describe(`${COUNT} random answers (FUZZ_SEED=${seed})`, () => {
       }
       if (typeof value !== "object" || value === null) continue;
       try {
-        expectDialable(membersOf(value, oneOf(random, ["127.0.0.1", "10.0.0.9"])));
+        expectDialable(parseMemberList(value, oneOf(random, ["127.0.0.1", "10.0.0.9"])));
         accepted++;
       } catch (error) {
         if ((error as Error).constructor === Error) continue;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { type EndpointSpec, parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
-import type { Policy } from "../../src/config/gateway-config.ts";
+import { type EndpointSpec, parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import type { Policy } from "../../src/core/gateway-config.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
 import { Pool } from "../../src/resolver/pool.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { labelOf } from "../../src/config/endpoint-spec.ts";
+import { labelOf } from "../../src/core/endpoint-spec.ts";
 import { serviceNames, type SrvRecord, SrvSource } from "../../src/resolver/srv.ts";
 
 const SRV = { domain: "a.test", name: undefined, isInsecure: false };

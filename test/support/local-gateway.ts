@@ -1,8 +1,8 @@
 // A gateway inside the test's process, on real loopback sockets.
-import { parseStaticEndpoint } from "../../src/config/endpoint-spec.ts";
-import type { GatewayConfig } from "../../src/config/gateway-config.ts";
+import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import type { GatewayConfig } from "../../src/core/gateway-config.ts";
 import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
-import type { Network } from "../../src/gateway/sources.ts";
+import type { Network } from "../../src/resolver/cluster-io.ts";
 import type { GatewayStatus } from "../../src/observe/status.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock, wallClock } from "../../src/os/clock.ts";
@@ -76,7 +76,7 @@ export class LocalGateway {
       system,
       isLocalAddress: system.isLocalAddress,
       descriptorLimit: 30_000,
-      chance: () => 0.5,
+      random: () => 0.5,
       ...options,
     });
   }

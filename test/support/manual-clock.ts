@@ -1,5 +1,5 @@
 // A clock that moves when the test says so.
-import type { Clock } from "../../src/config/clock.ts";
+import type { Clock } from "../../src/core/clock.ts";
 
 export class ManualClock implements Clock {
   #now = 0;

@@ -1,15 +1,15 @@
 // A gateway that only tells how it is: the page of this source tree, and a
 // /status that the test writes.
 import { PAGE, PAGE_HEADERS } from "../../src/observe/page.ts";
-import type { Event, Moment } from "../../src/observe/recent.ts";
+import type { LogEvent, Sample } from "../../src/observe/history.ts";
 import type { EndpointStatus, GatewayStatus, ProcessStatus } from "../../src/observe/status.ts";
 
 export interface Status {
   readonly gateway: GatewayStatus;
   readonly process: ProcessStatus;
   readonly config: Readonly<Record<string, string>>;
-  readonly moments: readonly Moment[];
-  readonly events: readonly Event[];
+  readonly moments: readonly Sample[];
+  readonly events: readonly LogEvent[];
 }
 
 export class StatusStub {

@@ -1,0 +1,78 @@
+// Where a proxy listens: the address that a flag names, or an inherited socket,
+// and in words why it cannot.
+import { isIP } from "node:net";
+import { formatHostPort, type HostPort } from "../core/address.ts";
+import { StartError } from "../core/start-error.ts";
+
+/** An address that is listened on, and the flag that names it. */
+export interface Listen {
+  readonly flag: "--listen-addr" | "--metrics-addr";
+  readonly address: HostPort;
+}
+
+/**
+ * The listen address with an IP literal as host: of a name's addresses the
+ * first IPv4 one, as Go prefers for a listener.
+ *
+ * @throws {StartError} if the name does not resolve.
+ */
+export async function resolveListenHost(
+  listen: Listen,
+  lookup: (host: string) => Promise<readonly string[]>,
+): Promise<HostPort> {
+  const { host, port } = listen.address;
+  if (isIP(host) !== 0) return listen.address;
+  try {
+    const addresses = await lookup(host);
+    return { host: addresses.find((address) => isIP(address) === 4) ?? addresses[0]!, port };
+  } catch (error) {
+    const fact = (error as { code?: string }).code ?? "unknown error";
+    throw cannotListen(listen, `its name does not resolve (${fact})`, error);
+  }
+}
+
+export interface WhereDeps {
+  readonly network: {
+    lookup(host: string, servers: readonly HostPort[]): Promise<readonly string[]>;
+  };
+  readonly system: { listenAddress(fd: number): HostPort };
+  readonly inheritedListener?: number | undefined;
+}
+
+/**
+ * Where the gateway listens: where the socket does that it has inherited, or
+ * what the flag says, with an IP literal as host.
+ *
+ * @throws {StartError} unless the socket is a TCP socket that listens, or if the name does not resolve.
+ */
+export async function whereToListen(
+  listen: Listen,
+  { network, system, inheritedListener }: WhereDeps,
+): Promise<HostPort> {
+  if (inheritedListener === undefined)
+    return resolveListenHost(listen, (host) => network.lookup(host, []));
+  try {
+    return system.listenAddress(inheritedListener);
+  } catch (error) {
+    throw new StartError(
+      `Cannot listen on the socket that was handed over (LISTEN_FDS): it is no TCP socket that listens (${(error as Error).message}); correct the socket unit`,
+      { cause: error },
+    );
+  }
+}
+
+/** The failed listen on what the user wrote, in words that say what to do. */
+export function listenFailure(listen: Listen, error: unknown): StartError {
+  const { code = String(error) } = error as { code?: string };
+  const why: Record<string, string> = {
+    EADDRINUSE: `the address is in use; stop the other program or choose another ${listen.flag}`,
+    EADDRNOTAVAIL: "this machine has no such address",
+    EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
+  };
+  return cannotListen(listen, why[code] ?? code, error);
+}
+
+function cannotListen({ flag, address }: Listen, why: string, cause: unknown): StartError {
+  const where = `${flag === "--listen-addr" ? "" : `${flag} `}"${formatHostPort(address)}"`;
+  return new StartError(`Cannot listen on ${where}: ${why}`, { cause });
+}

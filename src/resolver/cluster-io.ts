@@ -1,0 +1,109 @@
+// The ways to find endpoints and to reach them, as the configuration in force
+// says. The gateway and `check` look through the same ones.
+import type { HostPort } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
+import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
+import type { TcpSystem } from "../net/tcp-socket.ts";
+import type { Verify } from "./endpoint-verifier.ts";
+import { askHealth } from "./health-request.ts";
+import type { AskHealth } from "./active-health.ts";
+import { MemberList, type MemberRequest } from "./member-list.ts";
+import { DnsCache } from "./dns-cache.ts";
+import { type SrvRecord, SrvSource } from "./srv.ts";
+import { Connector } from "./connector.ts";
+
+/** How the network is asked, for what is no client's traffic. `servers` are DNS servers; none: the system's. */
+export interface Network {
+  /** Addresses of a host, at least one. */
+  lookup(host: string, servers: readonly HostPort[]): Promise<readonly string[]>;
+  resolveSrv(name: string, servers: readonly HostPort[]): Promise<readonly SrvRecord[]>;
+  /** Whether the files that are named can be used; rejects with what is wrong. */
+  checkTlsFiles(files: TlsFiles): Promise<void>;
+  /** A TLS handshake with an IP literal, whose certificate must hold one of `names`. */
+  verify(
+    address: HostPort,
+    names: readonly string[],
+    options: { readonly tls: TlsFiles; readonly timeoutMs: number },
+  ): Promise<void>;
+  /** A POST of JSON to an IP literal, without a body a GET; by TLS if `tls` is set. */
+  request(
+    address: HostPort,
+    names: readonly string[],
+    options: Partial<MemberRequest> & {
+      readonly path: string;
+      readonly tls: TlsFiles | undefined;
+      readonly timeoutMs: number;
+    },
+  ): Promise<{ readonly status: number; readonly body: string }>;
+}
+
+export interface ClusterIoDeps {
+  /** The configuration in force. */
+  readonly config: () => GatewayConfig;
+  readonly clock: Clock;
+  readonly network: Network;
+  readonly system: TcpSystem;
+  /** Whether a connection to this IP literal and port would reach the gateway itself. */
+  readonly isSelf: (address: string, port: number) => boolean;
+  /** A dial found no address that was verified: looks whether there are some now. */
+  readonly onUnverified: () => Promise<void>;
+}
+
+export interface ClusterIo {
+  readonly names: DnsCache;
+  readonly dialer: Connector;
+  readonly srv: SrvSource;
+  readonly members: MemberList;
+  readonly verify: Verify;
+  readonly askHealth: AskHealth;
+}
+
+/** Opens nothing yet, and keeps nothing open between two calls. */
+export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
+  const { config, clock, network, system, isSelf, onUnverified } = deps;
+  const names = new DnsCache((host) => network.lookup(host, config().discoveryServers), clock);
+  const timeoutMs = () => config().dialTimeoutMs;
+  return {
+    names,
+    dialer: new Connector({
+      names,
+      system,
+      clock,
+      limits: config,
+      isSelf,
+      onUnverified,
+    }),
+    srv: new SrvSource((name) => network.resolveSrv(name, config().discoveryServers)),
+    members: new MemberList({
+      clock,
+      names,
+      isSelf,
+      timeoutMs,
+      post: ({ address: { port }, scheme, certificateNames }, host, question) => {
+        const { tls } = config();
+        const isSecure = (scheme ?? (usesTls(tls) ? "https" : "http")) === "https";
+        return network.request({ host, port }, certificateNames, {
+          ...question,
+          tls: isSecure ? tls : undefined,
+          timeoutMs: timeoutMs(),
+        });
+      },
+    }),
+    askHealth: (endpoint) => {
+      const { healthUrl } = config();
+      if (healthUrl === undefined) return Promise.resolve({ state: "healthy" });
+      const { request } = network;
+      return askHealth(endpoint, {
+        ...{ names, clock, request, isSelf },
+        config: { ...config(), healthUrl },
+      });
+    },
+    verify: (address, names) =>
+      network.verify(address, names, { tls: config().tls, timeoutMs: timeoutMs() }),
+  };
+}
+
+/** Who names certificates means TLS, though no scheme says so. */
+function usesTls({ trustedCaFile, certFile }: TlsFiles): boolean {
+  return trustedCaFile !== undefined || certFile !== undefined;
+}

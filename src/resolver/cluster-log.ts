@@ -1,0 +1,110 @@
+// What is said of the cluster: one line for each flip and each change, in
+// etcd's words where etcd's gateway has some.
+import { formatDuration } from "../core/duration.ts";
+import { type EndpointSpec, labelOf, urlOf } from "../core/endpoint-spec.ts";
+import type { SrvConfig } from "../core/gateway-config.ts";
+import type { Fields, Logger } from "../observe/log.ts";
+import type { VerifierEvents } from "./endpoint-verifier.ts";
+import type { DiscoveryEvents, Source } from "./discovery-events.ts";
+import type { PassiveHealthEvents } from "./passive-health.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Changes } from "./pool.ts";
+
+export class ClusterLog implements PassiveHealthEvents, VerifierEvents, DiscoveryEvents {
+  readonly #log: Logger;
+  readonly #retryDelayMs: () => number;
+
+  constructor(log: Logger, retryDelayMs: () => number) {
+    this.#log = log;
+    this.#retryDelayMs = retryDelayMs;
+  }
+
+  deactivated(endpoint: Endpoint, error: Error): void {
+    this.#log.warn("deactivated endpoint", this.#failure(endpoint, error));
+  }
+
+  stillDown(endpoint: Endpoint, error: Error): void {
+    const message = "failed to activate endpoint (stay inactive for another interval)";
+    this.#log.warn(message, this.#failure(endpoint, error));
+  }
+
+  activated({ label }: Endpoint): void {
+    this.#log.info("activated", { address: label });
+  }
+
+  /** `reason` is what the latest check found. */
+  unhealthy({ label, health }: Endpoint, reason: string, hasHealthy: boolean): void {
+    this.#log.warn(`endpoint is ${health}`, {
+      address: label,
+      error: reason,
+      ...(!hasHealthy && {
+        note: "no endpoint is healthy: clients go to those that answer, then to the others",
+      }),
+    });
+  }
+
+  healthy({ label }: Endpoint): void {
+    this.#log.info("endpoint is healthy again", { address: label });
+  }
+
+  rejected(spec: EndpointSpec, error: string): void {
+    this.#log.warn("endpoint is not used; it is checked again at each refresh", {
+      address: labelOf(spec),
+      from: spec.origin,
+      error,
+    });
+  }
+
+  unresolved(spec: EndpointSpec, error: string): void {
+    this.#log.warn("endpoint does not resolve; it is looked up again at each dial", {
+      address: labelOf(spec),
+      error,
+    });
+  }
+
+  discovered(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
+    this.#log.info("discovered cluster from SRV", found(srv, specs));
+  }
+
+  dropped(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
+    this.#log.warn(
+      "SRV records of the plain service are not authenticated and not used; --insecure-discovery accepts them",
+      found(srv, specs),
+    );
+  }
+
+  validated(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
+    this.#log.info("using validated discovered SRV endpoints", found(srv, specs));
+  }
+
+  failed(source: Source, { message }: Error): void {
+    this.#log.warn(`${source} failed; the endpoints known so far stay`, { error: message });
+  }
+
+  recovered(source: Source): void {
+    this.#log.info(`${source} works again`);
+  }
+
+  fellBack({ message }: Error, specs: readonly EndpointSpec[]): void {
+    this.#log.warn("SRV discovery failed; using what --endpoints names until it succeeds", {
+      endpoints: specs.map(labelOf),
+      error: message,
+    });
+  }
+
+  changed({ added, removed }: Changes): void {
+    if (added.length + removed.length === 0) return;
+    this.#log.info("endpoints changed", {
+      added: added.map(({ label }) => label),
+      removed: removed.map(({ label }) => label),
+    });
+  }
+
+  #failure({ label }: Endpoint, error: Error): Fields {
+    return { address: label, interval: formatDuration(this.#retryDelayMs()), error: error.message };
+  }
+}
+
+function found({ domain }: SrvConfig, specs: readonly EndpointSpec[]): Fields {
+  return { "srv-server": domain, endpoints: specs.map(urlOf) };
+}

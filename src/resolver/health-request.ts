@@ -1,0 +1,76 @@
+// One health check of one endpoint: its addresses are asked in turn, as a dial
+// tries them, within one timeout.
+import type { HostPort } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
+import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
+import type { HealthUrl } from "../core/health-url.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { type HealthAnswer, judgeAnswer } from "./active-health.ts";
+import type { DnsCache } from "./dns-cache.ts";
+import { staggeredRace } from "./staggered-race.ts";
+import { isUnreached, describeTlsError } from "./tls-error.ts";
+
+export interface HealthQuery {
+  readonly names: DnsCache;
+  readonly clock: Clock;
+  /** Sends a GET to an IP literal whose certificate must hold one of `names`; plain HTTP without `tls`. */
+  readonly request: (
+    address: HostPort,
+    names: readonly string[],
+    options: {
+      readonly path: string;
+      readonly tls: TlsFiles | undefined;
+      readonly timeoutMs: number;
+    },
+  ) => Promise<{ readonly status: number; readonly body: string }>;
+  readonly isSelf: (address: string, port: number) => boolean;
+  readonly config: GatewayConfig & { readonly healthUrl: HealthUrl };
+}
+
+// How long an address may be silent before the next is asked as well (RFC 8305).
+const ADDRESS_DELAY_MS = 250;
+
+/** Resolves with what the endpoint says of its health; never rejects. */
+export async function askHealth(
+  { address, spec }: Endpoint,
+  { names, clock, request, isSelf, config }: HealthQuery,
+): Promise<HealthAnswer> {
+  const { healthUrl, healthTimeoutMs, tls } = config;
+  const { scheme, port = address.port, path } = healthUrl;
+  const deadline = clock.now() + healthTimeoutMs;
+
+  const { addresses, error } = await names.find(address.host, healthTimeoutMs);
+  if (addresses === undefined) return unresponsive(`no address (${error?.code})`);
+  const usable = addresses.filter(
+    (host) => !isSelf(host, port) && spec.verifiedAddresses?.has(host) !== false,
+  );
+  if (usable.length === 0) return unresponsive("none of its addresses may be dialled");
+
+  const ask = (host: string) => {
+    const target: HostPort = { host, port };
+    return request(target, spec.certificateNames, {
+      path,
+      tls: scheme === "https" ? tls : undefined,
+      timeoutMs: Math.max(1, deadline - clock.now()),
+    });
+  };
+  const outcome = await staggeredRace(usable, ask, {
+    clock,
+    delayMs: Math.min(ADDRESS_DELAY_MS, healthTimeoutMs / usable.length),
+  });
+  if (outcome.winner !== undefined) return judgeAnswer(outcome.result.status, outcome.result.body);
+  return judgeFailures(outcome.failures);
+}
+
+/** A server that breaks off a TLS handshake answers; one that refuses or is silent does not. */
+function judgeFailures(failures: readonly (readonly [string, unknown])[]): HealthAnswer {
+  const reason = failures
+    .map(([host, error]) => (failures.length === 1 ? "" : `${host}: `) + describeTlsError(error))
+    .join(", ");
+  const isUnresponsive = failures.every(([, error]) => isUnreached(error));
+  return { state: isUnresponsive ? "unresponsive" : "unhealthy", reason };
+}
+
+function unresponsive(reason: string): HealthAnswer {
+  return { state: "unresponsive", reason };
+}

@@ -1,0 +1,58 @@
+// Why a TLS handshake failed, in words that say what to look at.
+
+const WORDS: Record<string, string> = {
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  CERT_NOT_YET_VALID: "its certificate is not yet valid",
+  CERT_REVOKED: "its certificate was revoked",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed, by no authority that is trusted",
+  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is signed by an unknown authority",
+  UNABLE_TO_GET_ISSUER_CERT: "its certificate is signed by an unknown authority",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is signed by an unknown authority",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is signed by an unknown authority",
+  CERT_SIGNATURE_FAILURE: "its certificate is signed by an unknown authority",
+  INVALID_CA: "its certificate is signed by what is no authority",
+  INVALID_PURPOSE: "its certificate is not one for servers",
+  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS",
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE:
+    "it refused the handshake; under TLS 1.2 a server that demands a client certificate needs --cert-file and --key-file",
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: "it demands a client certificate (--cert-file, --key-file)",
+  ERR_SSL_TLSV1_ALERT_CERTIFICATE_REQUIRED:
+    "it demands a client certificate (--cert-file, --key-file)",
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "it does not know the authority of --cert-file",
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "it closed the connection (does one side speak TLS, and the other not?)",
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network is unreachable",
+  ETIMEDOUT: "no answer in time",
+};
+
+const UNREACHED = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+]);
+
+/** Whether a handshake or request failed before the server said anything of itself. */
+export function isUnreached(error: unknown): boolean {
+  return UNREACHED.has((error as { code?: string }).code ?? "");
+}
+
+/** `error` is what a handshake or request rejected with. */
+export function describeTlsError(error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string };
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return wrongName(message ?? "");
+  return WORDS[String(code)] ?? message ?? String(error);
+}
+
+/** `... Host: a.test. is not in the cert's altnames: DNS:b.test`: the two names. */
+function wrongName(message: string): string {
+  const [, wanted, held] =
+    /(?:Host|IP): (\S+?)\.? is not (?:in the cert's (?:altnames|list):|cert's CN:) (.*)$/.exec(
+      message,
+    ) ?? [];
+  return wanted === undefined
+    ? "its certificate is for another name"
+    : `its certificate is for another name than "${wanted}" (it holds ${held || "none"})`;
+}

@@ -1,0 +1,177 @@
+import { describe, expect, test } from "bun:test";
+import type { HostPort } from "../../src/core/address.ts";
+import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import { EndpointVerifier } from "../../src/resolver/endpoint-verifier.ts";
+import { DnsCache } from "../../src/resolver/dns-cache.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const OWN = "127.0.0.99";
+
+function setUp() {
+  const addresses: Record<string, string[]> = {};
+  const certificates: Record<string, string> = {}; // by address: the code of what is wrong
+  const verified: [address: HostPort, names: readonly string[]][] = [];
+  const log: string[] = [];
+  let most = 0;
+  let running = 0;
+  const verifier = new EndpointVerifier({
+    names: new DnsCache((host) => {
+      const found = addresses[host];
+      if (found !== undefined) return Promise.resolve(found);
+      return Promise.reject(Object.assign(new Error("no"), { code: "ENOTFOUND" }));
+    }, new ManualClock()),
+    isSelf: (address) => address === OWN,
+    timeoutMs: () => 1000,
+    verify: async (address, names) => {
+      most = Math.max(most, ++running);
+      await Bun.sleep(0);
+      running--;
+      verified.push([address, names]);
+      const code = certificates[address.host];
+      if (code !== undefined) throw Object.assign(new Error(code), { code });
+    },
+    events: {
+      rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
+      unresolved: (spec, why) => log.push(`unresolved ${labelOf(spec)}: ${why}`),
+    },
+  });
+  const verifyAll = async (endpoints: string[], mustVerify = false) => {
+    const specs = endpoints.map((text): EndpointSpec => {
+      const spec = parseStaticEndpoint(text);
+      return { ...spec, certificateNames: [spec.address.host, "a.test"] };
+    });
+    return verifier.verifyAll(specs, mustVerify);
+  };
+  const labels = async (endpoints: string[], mustVerify = false) =>
+    (await verifyAll(endpoints, mustVerify)).map(labelOf);
+  return { addresses, certificates, verified, log, verifier, verifyAll, labels, most: () => most };
+}
+
+describe("without verification", () => {
+  test("admits in the order given, without a handshake", async () => {
+    const { labels, verified, log } = setUp();
+    expect(await labels(["10.0.0.2:1", "10.0.0.1:1"])).toEqual(["10.0.0.2:1", "10.0.0.1:1"]);
+    expect([verified, log]).toEqual([[], []]);
+  });
+
+  test("keeps a name that does not resolve, and says so once", async () => {
+    const { labels, log } = setUp();
+    expect(await labels(["m.test:1", "10.0.0.1:1"])).toEqual(["m.test:1", "10.0.0.1:1"]);
+    await labels(["m.test:1", "10.0.0.1:1"]);
+    expect(log).toEqual(["unresolved m.test:1: ENOTFOUND"]);
+  });
+
+  test("never admits the gateway itself, by name too, and says so once", async () => {
+    const { addresses, labels, log } = setUp();
+    addresses["me.test"] = ["10.0.0.1", OWN];
+    for (let i = 0; i < 2; i++)
+      expect(await labels([`${OWN}:1`, "me.test:1", "10.0.0.2:1"])).toEqual(["10.0.0.2:1"]);
+    const why = `it resolves to ${OWN}, the gateway's own listen address`;
+    expect(log).toEqual([`rejected ${OWN}:1: ${why}`, `rejected me.test:1: ${why}`]);
+  });
+});
+
+describe("with verification", () => {
+  test("admits who proves itself, by every address, and only these addresses", async () => {
+    const { addresses, certificates, verifyAll, log } = setUp();
+    addresses["m.test"] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    certificates["10.0.0.2"] = "CERT_HAS_EXPIRED";
+    const [spec] = await verifyAll(["m.test:1"], true);
+    expect([...spec!.verifiedAddresses!]).toEqual(["10.0.0.1", "10.0.0.3"]);
+    expect(log).toEqual(["rejected m.test:1: 10.0.0.2: its certificate has expired"]);
+  });
+
+  test("asks for the names of the endpoint, at its port", async () => {
+    const { labels, verified } = setUp();
+    await labels(["10.0.0.1:7"], true);
+    expect(verified).toEqual([[{ host: "10.0.0.1", port: 7 }, ["10.0.0.1", "a.test"]]]);
+  });
+
+  test("shakes hands once with an endpoint that stays, and again with a new address of it", async () => {
+    const { addresses, certificates, verifyAll, labels, verified } = setUp();
+    addresses["m.test"] = ["10.0.0.1"];
+    await labels(["m.test:1"], true);
+    await labels(["m.test:1"], true);
+    expect(verified).toHaveLength(1);
+    addresses["m.test"] = ["10.0.0.2"];
+    certificates["10.0.0.2"] = "DEPTH_ZERO_SELF_SIGNED_CERT";
+    expect(await verifyAll(["m.test:1"], true)).toEqual([]);
+    delete certificates["10.0.0.2"];
+    const [spec] = await verifyAll(["m.test:1"], true);
+    expect([...spec!.verifiedAddresses!]).toEqual(["10.0.0.1", "10.0.0.2"]);
+  });
+
+  test("asks again an endpoint that failed, says a reason once, and a new reason", async () => {
+    const { certificates, labels, log } = setUp();
+    certificates["10.0.0.1"] = "ECONNREFUSED";
+    for (let i = 0; i < 3; i++) expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
+    certificates["10.0.0.1"] = "ERR_SSL_WRONG_VERSION_NUMBER";
+    expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
+    delete certificates["10.0.0.1"];
+    expect(await labels(["10.0.0.1:1"], true)).toEqual(["10.0.0.1:1"]);
+    expect(log).toEqual([
+      "rejected 10.0.0.1:1: connection refused",
+      "rejected 10.0.0.1:1: it does not speak TLS",
+    ]);
+  });
+
+  test("asks anew who left and came back", async () => {
+    const { verifier, verifyAll, labels, verified } = setUp();
+    await labels(["10.0.0.1:1", "10.0.0.2:1"], true);
+    verifier.keepOnly(await verifyAll(["10.0.0.2:1"], true));
+    await labels(["10.0.0.1:1", "10.0.0.2:1"], true);
+    expect(verified.map(([{ host }]) => host)).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.1"]);
+  });
+
+  test("does not verifyAll what does not resolve", async () => {
+    const { labels, log } = setUp();
+    expect(await labels(["m.test:1"], true)).toEqual([]);
+    expect(log).toEqual(["rejected m.test:1: it does not resolve (ENOTFOUND)"]);
+  });
+
+  test("keeps what was verified while DNS does not answer", async () => {
+    const { addresses, labels } = setUp();
+    addresses["m.test"] = ["10.0.0.1"];
+    await labels(["m.test:1"], true);
+    delete addresses["m.test"];
+    expect(await labels(["m.test:1"], true)).toEqual(["m.test:1"]);
+  });
+
+  test("shakes hands with at most 16 at a time", async () => {
+    const { labels, verified, most } = setUp();
+    const all = Array.from({ length: 64 }, (_, i) => `10.0.0.${i}:1`);
+    expect(await labels(all, true)).toEqual(all);
+    expect([verified.length, most()]).toEqual([64, 16]);
+  });
+
+  test("invalidate() has all asked again", async () => {
+    const { verifier, labels, verified } = setUp();
+    await labels(["10.0.0.1:1"], true);
+    verifier.invalidate();
+    await labels(["10.0.0.1:1"], true);
+    await labels(["10.0.0.1:1"], true);
+    expect(verified).toHaveLength(2);
+  });
+
+  test("invalidate() takes it from whose certificate fails now, not from who cannot be reached", async () => {
+    const { verifier, certificates, labels } = setUp();
+    const both = ["10.0.0.1:1", "10.0.0.2:1"];
+    await labels(both, true);
+    verifier.invalidate();
+    certificates["10.0.0.1"] = "ETIMEDOUT";
+    certificates["10.0.0.2"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+    expect(await labels(both, true)).toEqual(["10.0.0.1:1"]);
+    certificates["10.0.0.1"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+    expect(await labels(both, true)).toEqual([]);
+  });
+
+  test("a proof that was under way at invalidate() does not count", async () => {
+    const { verifier, certificates, labels } = setUp();
+    const first = labels(["10.0.0.1:1"], true);
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    verifier.invalidate();
+    await first;
+    certificates["10.0.0.1"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+    expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
+  });
+});

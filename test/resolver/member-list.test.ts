@@ -1,0 +1,282 @@
+// The answers that a real etcd does not give on demand; the others are in test/e2e.
+import { describe, expect, test } from "bun:test";
+import { labelOf, parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import { parseMemberList } from "../../src/resolver/member-specs.ts";
+import { MemberList, type MemberRequest } from "../../src/resolver/member-list.ts";
+import { type Lookup, DnsCache } from "../../src/resolver/dns-cache.ts";
+import type { Clock } from "../../src/core/clock.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const member = (...clientURLs: unknown[]) => ({ ID: "1", name: "m", clientURLs });
+const list = (...members: unknown[]) => ({ header: {}, members });
+const ONE = list(member("http://10.0.0.1:2379"));
+
+interface Asked extends MemberRequest {
+  readonly at: string;
+}
+
+type Given = { status?: number; body: unknown } | Error;
+
+/** A cluster of which a test says what each endpoint answers. */
+function cluster(
+  answer: (asked: Asked) => Given | Promise<Given>,
+  clock: Clock = new ManualClock(),
+  lookup: Lookup = () => Promise.reject(new Error("no names here")),
+) {
+  const asked: Asked[] = [];
+  const members = new MemberList({
+    clock,
+    names: new DnsCache(lookup, new ManualClock()),
+    isSelf: (address) => address === "127.0.0.99",
+    timeoutMs: () => 1000,
+    post: async (spec, address, question) => {
+      const one = { ...question, at: `${address}:${spec.address.port}` };
+      asked.push(one);
+      const given = await answer(one);
+      if (given instanceof Error) throw given;
+      const { status = 200, body } = given;
+      const text = typeof body === "string" ? body : JSON.stringify(body);
+      return { status, body: text };
+    },
+  });
+  const ask = async (endpoints: string[], credentials?: { user: string; password: string }) => {
+    const answer = await members.ask(endpoints.map(parseStaticEndpoint), credentials);
+    return answer.members.map(labelOf);
+  };
+  return { ask, asked, members };
+}
+
+describe("parseMemberList()", () => {
+  const rows: [what: string, answer: unknown, labels: string[]][] = [
+    ["every client URL", list(member("http://a:1", "https://b:2"), member("http://c:3")), ["a:1", "b:2", "c:3"]],
+    ["no learner", list({ ...member("http://a:1"), isLearner: true }, member("http://b:2")), ["b:2"]],
+    ["no member that has not started", list({ ID: "1", peerURLs: ["http://x:1"] }, member("http://b:2")), ["b:2"]],
+    ["no Unix socket", list(member("unix:///run/etcd.sock", "http://b:2")), ["b:2"]],
+    ["nothing that is no URL", list(member(7, null, "", "b", "http://b:2")), ["b:2"]],
+    ["nothing that is no member", list(null, 7, "x", [], member("http://b:2")), ["b:2"]],
+    ["no loopback of another machine", list(member("http://localhost:2379", "http://127.0.0.1:2379", "http://[::1]:1", "http://0.0.0.0:1", "http://b:2")), ["b:2"]],
+  ]; // prettier-ignore
+  test.each(rows)("takes %s", (_, answer, labels) => {
+    expect(parseMemberList(answer, "10.0.0.9").map(labelOf)).toEqual(labels);
+  });
+
+  test("takes loopback from a member on loopback", () => {
+    expect(parseMemberList(list(member("http://localhost:1")), "127.0.0.1").map(labelOf)).toEqual([
+      "localhost:1",
+    ]);
+  });
+
+  test("keeps the scheme and asks for the host's own certificate", () => {
+    expect(parseMemberList(list(member("https://b.test:2")), "10.0.0.9")).toMatchObject([
+      { scheme: "https", certificateNames: ["b.test"], origin: "member list" },
+    ]);
+  });
+
+  test.each([[{}], [{ members: {} }], [{ members: "x" }], [[]]])("refuses %j", (answer) => {
+    expect(() => parseMemberList(answer, "10.0.0.9")).toThrow("the answer is no member list");
+  });
+
+  test.each([list(), list(member()), list(member("unix:///x"))])("refuses %j", (answer) => {
+    expect(() => parseMemberList(answer, "10.0.0.9")).toThrow(
+      "no member advertises an address that can be dialled",
+    );
+  });
+});
+
+describe("MemberList.ask()", () => {
+  test("asks the next as well when one says nothing, and each endpoint once", async () => {
+    const clock = new ManualClock();
+    const { ask, asked } = cluster(
+      ({ at }) => (at.endsWith(":2") ? { body: ONE } : new Promise(() => {})),
+      clock,
+    );
+    const answer = ask(["10.0.0.1:1", "10.0.0.1:1", "10.0.0.2:2"]);
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    expect(asked.map(({ at }) => at)).toEqual(["10.0.0.1:1"]);
+    clock.advance(1000);
+    expect(await answer).toEqual(["10.0.0.1:2379"]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("asks for a linearizable list, and takes the first answer", async () => {
+    const { ask, asked } = cluster(() => ({ body: ONE }));
+    expect(await ask(["10.0.0.1:1", "10.0.0.2:2"])).toEqual(["10.0.0.1:2379"]);
+    expect(asked).toEqual([
+      { at: "10.0.0.1:1", path: "/v3/cluster/member/list", body: { linearizable: true } },
+    ]);
+  });
+
+  test("asks the addresses of a name in turn, as a dial does", async () => {
+    const clock = new ManualClock();
+    const lookup = () => Promise.resolve(["::1", "10.0.0.1", "10.0.0.2"]);
+    const { ask, asked } = cluster(
+      ({ at }) => {
+        if (at === "::1:1") return Object.assign(new Error("x"), { code: "ECONNREFUSED" });
+        return at === "10.0.0.1:1" ? new Promise(() => {}) : { body: ONE };
+      },
+      clock,
+      lookup,
+    );
+    const answer = ask(["etcd.test:1"]);
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(asked.map(({ at }) => at)).toEqual(["::1:1", "10.0.0.1:1"]);
+    clock.advance(250);
+    expect(await answer).toEqual(["10.0.0.1:2379"]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("reports what each address of a name answered", async () => {
+    const refused = Object.assign(new Error("x"), { code: "ECONNREFUSED" });
+    const lookup = () => Promise.resolve(["::1", "10.0.0.1"]);
+    const { ask } = cluster(
+      ({ at }) => (at === "::1:1" ? refused : { status: 404, body: "" }),
+      new ManualClock(),
+      lookup,
+    );
+    await expect(ask(["etcd.test:1"])).rejects.toThrow(
+      "etcd.test:1: ::1: connection refused, 10.0.0.1: HTTP 404",
+    );
+  });
+
+  const useless: [what: string, answer: { status?: number; body: unknown } | Error, why: string][] = [
+    ["an error page", { status: 404, body: "404 page not found\n" }, "HTTP 404: 404 page not found"],
+    ["etcd's refusal", { status: 403, body: { message: "etcdserver: permission denied", code: 7 } }, "HTTP 403: etcdserver: permission denied"],
+    ["no JSON", { body: "<html>" }, "HTTP 200: <html>"],
+    ["an empty list", { body: list() }, "no member advertises an address that can be dialled"],
+    ["nothing", { body: "" }, "HTTP 200"],
+    ["a refused connection", Object.assign(new Error("x"), { code: "ECONNREFUSED" }), "connection refused"],
+    ["a foreign certificate", Object.assign(new Error("x"), { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }), "its certificate is signed by an unknown authority"],
+  ]; // prettier-ignore
+  test.each(useless)("passes over %s", async (_, answer) => {
+    const { ask } = cluster(({ at }) => (at === "10.0.0.1:1" ? answer : { body: ONE }));
+    expect(await ask(["10.0.0.1:1", "10.0.0.2:2"])).toEqual(["10.0.0.1:2379"]);
+  });
+
+  test.each(useless)("says of each that gave %s", async (_, answer, why) => {
+    const { ask } = cluster(() => answer);
+    await expect(ask(["10.0.0.1:1", "10.0.0.2:2"])).rejects.toThrow(
+      `10.0.0.1:1: ${why}; 10.0.0.2:2: ${why}`,
+    );
+  });
+
+  test("never asks the gateway itself, nor a name without an address", async () => {
+    const { ask, asked } = cluster(() => ({ body: ONE }));
+    await expect(ask(["127.0.0.99:1", "nobody.test:1"])).rejects.toThrow(
+      "127.0.0.99:1: none of its addresses may be dialled; nobody.test:1: does not resolve",
+    );
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("authentication", () => {
+  const credentials = { user: "root", password: "secret" };
+  const login = "/v3/auth/authenticate";
+
+  test("gets one token and keeps it", async () => {
+    const { ask, asked } = cluster(({ path }) =>
+      path === login ? { body: { token: "t1" } } : { body: ONE },
+    );
+    await ask(["10.0.0.1:1"], credentials);
+    await ask(["10.0.0.1:1"], credentials);
+    expect(asked.map(({ path, token }) => [path, token])).toEqual([
+      [login, undefined],
+      ["/v3/cluster/member/list", "t1"],
+      ["/v3/cluster/member/list", "t1"],
+    ]);
+    expect(asked[0]!.body).toEqual({ name: "root", password: "secret" });
+  });
+
+  test("gets another token when etcd knows the old one no more, once", async () => {
+    let valid = "t1";
+    const { ask, asked } = cluster(({ path, token }) => {
+      if (path === login) return { body: { token: valid } };
+      if (token === valid) return { body: ONE };
+      return { status: 401, body: { message: "etcdserver: invalid auth token", code: 16 } };
+    });
+    await ask(["10.0.0.1:1"], credentials);
+    valid = "t2";
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+    expect(asked.filter(({ path }) => path === login)).toHaveLength(2);
+  });
+
+  test("does not go round and round when every token is refused", async () => {
+    const { ask, asked } = cluster(({ path }) =>
+      path === login
+        ? { body: { token: "t-1234" } }
+        : { status: 401, body: { message: "etcdserver: invalid auth token", code: 16 } },
+    );
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
+    expect(asked.length).toBeLessThanOrEqual(6);
+  });
+
+  test("needs no token of a cluster without authentication", async () => {
+    const { ask, asked } = cluster(({ path }) =>
+      path === login
+        ? { status: 400, body: { message: "etcdserver: authentication is not enabled", code: 9 } }
+        : { body: ONE },
+    );
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+    expect(asked.at(-1)!.token).toBe("");
+  });
+
+  test("gets a token once the cluster wants one", async () => {
+    let isWanted = false;
+    const { ask, asked } = cluster(({ path, token }) => {
+      if (path !== login && (!isWanted || token === "t1")) return { body: ONE };
+      if (path === login && isWanted) return { body: { token: "t1" } };
+      return path === login
+        ? { status: 412, body: { message: "etcdserver: authentication is not enabled", code: 9 } }
+        : { status: 400, body: { message: "etcdserver: user name is empty", code: 3 } };
+    });
+    await ask(["10.0.0.1:1"], credentials);
+    isWanted = true;
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+    expect(asked.at(-1)!.token).toBe("t1");
+  });
+
+  test("gets another token whatever etcd has against the old one", async () => {
+    let valid = "t-0001";
+    const { ask } = cluster(({ path, token }) => {
+      if (path === login) return { body: { token: valid } };
+      if (token === valid) return { body: ONE };
+      return {
+        status: 400,
+        body: { message: "etcdserver: revision of auth store is old", code: 3 },
+      };
+    });
+    await ask(["10.0.0.1:1"], credentials);
+    valid = "t-0002";
+    expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
+  });
+
+  test.each(["a\r\nb", "", " ", "\u0000", "ü"])("takes no token like %j", async (token) => {
+    const { ask, asked } = cluster(({ path }) => ({ body: path === login ? { token } : ONE }));
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("no token that can be used");
+    expect(asked).toHaveLength(1);
+  });
+
+  test("never repeats what a stranger says of the password", async () => {
+    const { ask } = cluster(({ body }) => ({ status: 404, body: JSON.stringify(body) }));
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow(/^10.0.0.1:1: HTTP 404$/);
+  });
+
+  test("quotes no more of an answer than can be read", async () => {
+    const { ask } = cluster(() => ({ status: 500, body: { message: "x".repeat(1 << 20) } }));
+    const error = await ask(["10.0.0.1:1"]).catch((failure: Error) => failure);
+    expect((error as Error).message.length).toBeLessThan(300);
+  });
+
+  test("says what is wrong with the password, never the password", async () => {
+    const { ask } = cluster(() => ({
+      status: 400,
+      body: { message: "etcdserver: authentication failed, invalid user ID or password", code: 3 },
+    }));
+    const error: Error = await ask(["10.0.0.1:1"], credentials).then(
+      () => new Error("no failure"),
+      (failure) => failure,
+    );
+    expect(error.message).toContain("invalid user ID or password");
+    expect(error.message).not.toContain("secret");
+  });
+});

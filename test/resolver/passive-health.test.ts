@@ -1,0 +1,177 @@
+import { describe, expect, test } from "bun:test";
+import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import { PassiveHealth } from "../../src/resolver/passive-health.ts";
+import type { Endpoint } from "../../src/resolver/endpoint.ts";
+import { Pool } from "../../src/resolver/pool.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+
+const RETRY = 1000;
+
+function setUp() {
+  let retryDelayMs = RETRY;
+  const clock = new ManualClock();
+  const pool = new Pool("round-robin");
+  pool.reconcile(["a:1", "b:1"].map(parseStaticEndpoint));
+  const [a, b] = pool.endpoints as [Endpoint, Endpoint];
+  const log: string[] = [];
+  const probes: { endpoint: Endpoint; done: (error?: Error) => void; aborted: boolean }[] = [];
+  const health = new PassiveHealth({
+    pool,
+    clock,
+    retryDelayMs: () => retryDelayMs,
+    events: {
+      deactivated: ({ label }, error) => log.push(`deactivated ${label} ${error.message}`),
+      activated: ({ label }) => log.push(`activated ${label}`),
+      stillDown: ({ label }, error) => log.push(`stillDown ${label} ${error.message}`),
+    },
+    probe: (endpoint, done) => {
+      const probe = { endpoint, done: (error?: Error) => done(error), aborted: false };
+      probes.push(probe);
+      return () => {
+        probe.aborted = true;
+      };
+    },
+  });
+  const fail = (endpoint: Endpoint) => health.markDown(endpoint, new Error("refused"), clock.now());
+  const setRetryDelay = (ms: number) => {
+    retryDelayMs = ms;
+  };
+  return { clock, pool, a, b, log, probes, health, fail, setRetryDelay };
+}
+
+describe("PassiveHealth", () => {
+  test("markDown() takes the endpoint out and tells it once, however many dials fail", () => {
+    const { fail, a, log } = setUp();
+    fail(a);
+    fail(a);
+    expect(a.isUp).toBe(false);
+    expect(log).toEqual(["deactivated a:1 refused"]);
+  });
+
+  test("markDown() ignores a failure that began before the endpoint came up", () => {
+    const { health, clock, fail, a, probes, log } = setUp();
+    fail(a);
+    clock.advance(RETRY);
+    probes[0]!.done();
+    health.markDown(a, new Error("late"), RETRY - 1);
+    expect(a.isUp).toBe(true);
+    expect(log).toEqual(["deactivated a:1 refused", "activated a:1"]);
+  });
+
+  test("a down endpoint is probed every retry delay until it is up", () => {
+    const { clock, fail, a, probes, log } = setUp();
+    fail(a);
+    clock.advance(RETRY - 1);
+    expect(probes).toHaveLength(0);
+    clock.advance(1);
+    expect(probes).toHaveLength(1);
+    probes[0]!.done(new Error("still refused"));
+    clock.advance(RETRY);
+    expect(probes).toHaveLength(2);
+    probes[1]!.done();
+    expect(a.isUp).toBe(true);
+    expect(log).toEqual([
+      "deactivated a:1 refused",
+      "stillDown a:1 still refused",
+      "activated a:1",
+    ]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("each endpoint has a retry timer of its own", () => {
+    const { clock, fail, a, b, probes } = setUp();
+    fail(a);
+    clock.advance(RETRY / 2);
+    fail(b);
+    clock.advance(RETRY / 2);
+    expect(probes.map(({ endpoint }) => endpoint)).toEqual([a]);
+    clock.advance(RETRY / 2);
+    expect(probes.map(({ endpoint }) => endpoint)).toEqual([a, b]);
+  });
+
+  test("probeNow() probes at once, whatever the timer says, and many share one probe", () => {
+    const { health, fail, a, probes, log } = setUp();
+    fail(a);
+    const outcomes: (Error | undefined)[] = [];
+    for (let i = 0; i < 3; i++) health.probeNow(a, (error) => outcomes.push(error));
+    expect(probes).toHaveLength(1);
+    probes[0]!.done();
+    expect(outcomes).toEqual([undefined, undefined, undefined]);
+    expect(log).toEqual(["deactivated a:1 refused", "activated a:1"]);
+  });
+
+  test("probeNow() of an endpoint that is up answers at once without a probe", () => {
+    const { health, a, probes } = setUp();
+    let answers = 0;
+    health.probeNow(a, () => answers++);
+    expect([answers, probes.length]).toEqual([1, 0]);
+  });
+
+  test("a probe for clients that fails logs nothing and leaves the timer running", () => {
+    const { health, clock, fail, a, probes, log } = setUp();
+    fail(a);
+    const outcomes: (string | undefined)[] = [];
+    health.probeNow(a, (error) => outcomes.push(error?.message));
+    probes[0]!.done(new Error("no"));
+    expect(outcomes).toEqual(["no"]);
+    expect(log).toEqual(["deactivated a:1 refused"]);
+    clock.advance(RETRY);
+    expect(probes).toHaveLength(2);
+  });
+
+  test("the timer joins a probe under way instead of starting a second", () => {
+    const { health, clock, fail, a, probes, log } = setUp();
+    fail(a);
+    health.probeNow(a, () => {});
+    clock.advance(RETRY);
+    expect(probes).toHaveLength(1);
+    probes[0]!.done(new Error("slow no"));
+    expect(log).toEqual(["deactivated a:1 refused", "stillDown a:1 slow no"]);
+    clock.advance(RETRY);
+    expect(probes).toHaveLength(2);
+  });
+
+  test("forget() stops the probe and the timer, and tells who waits, but logs nothing", () => {
+    const { health, clock, pool, fail, a, b, probes, log } = setUp();
+    fail(a);
+    clock.advance(RETRY);
+    const outcomes: (string | undefined)[] = [];
+    health.probeNow(a, (error) => outcomes.push(error?.message));
+    pool.reconcile([b.spec]);
+    health.forget(a);
+    expect(outcomes).toEqual(["a:1 has left"]);
+    expect(probes.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(log).toEqual(["deactivated a:1 refused"]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test("markDown() ignores an endpoint that has left", () => {
+    const { clock, pool, fail, a, b, log } = setUp();
+    pool.reconcile([b.spec]);
+    fail(a);
+    expect([log.length, clock.pending]).toEqual([0, 0]);
+  });
+
+  test("restartTimers() goes by the new retry delay at once, with one timer each", () => {
+    const { health, clock, fail, a, probes, setRetryDelay } = setUp();
+    fail(a);
+    setRetryDelay(10);
+    health.restartTimers();
+    clock.advance(10);
+    expect(probes).toHaveLength(1);
+    health.restartTimers();
+    probes[0]!.done(new Error("no"));
+    expect(clock.pending).toBe(1);
+  });
+
+  test("close() aborts probes and clears timers, also twice", () => {
+    const { health, clock, fail, a, b, probes } = setUp();
+    fail(a);
+    fail(b);
+    health.probeNow(a, () => {});
+    health.close();
+    health.close();
+    expect(probes.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(clock.pending).toBe(0);
+  });
+});
