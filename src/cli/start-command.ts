@@ -112,7 +112,9 @@ async function runUntilStopped(gateway: Gateway, running: Running): Promise<void
     notifier.stopping();
     onStopping();
   }
-  const cut = await gateway.drain(stopSignals.next());
+  const hurry = new AbortController();
+  void stopSignals.next().then(() => hurry.abort());
+  const cut = await gateway.drain(hurry.signal);
   log.info("stopped", { cut });
 }
 

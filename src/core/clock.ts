@@ -8,14 +8,25 @@ export interface Clock {
   soon(callback: () => void): void;
 }
 
-/** Resolves after `ms`, or as soon as one of `others` does; leaves no timer behind. */
+export interface PauseOptions {
+  /** Ends the pause when it aborts. */
+  readonly signal?: AbortSignal;
+  /** Ends the pause when it resolves. */
+  readonly until?: Promise<unknown>;
+}
+
+/** Resolves after `ms`, or earlier if an option says so. Leaves no timer. */
 export async function pause(
   clock: Clock,
   ms: number,
-  ...others: Promise<unknown>[]
+  { signal, until }: PauseOptions = {},
 ): Promise<void> {
-  const { promise: isTime, resolve } = Promise.withResolvers<void>();
-  const cancelTimer = clock.after(ms, resolve);
-  await Promise.race([isTime, ...others]);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = () => resolve();
+  const cancelTimer = clock.after(ms, end);
+  signal?.addEventListener("abort", end);
+  if (signal?.aborted) end();
+  await Promise.race([promise, ...(until === undefined ? [] : [until])]);
   cancelTimer();
+  signal?.removeEventListener("abort", end);
 }

@@ -1,5 +1,5 @@
-// The door: accepts clients, and lets in those whose address is allowed, as long
-// as there is room. Everybody else is reset before anything is done for him.
+// Accepts clients: as many as the connection limit allows, from the addresses
+// that may connect. Every other client is reset before anything is done for it.
 import { formatHostPort, type HostPort, isLoopback } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
@@ -7,7 +7,8 @@ import type { Logger } from "../observe/log.ts";
 import { Listener } from "../net/listener.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
-import { ClientGate, NOT_ALLOWED } from "./client-gate.ts";
+import { ClientAcl } from "./client-acl.ts";
+import { ClientLimit } from "./client-limit.ts";
 import { RateLimitedLog } from "./rate-limited-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { EpisodeLog } from "./episode-log.ts";
@@ -16,16 +17,23 @@ import type { Statistics } from "./statistics.ts";
 
 const AT_LIMIT = "the connection limit is reached";
 
-// Of all relays, that must have been found to be over.
+/** Why a client may not connect, as the log says it; each is counted under its own name. */
+const DENY_REASONS = {
+  not_allowed: "outside --allow-cidr",
+  client_limit: "over --max-connections-per-client",
+} as const;
+
+// Part of all relays that one search for reset clients must find for the next
+// search to be worth its cost at once.
 const WORTHWHILE_PART = 0.1;
 
-// For a handshake that has begun here, over any sane distance.
-const ON_THEIR_WAY_MS = 300;
-// After which it is believed that clients go elsewhere.
-const NONE_COMES_MS = 100;
+// Time for a TCP handshake that was begun with this process, over any sane distance.
+const HANDSHAKE_MS = 300;
+// Silence after which the hand-over is considered complete.
+const SILENCE_MS = 100;
 
-const LOOK_MS = 1000;
-// To listen again: for the listener, and for a client and its server.
+const DESCRIPTOR_CHECK_MS = 1000;
+// Descriptors that must be free to listen again: a listener, a client and its server.
 const DESCRIPTORS_WANTED = 3;
 
 export interface AcceptorDeps {
@@ -35,46 +43,57 @@ export interface AcceptorDeps {
   readonly system: TcpSystem;
   readonly relays: Pick<ConnectionTable, "count" | "reapReset">;
   readonly statistics: Statistics;
-  /** A socket that listens already; undefined: it is opened here. */
+  /** A socket that listens already; undefined: the acceptor opens one. */
   readonly inherited: number | undefined;
-  /** Makes a relay for a client that has been let in, for `leave`; undefined if it is closed again. */
-  readonly onClient: (client: TcpSocket) => Relay | undefined;
+}
+
+export interface AcceptorListener {
+  /** Makes a relay of a client that may connect; undefined if it is closed again already. */
+  accepted(client: TcpSocket): Relay | undefined;
 }
 
 export class Acceptor {
   #maxConnections = 0;
   readonly #deps: AcceptorDeps;
-  readonly #gate = new ClientGate();
+  readonly #acl = new ClientAcl();
+  readonly #clientLimit = new ClientLimit();
   readonly #rateLimitedLog: RateLimitedLog;
   readonly #listener: Listener;
+  #owner: AcceptorListener | undefined;
   #keepAliveMs: number;
   readonly #reusePort: boolean;
   #address: HostPort | undefined;
-  #cancelLook = () => {};
-  #mayReap = true;
+  #cancelDescriptorCheck = () => {};
+  #maySearchReset = true;
 
+  /** Stores; `listen` starts. */
   constructor(config: GatewayConfig, deps: AcceptorDeps) {
     this.#deps = deps;
     this.#rateLimitedLog = new RateLimitedLog(deps.log, deps.clock);
     this.#listener = new Listener(deps.system, (client) => this.#accept(client));
     this.#keepAliveMs = config.keepAliveMs;
     this.#reusePort = config.reusePort;
-    this.#gate.limits = config;
+    this.#setLimits(config);
   }
 
-  /** Listens on an IP literal and returns where. Throws an error with a `code`. */
-  listen(listen: HostPort): HostPort {
-    this.#address = listen;
+  /**
+   * Listens on an IP literal and returns the address, with its real port.
+   *
+   * @throws {Error} with a `code` such as EADDRINUSE.
+   */
+  listen(address: HostPort, owner: AcceptorListener): HostPort {
+    this.#owner = owner;
+    this.#address = address;
     this.#address = this.#bind();
     this.#watchDescriptors();
-    this.#tell(formatHostPort(this.#address));
+    this.#logListening(formatHostPort(this.#address));
     return this.#address;
   }
 
-  #tell(address: string): void {
+  #logListening(address: string): void {
     const { log } = this.#deps;
     log.info("listening", { address, "max-connections": this.maxConnections });
-    if (isLoopback(this.#address!.host) || this.#gate.hasNetworks) return;
+    if (isLoopback(this.#address!.host) || !this.#acl.isOpen) return;
     log.warn(
       "every machine that reaches this address reaches etcd through it; --allow-cidr says who may",
       { address },
@@ -89,76 +108,85 @@ export class Acceptor {
     });
   }
 
-  /** Goes by another configuration from now on; who is in stays. */
+  /** Applies another configuration to new clients. */
   reconfigure(config: GatewayConfig): void {
     this.#keepAliveMs = config.keepAliveMs;
-    this.#gate.limits = config;
+    this.#setLimits(config);
     this.#listener.setKeepAlive(config.keepAliveMs);
   }
 
-  /** Relays at the same time; more clients are reset. */
+  #setLimits({ allowedNetworks, maxConnectionsPerClient }: GatewayConfig): void {
+    this.#acl.setNetworks(allowedNetworks);
+    this.#clientLimit.setMax(maxConnectionsPerClient);
+  }
+
+  /** Relays at the same time; further clients are reset. */
   get maxConnections(): number {
     return this.#maxConnections;
   }
 
-  /** So many from now on. Without room for any, the start says so and ends; later it is better to try. */
+  /**
+   * Sets the connection limit and logs its warning if it is news. 0 is kept only
+   * before the start, which it ends: while the gateway runs, it is better to try.
+   */
   setMaxConnections({ maxConnections, warning }: ConnectionLimit): void {
     const before = this.#maxConnections;
-    const isTold = warning !== undefined && (maxConnections > 0 || before > 0);
-    if (isTold && maxConnections !== before) this.#deps.log.warn(warning);
+    const isLogged = warning !== undefined && (maxConnections > 0 || before > 0);
+    if (isLogged && maxConnections !== before) this.#deps.log.warn(warning);
     this.#maxConnections = before > 0 ? Math.max(1, maxConnections) : maxConnections;
   }
 
-  /** The relay is closed. */
+  /** Takes a relay that has closed off the limits. */
   release(relay: Relay): void {
-    this.#gate.leave(relay);
-    // Not at the first that leaves, or the log would flip with every client at the limit.
+    this.#clientLimit.release(relay);
+    // Not at the first relay that closes, or the log would flip with every client at the limit.
     if (this.#deps.relays.count <= this.maxConnections * 0.9) this.#deps.refusals.end(AT_LIMIT);
   }
 
   /**
-   * Accepts no more once nobody has to be refused for it: where another process
-   * shares the address, new clients go there, and those on their way come in,
-   * unless `hurry` resolves.
+   * Stops accepting without refusing a client: where another process shares the
+   * address, new clients go there, and clients whose handshake has begun here are
+   * still accepted, until `signal` aborts.
    */
-  async handOver(hurry: Promise<unknown>): Promise<void> {
+  async handOver(signal: AbortSignal): Promise<void> {
     if (this.#reusePort && this.#listener.isOpen) {
-      // The one that leaves is the older, unless it has closed and listened again:
-      // that shows, since clients go on coming here.
+      // The process that leaves has listened longer, unless it has closed and
+      // listened again. Then clients go on arriving here, and the index was wrong.
       for (const index of [1, 0] as const) {
         this.#listener.passOn(index);
-        await pause(this.#deps.clock, ON_THEIR_WAY_MS, hurry);
+        await pause(this.#deps.clock, HANDSHAKE_MS, { signal });
         const before = this.#deps.statistics.accepted;
-        await pause(this.#deps.clock, NONE_COMES_MS, hurry);
+        await pause(this.#deps.clock, SILENCE_MS, { signal });
         if (this.#deps.statistics.accepted === before) break;
       }
     }
     this.close();
   }
 
-  /** Accepts no more; who is in stays. May be called twice. */
+  /** Stops accepting; relays go on. May be called twice. */
   close(): void {
-    this.#cancelLook();
+    this.#cancelDescriptorCheck();
     this.#listener.close();
     this.#rateLimitedLog.close();
   }
 
   /**
-   * The connection limit leaves room for all else, but the descriptor limit may
-   * be lowered while this runs, and the system as a whole run out. Bun 1.4.5
-   * would then try to accept without end, and tell nobody (oven-sh/bun#32705).
+   * Closes the listener while this process has no descriptors. The connection
+   * limit leaves room for everything else, but the descriptor limit may be lowered
+   * while the gateway runs, and the whole system may run out. Bun 1.4.5 would then
+   * retry accept(2) without end and without an event (oven-sh/bun#32705).
    */
   #watchDescriptors(): void {
     const { clock, system, log } = this.#deps;
-    this.#cancelLook = clock.after(LOOK_MS, () => {
+    this.#cancelDescriptorCheck = clock.after(DESCRIPTOR_CHECK_MS, () => {
       this.#watchDescriptors();
       if (this.#listener.isOpen) {
         if (system.hasDescriptors(1)) return;
         this.#listener.close();
-        // An inherited socket stays open with whom it belongs to.
+        // An inherited socket stays open in the process that handed it over.
         const isOurs = this.#deps.inherited === undefined;
-        const what = isOurs ? "refusing clients" : "clients wait";
-        log.warn(`no descriptors left: ${what} until some are free`, {
+        const effect = isOurs ? "refusing clients" : "clients wait";
+        log.warn(`no descriptors left: ${effect} until some are free`, {
           relays: this.#deps.relays.count,
         });
       } else if (system.hasDescriptors(DESCRIPTORS_WANTED)) this.#reopen();
@@ -170,30 +198,34 @@ export class Acceptor {
       this.#bind();
       this.#deps.log.info("descriptors are free again: listening");
     } catch {
-      // Somebody else has the address for now: again at the next look.
+      // Another process has the address for now; the next check tries again.
     }
   }
 
   #isFull(): boolean {
-    const { clock, relays } = this.#deps;
+    const { relays } = this.#deps;
     if (relays.count < this.maxConnections) return false;
-    // Bun accepts all who wait before it hears of anybody's end, so in a storm of
-    // clients that reset at once, the room may be taken by those who have gone.
-    if (this.#mayReap) {
-      const before = relays.count;
-      relays.reapReset();
-      // A look at every relay must be worth it, or be rare.
-      this.#mayReap = before - relays.count >= before * WORTHWHILE_PART;
-      if (!this.#mayReap)
-        clock.soon(() => {
-          this.#mayReap = true;
-        });
-    }
+    // Bun accepts every waiting client before it reports the end of any, so in a
+    // storm of clients that reset at once, relays of clients that are gone may
+    // take all the room.
+    if (this.#maySearchReset) this.#searchReset();
     return relays.count >= this.maxConnections;
   }
 
+  /** Ends relays of reset clients. A search that finds few is not repeated in this turn of the event loop. */
+  #searchReset(): void {
+    const { clock, relays } = this.#deps;
+    const before = relays.count;
+    relays.reapReset();
+    this.#maySearchReset = before - relays.count >= before * WORTHWHILE_PART;
+    if (this.#maySearchReset) return;
+    clock.soon(() => {
+      this.#maySearchReset = true;
+    });
+  }
+
   #accept(client: TcpSocket): void {
-    const { refusals, onClient, statistics } = this.#deps;
+    const { refusals, statistics } = this.#deps;
     statistics.accepted++;
     if (this.#isFull()) {
       statistics.refused.connection_limit++;
@@ -201,19 +233,26 @@ export class Acceptor {
       refusals.begin(AT_LIMIT, { "max-connections": this.maxConnections });
       return;
     }
-    if (!this.#gate.isGuarded) {
-      onClient(client);
+    // The address costs a system call, so it is read only if a rule needs it.
+    if (this.#acl.isOpen && !this.#clientLimit.isOn) {
+      this.#owner!.accepted(client);
       return;
     }
+
     const address = client.remoteAddress;
-    const refusal = this.#gate.refusal(address);
-    if (refusal === undefined) {
-      const relay = onClient(client);
-      if (relay !== undefined) this.#gate.enter(relay, address);
+    const reason = this.#denyReason(address);
+    if (reason === undefined) {
+      const relay = this.#owner!.accepted(client);
+      if (relay !== undefined) this.#clientLimit.acquire(relay, address);
       return;
     }
-    statistics.refused[refusal === NOT_ALLOWED ? "not_allowed" : "client_limit"]++;
+    statistics.refused[reason]++;
     client.terminate();
-    this.#rateLimitedLog.warn(`refusing clients: ${refusal}`, { client: address });
+    this.#rateLimitedLog.warn(`refusing clients: ${DENY_REASONS[reason]}`, { client: address });
+  }
+
+  #denyReason(address: string): keyof typeof DENY_REASONS | undefined {
+    if (!this.#acl.allows(address)) return "not_allowed";
+    return this.#clientLimit.isReached(address) ? "client_limit" : undefined;
   }
 }

@@ -1,23 +1,20 @@
 // How many relays the descriptor limit has room for.
+import { MAX_HEDGES } from "../net/race.ts";
 import { MAX_STATUS_CONNECTIONS } from "../observe/status.ts";
+import { MAX_HANDSHAKES } from "../resolver/endpoint-verifier.ts";
+import { MAX_PROBES } from "../resolver/failover.ts";
 
 const DESCRIPTORS_PER_RELAY = 2;
 
-// For all else that is open: 32 second attempts of dials (net/dial.ts),
-// standard streams, epoll and the listener (about 12 in all), name lookups,
-// clients being refused. Probes come on top, one for each endpoint, up to as
-// many as a client begins at a time (gateway/failover.ts).
-const RESERVE = 64;
+// Standard streams, epoll and the listener (about 12 in all), name lookups, and
+// clients that are being refused.
+const OWN_RESERVE = 32;
 
-/** Endpoints that are probed at the same time, if none is up. */
-export const MAX_PROBES = 32;
+// The listener of --metrics-addr, and its clients.
+const ADMIN_RESERVE = MAX_STATUS_CONNECTIONS + 1;
 
-// The listener of --metrics-addr comes on top of who asks there.
-const STATUS_RESERVE = MAX_STATUS_CONNECTIONS + 1;
-
-// Following the cluster takes DNS sockets, 16 handshakes at a time
-// (resolver/endpoint-verifier.ts) and their files.
-const FOLLOWING_RESERVE = 64;
+// DNS sockets and the files of handshakes, besides the handshakes themselves.
+const DISCOVERY_RESERVE = 48 + MAX_HANDSHAKES;
 
 export interface DescriptorBudget {
   readonly descriptorLimit: number;
@@ -41,8 +38,8 @@ export function connectionLimit(
   { descriptorLimit, endpoints, hasDiscovery, hasAdminServer }: DescriptorBudget,
 ): ConnectionLimit {
   const probes = Math.min(endpoints, MAX_PROBES);
-  const others = (hasDiscovery ? FOLLOWING_RESERVE : 0) + (hasAdminServer ? STATUS_RESERVE : 0);
-  const reserve = RESERVE + probes + others;
+  const others = (hasDiscovery ? DISCOVERY_RESERVE : 0) + (hasAdminServer ? ADMIN_RESERVE : 0);
+  const reserve = OWN_RESERVE + MAX_HEDGES + probes + others;
   const possible = Math.floor((descriptorLimit - reserve) / DESCRIPTORS_PER_RELAY);
   if (possible < 1) {
     const least = reserve + DESCRIPTORS_PER_RELAY;

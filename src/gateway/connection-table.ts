@@ -1,13 +1,96 @@
-// The relays that there are, and to which endpoint each goes.
+// The open relays, the endpoint that each goes to, and the timeouts and limits
+// that end a relay: idle, vanished client, stalled while closing, buffered bytes.
+import type { Clock } from "../core/clock.ts";
+import type { GatewayConfig } from "../core/gateway-config.ts";
+import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
+import type { Logger } from "../observe/log.ts";
+import { BufferLimit } from "../relay/buffer-limit.ts";
+import { IdleTimeout } from "../relay/idle-timeout.ts";
 import type { RelayEnd } from "../relay/relay-end.ts";
-import type { Relay } from "../relay/relay.ts";
+import { Relay, type RelayDeps } from "../relay/relay.ts";
+import { StallTimeout } from "../relay/stall-timeout.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
+export interface ConnectionTableDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly system: TcpSystem;
+  /** Milliseconds after which a relay that is closing and makes no progress is reset. */
+  readonly stallTimeoutMs?: number | undefined;
+}
+
+export interface ConnectionTableListener {
+  /** A relay has closed and left the table; `endpoint` served it, if one did. */
+  closed(relay: Relay, endpoint: Endpoint | undefined): void;
+}
+
+// Longer than a slow reader needs to open its window again, which it does after
+// a sixteenth of its buffer.
+const STALL_TIMEOUT_MS = 60_000;
+
+const RESET_MESSAGES = {
+  endpoint_left: "reset relays to an endpoint that left",
+  endpoint_unhealthy: "reset relays to an unhealthy endpoint",
+};
+
 export class ConnectionTable {
-  /** Each with the endpoint that serves it, once one does. */
+  #config: GatewayConfig;
+  readonly #log: Logger;
+  /** The endpoint of each relay; undefined while it is being dialled. */
   readonly #endpoints = new Map<Relay, Endpoint | undefined>();
+  readonly #stallTimeout: StallTimeout;
+  readonly #idleTimeout: IdleTimeout<Relay>;
+  readonly #bufferLimit: BufferLimit<Relay>;
+  readonly #relayDeps: RelayDeps;
+  #listener: ConnectionTableListener | undefined;
   #onEmpty: (() => void) | undefined;
 
+  /** Stores; `start` starts the timeouts. */
+  constructor(config: GatewayConfig, { clock, log, system, stallTimeoutMs }: ConnectionTableDeps) {
+    this.#config = config;
+    this.#log = log;
+    const relays = () => this.#endpoints.keys();
+    this.#stallTimeout = new StallTimeout(clock, stallTimeoutMs ?? STALL_TIMEOUT_MS);
+    this.#idleTimeout = new IdleTimeout({
+      clock,
+      relays,
+      limits: () => this.#config,
+      onExpired: (relay, reason) =>
+        log.debug("reset relay", { client: relay.clientAddress, reason }),
+    });
+    this.#bufferLimit = new BufferLimit({
+      clock,
+      relays,
+      limitBytes: () => this.#config.maxBufferBytes,
+      onReset: (count, bufferedBytes) =>
+        log.warn("reset relays whose peers do not read: --max-buffer-memory is reached", {
+          relays: count,
+          "held-bytes": bufferedBytes,
+        }),
+    });
+    this.#relayDeps = {
+      clock,
+      system,
+      endings: this.#stallTimeout,
+      memory: this.#bufferLimit,
+      onClosed: (relay) => this.#remove(relay),
+    };
+  }
+
+  start(listener: ConnectionTableListener): void {
+    this.#listener = listener;
+    this.#idleTimeout.start();
+  }
+
+  /** Applies another configuration to open relays and to new ones. */
+  reconfigure(config: GatewayConfig): void {
+    this.#config = config;
+    this.#idleTimeout.start();
+    if (!config.hasAccessLog) return;
+    for (const relay of this.#endpoints.keys()) relay.rememberClient();
+  }
+
+  /** Open relays, including those whose endpoint is being dialled. */
   get count(): number {
     return this.#endpoints.size;
   }
@@ -16,40 +99,40 @@ export class ConnectionTable {
     return this.#endpoints.has(relay);
   }
 
-  add(relay: Relay): void {
+  /** Makes a relay of an accepted client. It leaves the table by itself when it closes. */
+  add(client: TcpSocket): Relay {
+    const relay = new Relay(client, this.#relayDeps);
+    if (this.#config.hasAccessLog) relay.rememberClient();
     this.#endpoints.set(relay, undefined);
+    return relay;
   }
 
-  /** The dial that the endpoint counted has become this relay's connection. */
+  /** Records that this endpoint serves the relay; the dial that the endpoint counted is its connection now. */
   assign(relay: Relay, endpoint: Endpoint): void {
     this.#endpoints.set(relay, endpoint);
   }
 
-  /** The relay is closed; its endpoint, if one served it, has one connection less. */
-  remove(relay: Relay): Endpoint | undefined {
-    const endpoint = this.#endpoints.get(relay);
-    if (endpoint !== undefined) endpoint.connections--;
-    this.#endpoints.delete(relay);
-    if (this.#endpoints.size === 0) this.#onEmpty?.();
-    return endpoint;
-  }
-
-  all(): Iterable<Relay> {
-    return this.#endpoints.keys();
-  }
-
-  /** Each with the endpoint that serves it, once one does. */
+  /** Each relay with its endpoint, which is undefined while it is being dialled. */
   entries(): Iterable<[Relay, Endpoint | undefined]> {
     return this.#endpoints;
   }
 
-  /** Ends those whose client has gone by a reset that Bun has not told yet. */
+  /** Ends relays whose client has been reset, which Bun has not reported yet. */
   reapReset(): void {
     for (const relay of [...this.#endpoints.keys()])
       if (relay.isAbandoned) relay.terminate("client_reset");
   }
 
-  /** Resolves when there is none. */
+  /** Resets the relays to an endpoint, so that their clients connect again and go elsewhere. */
+  resetRelays(endpoint: Endpoint, reason: keyof typeof RESET_MESSAGES): void {
+    if (endpoint.connections === 0) return;
+    const relays = [...this.#endpoints].filter(([, other]) => other === endpoint);
+    for (const [relay] of relays) relay.terminate(reason);
+    if (relays.length > 0)
+      this.#log.info(RESET_MESSAGES[reason], { address: endpoint.label, relays: relays.length });
+  }
+
+  /** Resolves when the table is empty. */
   whenEmpty(): Promise<void> {
     return new Promise((resolve) => {
       this.#onEmpty = resolve;
@@ -57,12 +140,19 @@ export class ConnectionTable {
     });
   }
 
-  /** Resets all, or those to one endpoint; returns how many. */
-  terminate(why: RelayEnd, of?: Endpoint): number {
-    const relays = [...this.#endpoints]
-      .filter(([, endpoint]) => of === undefined || endpoint === of)
-      .map(([relay]) => relay);
-    for (const relay of relays) relay.terminate(why);
-    return relays.length;
+  /** Resets every relay and clears all timers. May be called twice. */
+  close(reason: RelayEnd): void {
+    for (const relay of [...this.#endpoints.keys()]) relay.terminate(reason);
+    this.#stallTimeout.close();
+    this.#idleTimeout.close();
+    this.#bufferLimit.close();
+  }
+
+  #remove(relay: Relay): void {
+    const endpoint = this.#endpoints.get(relay);
+    if (endpoint !== undefined) endpoint.connections--;
+    this.#endpoints.delete(relay);
+    this.#listener?.closed(relay, endpoint);
+    if (this.#endpoints.size === 0) this.#onEmpty?.();
   }
 }

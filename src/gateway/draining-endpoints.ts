@@ -1,46 +1,40 @@
-// Endpoints that have left the pool while relays still go to them: the relays
-// may end by themselves for the drain timeout, then they are cut, so that their
-// clients move to an endpoint that is there.
+// Endpoints that have left the pool while relays still go to them. The relays
+// may end by themselves for the drain timeout; then they are reset, so that
+// their clients move to an endpoint of the pool.
 import type { Clock } from "../core/clock.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-
-export interface DrainingEndpointsDeps {
-  readonly clock: Clock;
-  /** In milliseconds; asked when an endpoint leaves. */
-  readonly timeoutMs: () => number;
-  /** Resets all relays to this endpoint. */
-  readonly resetConnections: (endpoint: Endpoint) => void;
-}
+import type { ConnectionTable } from "./connection-table.ts";
 
 export class DrainingEndpoints {
-  readonly #deps: DrainingEndpointsDeps;
-  readonly #leaving = new Map<string, { endpoint: Endpoint; cancel: () => void }>();
+  readonly #clock: Clock;
+  readonly #connections: Pick<ConnectionTable, "resetRelays">;
+  readonly #draining = new Map<string, { endpoint: Endpoint; cancelTimer: () => void }>();
 
-  constructor(deps: DrainingEndpointsDeps) {
-    this.#deps = deps;
+  constructor(clock: Clock, connections: Pick<ConnectionTable, "resetRelays">) {
+    this.#clock = clock;
+    this.#connections = connections;
   }
 
-  /** The endpoint has left the pool. */
-  add(endpoint: Endpoint): void {
-    const { clock, timeoutMs, resetConnections } = this.#deps;
-    const cancel = clock.after(timeoutMs(), () => {
-      this.#leaving.delete(endpoint.label);
-      resetConnections(endpoint);
+  /** Resets the relays of an endpoint that has left the pool after `timeoutMs`. */
+  add(endpoint: Endpoint, timeoutMs: number): void {
+    const cancelTimer = this.#clock.after(timeoutMs, () => {
+      this.#draining.delete(endpoint.label);
+      this.#connections.resetRelays(endpoint, "endpoint_left");
     });
-    this.#leaving.set(endpoint.label, { endpoint, cancel });
+    this.#draining.set(endpoint.label, { endpoint, cancelTimer });
   }
 
-  /** The endpoint that leaves under this label, if one does: it is back, with its relays. */
+  /** Returns a draining endpoint to the pool, if one has this label; its relays stay. */
   reclaim(label: string): Endpoint | undefined {
-    const leaving = this.#leaving.get(label);
-    leaving?.cancel();
-    this.#leaving.delete(label);
-    return leaving?.endpoint;
+    const draining = this.#draining.get(label);
+    draining?.cancelTimer();
+    this.#draining.delete(label);
+    return draining?.endpoint;
   }
 
-  /** Forgets all timers; nothing is cut. May be called twice. */
+  /** Clears all timers; no relay is reset. May be called twice. */
   close(): void {
-    for (const { cancel } of this.#leaving.values()) cancel();
-    this.#leaving.clear();
+    for (const { cancelTimer } of this.#draining.values()) cancelTimer();
+    this.#draining.clear();
   }
 }

@@ -13,7 +13,7 @@ export interface StatusParts {
   readonly isDraining: boolean;
   readonly maxConnections: number;
   readonly statistics: Statistics;
-  readonly relays: ConnectionTable;
+  readonly connections: ConnectionTable;
   readonly cluster: Cluster;
 }
 
@@ -25,11 +25,11 @@ interface Moving {
 
 /** A copy: what happens later does not change it. */
 export function gatewayStatus(parts: StatusParts): GatewayStatus {
-  const { now, statistics, relays, cluster } = parts;
+  const { now, statistics, connections, cluster } = parts;
   const all: Moving = { toServer: 0, toClients: 0 };
   const moving = new Map<Endpoint, Moving>();
   let heldBytes = 0;
-  for (const [relay, endpoint] of relays.entries()) {
+  for (const [relay, endpoint] of connections.entries()) {
     heldBytes += relay.bufferedBytes;
     if (endpoint === undefined) continue;
     const own = moving.get(endpoint) ?? { toServer: 0, toClients: 0 };
@@ -44,7 +44,7 @@ export function gatewayStatus(parts: StatusParts): GatewayStatus {
     uptimeMs: now - statistics.startedAt,
     draining: parts.isDraining,
     maxConnections: parts.maxConnections,
-    active: relays.count,
+    active: connections.count,
     accepted: statistics.accepted,
     relayed: statistics.relayed,
     refused: { ...statistics.refused },

@@ -1,30 +1,31 @@
-// The assembly: who is accepted, where each client goes, when it all ends.
-// It owns everything that it starts, and `close` gives all of it back.
+// The L4 gateway, put together: accepts clients, finds an endpoint for each,
+// relays bytes, and drains. It owns everything that it starts; `close` frees it.
 import type { HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
+import { StartError } from "../core/start-error.ts";
+import type { DialError } from "../net/dial-error.ts";
+import { type Listen, listenFailure, whereToListen } from "../net/listen-address.ts";
+import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
 import type { GatewayStatus } from "../observe/status.ts";
-import { Relay } from "../relay/relay.ts";
-import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
+import type { Relay } from "../relay/relay.ts";
+import type { Network } from "../resolver/cluster-io.ts";
+import { Cluster } from "../resolver/cluster.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
+import type { FailoverDeps } from "../resolver/failover.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
 import { logAccess } from "./access-log.ts";
-import { Cluster } from "../resolver/cluster.ts";
+import { Acceptor, type AcceptorListener } from "./acceptor.ts";
+import { ClientConnection, type ClientConnectionListener } from "./client-connection.ts";
 import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
+import { ConnectionTable, type ConnectionTableListener } from "./connection-table.ts";
 import { DrainingEndpoints } from "./draining-endpoints.ts";
-import { Acceptor } from "./acceptor.ts";
-import { RelayUpkeep } from "./relay-upkeep.ts";
-import { ConnectionTable } from "./connection-table.ts";
 import { EpisodeLog } from "./episode-log.ts";
-import { Failover, type FailoverDeps } from "./failover.ts";
-import type { Network } from "../resolver/cluster-io.ts";
-import { Statistics } from "./statistics.ts";
 import { gatewayStatus } from "./gateway-status.ts";
-import { type Listen, listenFailure, whereToListen } from "../net/listen-address.ts";
-import { StartError } from "../core/start-error.ts";
+import { Statistics } from "./statistics.ts";
 
 /** What the gateway needs of the machine. */
 export interface GatewayDeps {
@@ -46,79 +47,57 @@ export interface GatewayDeps {
 const NO_DESCRIPTORS = "the system has no descriptors or memory left";
 const NOTHING_UP = "no endpoint accepts connections";
 
-export class Gateway {
+export class Gateway
+  implements AcceptorListener, ClientConnectionListener, ConnectionTableListener
+{
   #config: GatewayConfig;
   readonly #deps: GatewayDeps;
   readonly #log: Logger;
   readonly #refusals: EpisodeLog;
-  readonly #cluster: Cluster;
-  readonly #draining: DrainingEndpoints;
-  readonly #acceptor: Acceptor;
-  readonly #relays = new ConnectionTable();
   readonly #statistics: Statistics;
-  #isDraining = false;
-  readonly #upkeep: RelayUpkeep;
-  readonly #failoverDeps: FailoverDeps;
+  readonly #connections: ConnectionTable;
+  readonly #draining: DrainingEndpoints;
+  readonly #cluster: Cluster;
+  readonly #acceptor: Acceptor;
+  readonly #failoverDeps: FailoverDeps<TcpSocket>;
   #listen: HostPort;
-  readonly #isSelf = (address: string, port: number) =>
-    isSelf(this.#listen, address, port, this.#deps.isLocalAddress);
+  #isDraining = false;
 
   /** Stores; `start` starts. */
   constructor(config: GatewayConfig, deps: GatewayDeps) {
-    const { clock, log, network, system } = deps;
+    const { clock, network, system, random } = deps;
+    const log = deps.log.from("gateway/gateway.ts");
     this.#config = config;
     this.#deps = deps;
-    this.#log = log.from("gateway/gateway.ts");
-    this.#refusals = new EpisodeLog(this.#log);
+    this.#log = log;
     this.#listen = config.listen;
+    this.#refusals = new EpisodeLog(log);
     this.#statistics = new Statistics(clock.now());
-    this.#draining = new DrainingEndpoints({
-      clock,
-      timeoutMs: () => this.#config.drainTimeoutMs,
-      resetConnections: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_left"),
+    this.#connections = new ConnectionTable(config, {
+      ...{ clock, log, system },
+      stallTimeoutMs: deps.terminationDelayMs,
     });
+    this.#draining = new DrainingEndpoints(clock, this.#connections);
     this.#cluster = new Cluster(config, {
-      clock,
-      log,
-      network,
-      system,
-      isSelf: this.#isSelf,
+      ...{ clock, log: deps.log, network, system, random },
+      isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
       reclaim: (label) => this.#draining.reclaim(label),
-      onRemoved: (endpoint) => this.#draining.add(endpoint),
+      onRemoved: (endpoint) => this.#draining.add(endpoint, this.#config.drainTimeoutMs),
       onChanged: () => this.#acceptor.setMaxConnections(this.#limit()),
-      resetRelays: (endpoint) => this.#upkeep.cut(endpoint, "endpoint_unhealthy"),
-      random: deps.random,
+      resetRelays: (endpoint) => this.#connections.resetRelays(endpoint, "endpoint_unhealthy"),
       onActivated: () => this.#refusals.end(NOTHING_UP),
     });
     this.#acceptor = new Acceptor(config, {
-      clock,
-      log: this.#log,
+      ...{ clock, log, system },
       refusals: this.#refusals,
-      system,
-      relays: this.#relays,
+      relays: this.#connections,
       statistics: this.#statistics,
       inherited: deps.inheritedListener,
-      onClient: (client) => this.#admit(client),
-    });
-    this.#upkeep = new RelayUpkeep({
-      clock,
-      log: this.#log,
-      system,
-      relays: this.#relays,
-      config: () => this.#config,
-      terminationDelayMs: deps.terminationDelayMs,
-      onClosed: (relay) => this.#forget(relay),
     });
     this.#failoverDeps = {
       cluster: this.#cluster,
       clock,
       attemptDelayMs: () => this.#config.attemptDelayMs,
-      onJoined: (relay, endpoint) => this.#onJoined(relay, endpoint),
-      onRefused: (error) => {
-        this.#statistics.refused[error === undefined ? "no_endpoint" : "no_descriptors"]++;
-        if (error !== undefined) this.#refusals.begin(NO_DESCRIPTORS, { error: error.message });
-        else this.#refusals.begin(NOTHING_UP, { endpoints: this.#cluster.labels() });
-      },
     };
   }
 
@@ -139,12 +118,12 @@ export class Gateway {
     }
     if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
     try {
-      this.#listen = this.#acceptor.listen(this.#listen);
+      this.#listen = this.#acceptor.listen(this.#listen, this);
     } catch (error) {
       throw listenFailure(listen, error);
     }
     this.#cluster.follow();
-    this.#upkeep.start();
+    this.#connections.start(this);
     this.#log.info("ready to proxy client requests", { endpoints: this.#cluster.labels() });
     return this.#listen;
   }
@@ -161,30 +140,30 @@ export class Gateway {
     this.#config = config;
     this.#acceptor.setMaxConnections(this.#limit());
     this.#acceptor.reconfigure(config);
-    this.#upkeep.start();
+    this.#connections.reconfigure(config);
     await this.#cluster.reconfigure(config);
   }
 
   /**
-   * Stops accepting and waits until every relay has ended, for the drain
-   * timeout or until `hurry` resolves; then resets the rest and returns how
-   * many that were.
+   * Stops accepting and waits until every relay has ended, at most for the drain
+   * timeout or until `signal` aborts. Then resets the rest and returns their number.
    */
-  async drain(hurry: Promise<unknown>): Promise<number> {
+  async drain(signal: AbortSignal): Promise<number> {
     const { drainTimeoutMs } = this.#config;
     this.#isDraining = true;
-    await this.#acceptor.handOver(hurry);
+    await this.#acceptor.handOver(signal);
     this.#log.info("draining: no new clients", {
-      relays: this.#relays.count,
+      relays: this.#connections.count,
       timeout: formatDuration(drainTimeoutMs),
     });
-    await pause(this.#deps.clock, drainTimeoutMs, this.#relays.whenEmpty(), hurry);
-    const cut = this.#relays.count;
+    const until = this.#connections.whenEmpty();
+    await pause(this.#deps.clock, drainTimeoutMs, { signal, until });
+    const reset = this.#connections.count;
     this.close();
-    return cut;
+    return reset;
   }
 
-  /** What it can tell of itself at this moment. */
+  /** Returns a snapshot of the gateway's state. */
   status(): GatewayStatus {
     return gatewayStatus({
       listen: this.#listen,
@@ -192,47 +171,53 @@ export class Gateway {
       isDraining: this.#isDraining,
       maxConnections: this.#acceptor.maxConnections,
       statistics: this.#statistics,
-      relays: this.#relays,
+      connections: this.#connections,
       cluster: this.#cluster,
     });
   }
 
-  /** Ends everything at once: relays are reset, timers cleared. May be called twice. */
+  /** Ends everything at once: resets relays, closes sockets, clears timers. May be called twice. */
   close(): void {
     this.#acceptor.close();
     this.#draining.close();
-    this.#relays.terminate("shutdown");
+    this.#connections.close("shutdown");
     this.#cluster.close();
-    this.#upkeep.close();
   }
 
-  #admit(client: TcpSocket): Relay | undefined {
-    const relay = new Relay(client, this.#upkeep.relayDeps);
-    if (this.#config.hasAccessLog) relay.rememberClient();
-    this.#relays.add(relay);
-    new Failover(relay, this.#failoverDeps).start();
-    return this.#relays.has(relay) ? relay : undefined;
+  accepted(client: TcpSocket): Relay | undefined {
+    const relay = this.#connections.add(client);
+    new ClientConnection(relay, this).connect(this.#failoverDeps);
+    return this.#connections.has(relay) ? relay : undefined;
   }
 
-  #onJoined(relay: Relay, endpoint: Endpoint): void {
+  joined(relay: Relay, endpoint: Endpoint): void {
     this.#statistics.relayed++;
-    this.#relays.assign(relay, endpoint);
+    this.#connections.assign(relay, endpoint);
     this.#refusals.end(NO_DESCRIPTORS);
     this.#refusals.end(NOTHING_UP);
-    // One line a client is too much unless it was asked for.
+    // The fields cost a system call, so they are read only if they are logged.
     if (this.#config.logLevel === "debug")
       this.#log.debug("relaying", { client: relay.clientAddress, endpoint: endpoint.label });
   }
 
-  #forget(relay: Relay): void {
-    const endpoint = this.#relays.remove(relay);
+  refused(error: DialError | undefined): void {
+    if (error === undefined) {
+      this.#statistics.refused.no_endpoint++;
+      this.#refusals.begin(NOTHING_UP, { endpoints: this.#cluster.labels() });
+    } else {
+      this.#statistics.refused.no_descriptors++;
+      this.#refusals.begin(NO_DESCRIPTORS, { error: error.message });
+    }
+  }
+
+  closed(relay: Relay, endpoint: Endpoint | undefined): void {
     this.#statistics.count(relay, endpoint);
     if (this.#config.hasAccessLog)
       logAccess(this.#log, relay, { endpoint, now: this.#deps.clock.now() });
     this.#acceptor.release(relay);
   }
 
-  /** Endpoints are probed beside all relays, so more of them leave room for fewer relays. */
+  /** Endpoints are probed while all relays are open, so more endpoints leave room for fewer relays. */
   #limit(): ConnectionLimit {
     return connectionLimit(this.#config.maxConnections, {
       descriptorLimit: this.#deps.descriptorLimit,

@@ -4,23 +4,10 @@
 import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import { DialError } from "./dial-error.ts";
+import { type HedgeBudget, Race } from "./race.ts";
 import { adoptConnecting, type SocketOwner, type TcpSocket, type TcpSystem } from "./tcp-socket.ts";
 
 const MAX_ATTEMPTS = 2;
-
-// Second attempts of all dials together. They come out of the reserve that the
-// connection limit leaves, so there must not be one for every relay.
-const MAX_SECOND_ATTEMPTS = 32;
-
-/** What all dials of a gateway share: those under way beside the first of their client. */
-export class HedgeBudget {
-  /** Whoever begins and ends one counts it. */
-  count = 0;
-
-  get isFull(): boolean {
-    return this.count >= MAX_SECOND_ATTEMPTS;
-  }
-}
 
 export interface DialOptions {
   /** IP literals in the order of preference; at least one. */
@@ -49,18 +36,17 @@ export class Dial {
   readonly #clock: Clock;
   readonly #options: DialOptions;
   readonly #events: DialEvents;
-  /** Under way, the oldest first. */
-  readonly #attempts = new Set<Attempt>();
+  readonly #race: Race<Attempt>;
   #triedAddresses = 0;
   #error: DialError | undefined;
   #cancelDeadline: (() => void) | undefined;
-  #cancelNext: (() => void) | undefined;
 
   constructor(system: TcpSystem, clock: Clock, options: DialOptions, events: DialEvents) {
     this.#system = system;
     this.#clock = clock;
     this.#options = options;
     this.#events = events;
+    this.#race = new Race({ clock, budget: options.hedgeBudget, maxAttempts: MAX_ATTEMPTS });
   }
 
   start(): void {
@@ -75,13 +61,12 @@ export class Dial {
   /** Gives up; no descriptor stays. May be called at any time, also twice. */
   abort(): void {
     this.#cancelDeadline?.();
-    this.#cancelNext?.();
-    for (const attempt of this.#attempts) this.#abandon(attempt);
+    this.#race.abort();
   }
 
   /** For its attempts only: this one is connected. */
   won(attempt: Attempt, socket: TcpSocket): void {
-    this.#remove(attempt);
+    this.#race.remove(attempt);
     const { port } = this.#options;
     // A dial of an ephemeral port of this machine may meet itself (RFC 9293,
     // section 3.5, simultaneous open). Nobody is there.
@@ -98,54 +83,31 @@ export class Dial {
 
   /** For its attempts only: this one has failed. */
   lost(attempt: Attempt, code: string): void {
-    this.#remove(attempt);
+    this.#race.remove(attempt);
     this.#note(attempt.address, code);
-    this.#cancelNext?.();
+    this.#race.cancelTimer();
     this.#tryNext();
   }
 
   #tryNext(): void {
     const { addresses, port, attemptDelayMs } = this.#options;
-    if (this.#triedAddresses < addresses.length) this.#enforceBudget();
+    if (this.#triedAddresses < addresses.length) this.#race.makeRoom();
     while (this.#triedAddresses < addresses.length) {
       const address = addresses[this.#triedAddresses++]!;
       try {
         const fd = this.#system.startConnect(address, port);
         const attempt = new Attempt(this, address);
-        this.#add(attempt);
+        this.#race.add(attempt);
         adoptConnecting(fd, attempt);
       } catch (error) {
         this.#note(address, (error as { code: string }).code);
         continue;
       }
       if (this.#triedAddresses < addresses.length && attemptDelayMs > 0)
-        this.#cancelNext = this.#clock.after(attemptDelayMs, () => this.#tryNext());
+        this.#race.after(attemptDelayMs, () => this.#tryNext());
       return;
     }
-    if (this.#attempts.size === 0) this.#fail();
-  }
-
-  /** Gives up the oldest attempt where one more would be too many. */
-  #enforceBudget(): void {
-    const [oldest] = this.#attempts;
-    if (oldest === undefined) return;
-    if (this.#options.hedgeBudget.isFull || this.#attempts.size === MAX_ATTEMPTS)
-      this.#abandon(oldest);
-  }
-
-  #add(attempt: Attempt): void {
-    if (this.#attempts.size > 0) this.#options.hedgeBudget.count++;
-    this.#attempts.add(attempt);
-  }
-
-  #remove(attempt: Attempt): void {
-    if (this.#attempts.delete(attempt) && this.#attempts.size > 0)
-      this.#options.hedgeBudget.count--;
-  }
-
-  #abandon(attempt: Attempt): void {
-    this.#remove(attempt);
-    attempt.abandon();
+    if (this.#race.size === 0) this.#fail();
   }
 
   #fail(): void {
@@ -174,7 +136,7 @@ class Attempt implements SocketOwner {
     this.address = address;
   }
 
-  abandon(): void {
+  abort(): void {
     this.#isSettled = true;
     this.#socket?.terminate();
   }

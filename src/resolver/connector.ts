@@ -2,7 +2,8 @@
 // dialled, never the gateway's own. Clients and probes both come through here.
 import type { Clock } from "../core/clock.ts";
 import { DialError } from "../net/dial-error.ts";
-import { Dial, type DialEvents, HedgeBudget } from "../net/dial.ts";
+import { Dial, type DialEvents } from "../net/dial.ts";
+import { HedgeBudget } from "../net/race.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { LookupError, DnsCache } from "./dns-cache.ts";
 import type { Endpoint } from "./endpoint.ts";

@@ -25,8 +25,8 @@ export interface EndpointVerifierDeps {
   readonly events: VerifierEvents;
 }
 
-// Handshakes under way at the same time: they cost descriptors.
-const MAX_CHECKS = 16;
+/** Handshakes in progress at the same time; each costs a descriptor. */
+export const MAX_HANDSHAKES = 16;
 
 export class EndpointVerifier {
   readonly #deps: EndpointVerifierDeps;
@@ -53,7 +53,7 @@ export class EndpointVerifier {
     const work = async () => {
       for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) await check();
     };
-    await Promise.all(Array.from({ length: MAX_CHECKS }, work));
+    await Promise.all(Array.from({ length: MAX_HANDSHAKES }, work));
     return admitted.filter((spec) => spec !== undefined);
   }
 

@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { systemClock } from "../../src/os/clock.ts";
 import * as system from "../../src/os/tcp.ts";
 import { DialError } from "../../src/net/dial-error.ts";
-import { Dial, type DialOptions, HedgeBudget } from "../../src/net/dial.ts";
+import { Dial, type DialOptions } from "../../src/net/dial.ts";
+import { HedgeBudget, MAX_HEDGES } from "../../src/net/race.ts";
 import { Blackhole } from "../support/blackhole.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { PeerServer, until } from "../support/peer.ts";
@@ -149,10 +150,10 @@ describe("Dial", () => {
       clock.advance(250);
       open.push(openDescriptors() - before);
     }
-    expect([open, hedgeBudget.count]).toEqual([[1, 2, 2, 2], 1]);
+    expect([open, hedgeBudget.inUse]).toEqual([[1, 2, 2, 2], 1]);
     clock.advance(250);
     await until(() => outcomes.length > 0, "the dial ended");
-    expect([outcomes, hedgeBudget.count]).toEqual([["127.0.0.1"], 0]);
+    expect([outcomes, hedgeBudget.inUse]).toEqual([["127.0.0.1"], 0]);
   });
 
   test("has no second attempt when those of all dials together are many", () => {
@@ -161,7 +162,8 @@ describe("Dial", () => {
     for (const address of addresses) keep(new Blackhole(address, port));
     const before = openDescriptors();
     const clock = new ManualClock();
-    const full = Object.assign(new HedgeBudget(), { count: 32 });
+    const full = new HedgeBudget();
+    for (let i = 0; i < MAX_HEDGES; i++) expect(full.tryAcquire()).toBe(true);
     const { subject } = dial({ port, addresses, hedgeBudget: full }, { clock });
     clock.advance(250);
     expect(openDescriptors() - before).toBe(1);

@@ -220,7 +220,7 @@ describe("termination delay", () => {
     clock.advance(60_000);
     far.resume();
     expect(await far.gone()).toBe("ECONNRESET");
-    expect(await strict.drain(Promise.resolve())).toBe(0);
+    expect(await strict.drain(AbortSignal.abort())).toBe(0);
   });
 });
 
@@ -254,6 +254,6 @@ describe("descriptors", () => {
       }, "all were closed");
     }
     await until(() => open() <= before, `descriptors fell back to ${before}`);
-    expect(await gateway.drain(Promise.resolve())).toBe(0);
+    expect(await gateway.drain(AbortSignal.abort())).toBe(0);
   });
 });

@@ -92,8 +92,8 @@ export class LocalGateway {
   }
 
   /** How many relays there are at this moment, as a drain without patience counts them. */
-  async drain(hurry: Promise<unknown> = new Promise(() => {})): Promise<number> {
-    return await this.#gateway.drain(hurry);
+  async drain(signal = new AbortController().signal): Promise<number> {
+    return await this.#gateway.drain(signal);
   }
 
   status(): GatewayStatus {
