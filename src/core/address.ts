@@ -1,5 +1,5 @@
-// host:port as etcd's flags write it. Names are checked for form only:
-// whether they exist is the resolver's question.
+// host:port as etcd's flags write it. Names are checked for their form only; the
+// resolver finds out whether they exist.
 import { isIP } from "node:net";
 
 /** A host (name or IP literal, IPv6 without brackets) and a port of 0 to 65535. */
@@ -8,23 +8,23 @@ export interface HostPort {
   readonly port: number;
 }
 
-/** Writes `host:port`, IPv6 in brackets (Go's net.JoinHostPort). */
+/** Formats `host:port`, with IPv6 in brackets (Go's net.JoinHostPort). */
 export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Whether an IP literal is reached from this machine only. */
+/** Whether an IP literal is a loopback address. */
 export function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.");
 }
 
-/** Text in which URLs may stand, as anybody may see it: without credentials and queries. */
+/** Removes credentials and queries from the URLs in a text, so that it may be shown. */
 export function withoutSecrets(text: string): string {
   return text.replace(/\/\/[^/@,\s]*@/g, "//").replace(/(:\/\/[^\s,?]*)\?[^\s,]*/g, "$1?...");
 }
 
 /**
- * Reads an endpoint. A scheme, user, path, query and fragment are stripped, as
+ * Parses an endpoint. A scheme, user, path, query and fragment are stripped, as
  * etcd's gateway does: `http://h:2379/path` is `h:2379`.
  *
  * @throws {RangeError} whose message is the fact alone ("missing port").
@@ -38,7 +38,7 @@ export function parseEndpoint(text: string): HostPort {
 }
 
 /**
- * Reads a listen address. An empty host (`:23790`) means every address of the
+ * Parses a listen address. An empty host (`:23790`) means every address of the
  * machine, IPv4 and IPv6; port 0 lets the system choose.
  *
  * @throws {RangeError} whose message is the fact alone.

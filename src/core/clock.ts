@@ -1,10 +1,10 @@
-/** Time as an argument, so that a test owns it. */
+/** Time as an argument, so that tests control it. */
 export interface Clock {
-  /** Milliseconds since an arbitrary moment; never goes back. */
+  /** Returns milliseconds since an arbitrary moment; never goes back. */
   now(): number;
-  /** Runs `callback` once after `ms`; the function returned forgets it. */
+  /** Runs `callback` once after `ms`. The function returned cancels it. */
   after(ms: number, callback: () => void): () => void;
-  /** Runs `callback` once, after the events that wait now. */
+  /** Runs `callback` once, after the events that are already queued. */
   soon(callback: () => void): void;
 }
 

@@ -1,5 +1,5 @@
 // Go's duration syntax, read and written as Go's time package does it.
-// Milliseconds are what timers take; nanoseconds exist only inside.
+// Timers take milliseconds; nanoseconds exist only inside this file.
 
 const NANOSECONDS: Record<string, bigint> = {
   ns: 1n,
@@ -17,11 +17,11 @@ const MAX_NANOSECONDS = 2n ** 63n - 1n;
 const TERM = /^(\d*)(\.\d*)?([^\d.]*)/;
 
 /**
- * Reads a Go duration such as `1m0s`, `300ms`, `-1.5h` or `0` and returns
+ * Parses a Go duration such as `1m0s`, `300ms`, `-1.5h` or `0` and returns
  * milliseconds, with fractions down to a nanosecond.
  *
- * @throws {RangeError} whose message is the fact alone ("missing unit"); the
- *   caller adds which flag and which value.
+ * @throws {RangeError} whose message is only the fact ("missing unit"); the
+ *   caller adds the flag and the value.
  * @see Go's time.ParseDuration
  */
 export function parseDuration(text: string): number {
@@ -45,8 +45,8 @@ export function parseDuration(text: string): number {
 }
 
 /**
- * Digits behind the point times `scale`, with Go's rounding: digits that do not
- * fit into 63 bits are ignored, the rest is multiplied as a float and cut off.
+ * Multiplies the digits after the decimal point by `scale` with Go's rounding:
+ * digits that do not fit into 63 bits are ignored, the product is truncated.
  * @see Go's time.leadingFraction
  */
 function fractionOf(digits: string, scale: bigint): bigint {
@@ -62,7 +62,7 @@ function fractionOf(digits: string, scale: bigint): bigint {
 }
 
 /**
- * Writes milliseconds as Go's Duration.String does: `1m0s`, `300ms`, `1.5s`.
+ * Formats milliseconds as Go's Duration.String does: `1m0s`, `300ms`, `1.5s`.
  * Below a millisecond the units are `µs` and `ns`.
  */
 export function formatDuration(ms: number): string {

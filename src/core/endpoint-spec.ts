@@ -1,42 +1,42 @@
-// An endpoint as a source names it: a flag, an SRV record, the cluster's own
-// member list. Whether it is up, and how busy it is, is the pool's matter.
+// An endpoint as its source describes it: a flag, an SRV record or the cluster's
+// member list. Its state (up, healthy, busy) belongs to the pool.
 import { formatHostPort, type HostPort, parseEndpoint } from "./address.ts";
 
-/** How etcd is spoken to at an endpoint, by the gateway itself; clients speak what they like. */
+/** The protocol that the gateway's own requests to an endpoint use. It does not concern clients. */
 export type Scheme = "http" | "https";
 
-/** Who named the endpoint, in the words that the log and `check` use. */
+/** Where an endpoint came from, as the log and `check` write it. */
 export type Origin = "--endpoints" | "SRV" | "member list";
 
 export interface EndpointSpec {
   readonly address: HostPort;
-  /** Undefined: nobody said. */
+  /** Undefined: the source does not say. */
   readonly scheme: Scheme | undefined;
-  /** RFC 2782: 0 to 65535, the lowest is the best. */
+  /** RFC 2782: 0 to 65535, the lowest is preferred. */
   readonly priority: number;
-  /** RFC 2782: 0 to 65535, a share among those of the same priority. */
+  /** RFC 2782: 0 to 65535, relative to other endpoints of the same priority. */
   readonly weight: number;
   readonly origin: Origin;
-  /** Names or IP literals of which a certificate must hold one to be this endpoint's. At least one. */
+  /** A certificate is this endpoint's if it holds one of these names or IP literals. At least one. */
   readonly certificateNames: readonly string[];
-  /** IP literals that proved themselves in a TLS handshake; no other may be dialled. Undefined: any may. */
+  /** IP literals verified by a TLS handshake; only these may be dialled. Undefined: any address may. */
   readonly verifiedAddresses?: ReadonlySet<string>;
 }
 
-/** `host:port`: how logs name an endpoint, and what makes two of them the same. */
+/** Returns `host:port`, which names an endpoint in logs and identifies it. */
 export function labelOf({ address }: EndpointSpec): string {
   return formatHostPort(address);
 }
 
-/** `https://host:port`, as etcd's own log writes what it discovered. */
+/** Returns `https://host:port`, as etcd logs a discovered endpoint. */
 export function urlOf(spec: EndpointSpec): string {
   return spec.scheme === undefined ? labelOf(spec) : `${spec.scheme}://${labelOf(spec)}`;
 }
 
 /**
- * Reads one value of --endpoints. A scheme says how the member list is asked for.
+ * Parses one value of --endpoints. A scheme selects the protocol of the gateway's own requests.
  *
- * @throws {RangeError} whose message is the fact alone.
+ * @throws {RangeError} whose message is only the fact.
  */
 export function parseStaticEndpoint(text: string): EndpointSpec {
   const address = parseEndpoint(text);

@@ -1,16 +1,16 @@
-// Where an endpoint's health is asked for: a URL in which {host} and {port}
-// stand for the endpoint's own.
+// The URL of health checks, in which {host} and {port} stand for those of the
+// endpoint.
 import type { Scheme } from "./endpoint-spec.ts";
 
 export interface HealthUrl {
   readonly scheme: Scheme;
-  /** Undefined: the endpoint's own. */
+  /** Undefined: the endpoint's port. */
   readonly port: number | undefined;
-  /** With its query, such as `/health`. */
+  /** Path and query, such as `/health`. */
   readonly path: string;
 }
 
-/** @throws {RangeError} whose message is the fact alone. */
+/** Parses --health-url. @throws {RangeError} whose message is only the fact. */
 export function parseHealthUrl(text: string): HealthUrl {
   const match = /^(https?):\/\/(\{host\}|[^/:]*)(?::(\{port\}|\d{1,5}))?(\/\S*)?$/i.exec(text);
   if (match === null) throw new RangeError("not a URL such as http://{host}:2381/health");

@@ -1,4 +1,4 @@
-/** The gateway cannot run, though it was told nothing wrong: the process ends with status 1. */
+/** The gateway cannot run, though its configuration is valid. The process exits with status 1. */
 export class StartError extends Error {
   override name = "StartError";
 }

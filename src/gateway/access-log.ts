@@ -1,4 +1,4 @@
-// --access-log: one line for each client, when it is over.
+// The access log (--access-log): one line for each client, when its relay has closed.
 import type { Logger } from "../observe/log.ts";
 import type { RelayEnd } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
@@ -7,13 +7,13 @@ import type { Endpoint } from "../resolver/endpoint.ts";
 const SERVED = "client served";
 const NOT_SERVED = "client not served";
 
-/** Whether a line of the log is one of these. */
+/** Whether a log message is one of the access log. */
 export const isAccess = (message: string) => message === SERVED || message === NOT_SERVED;
 
-// How a client may end that no endpoint served; otherwise it has left.
+// Ends of a client that no endpoint served; any other end is the client's own.
 const NOT_BY_CLIENT: ReadonlySet<RelayEnd | undefined> = new Set(["refused", "shutdown"]);
 
-/** `now` on the clock; `endpoint` served it, if one did. */
+/** Logs a closed relay. `now` is on the clock; `endpoint` served the client, if one did. */
 export function logAccess(
   log: Logger,
   relay: Relay,
@@ -32,5 +32,5 @@ export function logAccess(
   });
 }
 
-/** To microseconds. */
+/** Rounds to microseconds. */
 const rounded = (ms: number) => Math.round(ms * 1000) / 1000;

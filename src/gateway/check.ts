@@ -1,5 +1,5 @@
-// A trial of the whole configuration: who is found, and whether each can be
-// resolved, connected to and verified. It listens nowhere and keeps nothing.
+// The `check` command's work: finds every endpoint of a configuration and tries
+// to resolve, connect to and verify each. It opens no listener.
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
@@ -18,11 +18,11 @@ import { checkEndpoints, checkTlsFiles } from "../resolver/start-checks.ts";
 
 // These interfaces are what `check --output json` prints; scripts rely on them.
 
-/** One step of the trial of one endpoint. */
+/** One step of the check of one endpoint. */
 export interface Step {
   readonly ok: boolean;
   readonly ms: number;
-  /** What was found, or why not. */
+  /** The result, or why the step failed. */
   readonly text: string;
 }
 
@@ -32,17 +32,17 @@ export interface EndpointReport {
   readonly priority: number;
   readonly weight: number;
   readonly resolves: Step;
-  /** Null if it does not resolve. */
+  /** Null if the name does not resolve. */
   readonly accepts: Step | null;
-  /** Null if it need not be verified, or does not accept. */
+  /** Null if the endpoint does not have to be verified, or does not accept. */
   readonly verifies: Step | null;
 }
 
 export interface CheckReport {
-  /** Whether nothing at all is wrong. */
+  /** Whether every step of every endpoint passed, and there are no errors. */
   readonly ok: boolean;
   readonly endpoints: readonly EndpointReport[];
-  /** What is wrong with no single endpoint: a source that names none. */
+  /** Errors that belong to no single endpoint, such as a failed lookup. */
   readonly errors: readonly string[];
 }
 
@@ -54,7 +54,7 @@ export interface CheckDeps {
 }
 
 /**
- * Tries everything once.
+ * Checks everything once.
  *
  * @throws {UsageError} if a file that is named cannot be used, or --endpoints names the gateway itself.
  * @throws {StartError} if the listen address does not resolve.
@@ -75,7 +75,7 @@ export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promi
     isSelf: isOwn,
     onUnverified: () => Promise.resolve(),
   });
-  const trial: Trial = { config, sources, clock, isSelf: isOwn };
+  const context: CheckContext = { config, sources, clock, isSelf: isOwn };
   await checkEndpoints(config.endpoints, {
     names: sources.names,
     isSelf: isOwn,
@@ -83,18 +83,18 @@ export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promi
     listen: formatHostPort(config.listen),
   });
   const errors: string[] = [];
-  const specs = await findSpecs(trial, errors);
-  // Through a pool, so that an endpoint that two sources name is tried once.
+  const specs = await findSpecs(context, errors);
+  // A pool merges endpoints that two sources name.
   const pool = new Pool(config.policy);
   pool.reconcile(specs);
   const endpoints = await Promise.all(
-    pool.endpoints.map((endpoint) => tryEndpoint(endpoint, trial)),
+    pool.endpoints.map((endpoint) => tryEndpoint(endpoint, context)),
   );
-  return { ok: errors.length === 0 && endpoints.every(isWell), endpoints, errors };
+  return { ok: errors.length === 0 && endpoints.every(passes), endpoints, errors };
 }
 
 async function findSpecs(
-  { config, sources, isSelf }: Trial,
+  { config, sources, isSelf }: CheckContext,
   errors: string[],
 ): Promise<readonly EndpointSpec[]> {
   const { srv, members, names, verify } = sources;
@@ -106,7 +106,7 @@ async function findSpecs(
   }
   if (config.memberSyncMs === 0 || found.length === 0) return found;
   try {
-    // Nobody is told a password here whom `start` would not tell it.
+    // A password goes only to endpoints that `start` would send it to.
     const timeoutMs = () => config.dialTimeoutMs;
     const events = { rejected: () => {}, unresolved: () => {} };
     const verifier = new EndpointVerifier({ names, isSelf, verify, timeoutMs, events });
@@ -124,7 +124,7 @@ async function findSpecs(
   }
 }
 
-interface Trial {
+interface CheckContext {
   readonly config: GatewayConfig;
   readonly sources: ClusterIo;
   readonly clock: Clock;
@@ -133,7 +133,7 @@ interface Trial {
 
 async function tryEndpoint(
   endpoint: Endpoint,
-  { config, sources, clock, isSelf }: Trial,
+  { config, sources, clock, isSelf }: CheckContext,
 ): Promise<EndpointReport> {
   const { spec, label } = endpoint;
   const { host, port } = spec.address;
@@ -148,8 +148,9 @@ async function tryEndpoint(
     return addresses.join(" ");
   });
   const accepts = resolves.ok ? await step(clock, () => accept(endpoint, sources)) : null;
-  const isDue = mustVerify(config.srv) && spec.origin !== "--endpoints" && accepts?.ok === true;
-  const verifies = isDue
+  const mustBeVerified =
+    mustVerify(config.srv) && spec.origin !== "--endpoints" && accepts?.ok === true;
+  const verifies = mustBeVerified
     ? await step(clock, async () => {
         if (spec.scheme === "http") throw new Error("not authenticated (plain service)");
         for (const address of addresses)
@@ -161,7 +162,7 @@ async function tryEndpoint(
   return { endpoint: label, from, priority, weight, resolves, accepts, verifies };
 }
 
-/** Never rejects: a failure is what the step found. */
+/** Runs a step. Never rejects: a failure is a result. */
 async function step(clock: Clock, work: () => Promise<string>): Promise<Step> {
   const since = clock.now();
   const outcome = await work().then(
@@ -177,6 +178,6 @@ function accept(endpoint: Endpoint, { dialer }: ClusterIo): Promise<string> {
   });
 }
 
-function isWell({ resolves, accepts, verifies }: EndpointReport): boolean {
+function passes({ resolves, accepts, verifies }: EndpointReport): boolean {
   return resolves.ok && accepts?.ok === true && verifies?.ok !== false;
 }

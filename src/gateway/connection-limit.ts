@@ -1,4 +1,4 @@
-// How many relays the descriptor limit has room for.
+// The connection limit: as many relays as the descriptor limit leaves room for.
 import { MAX_HEDGES } from "../net/race.ts";
 import { MAX_STATUS_CONNECTIONS } from "../observe/status.ts";
 import { MAX_HANDSHAKES } from "../resolver/endpoint-verifier.ts";
@@ -21,18 +21,18 @@ export interface DescriptorBudget {
   readonly endpoints: number;
   /** Whether endpoints are looked up while the gateway runs. */
   readonly hasDiscovery: boolean;
-  /** Whether it tells how it is. */
+  /** Whether the admin server listens. */
   readonly hasAdminServer: boolean;
 }
 
 export interface ConnectionLimit {
-  /** 0 if there is no room for a single one. */
+  /** 0 if there is no room for a single relay. */
   readonly maxConnections: number;
-  /** Set if less is possible than was asked for; to be logged. */
+  /** Set if fewer are possible than were asked for; to be logged. */
   readonly warning?: string;
 }
 
-/** `wanted` relays, 0 for as many as there is room for. */
+/** Returns the limit for `wanted` relays; 0 asks for as many as possible. */
 export function connectionLimit(
   wanted: number,
   { descriptorLimit, endpoints, hasDiscovery, hasAdminServer }: DescriptorBudget,

@@ -1,4 +1,4 @@
-// The gateway's state for who asks, put together at that moment.
+// The gateway's state, collected for a request of /status or /metrics.
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import type { EndpointStatus, GatewayStatus } from "../observe/status.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
@@ -17,23 +17,23 @@ export interface StatusParts {
   readonly cluster: Cluster;
 }
 
-/** Bytes of relays that are under way, to servers and to clients. */
-interface Moving {
+/** Bytes of open relays. */
+interface OpenBytes {
   toServer: number;
   toClients: number;
 }
 
-/** A copy: what happens later does not change it. */
+/** Returns a snapshot, which later events do not change. */
 export function gatewayStatus(parts: StatusParts): GatewayStatus {
   const { now, statistics, connections, cluster } = parts;
-  const all: Moving = { toServer: 0, toClients: 0 };
-  const moving = new Map<Endpoint, Moving>();
+  const all: OpenBytes = { toServer: 0, toClients: 0 };
+  const open = new Map<Endpoint, OpenBytes>();
   let heldBytes = 0;
   for (const [relay, endpoint] of connections.entries()) {
     heldBytes += relay.bufferedBytes;
     if (endpoint === undefined) continue;
-    const own = moving.get(endpoint) ?? { toServer: 0, toClients: 0 };
-    moving.set(endpoint, own);
+    const own = open.get(endpoint) ?? { toServer: 0, toClients: 0 };
+    open.set(endpoint, own);
     for (const sum of [own, all]) {
       sum.toServer += relay.bytesToServer;
       sum.toClients += relay.bytesToClient;
@@ -53,7 +53,7 @@ export function gatewayStatus(parts: StatusParts): GatewayStatus {
     bytesToClients: statistics.bytesToClients + all.toClients,
     heldBytes,
     endpoints: cluster.pool.endpoints.map((endpoint) =>
-      endpointStatus(endpoint, moving.get(endpoint), now),
+      endpointStatus(endpoint, open.get(endpoint), now),
     ),
     discovery: cluster.discoveryStatus(),
   };
@@ -61,7 +61,7 @@ export function gatewayStatus(parts: StatusParts): GatewayStatus {
 
 function endpointStatus(
   endpoint: Endpoint,
-  moving: Moving | undefined,
+  open: OpenBytes | undefined,
   now: number,
 ): EndpointStatus {
   const { spec, dialStatistics } = endpoint;
@@ -77,8 +77,8 @@ function endpointStatus(
     why: endpoint.isUp && healthy ? null : (endpoint.downReason ?? null),
     sinceMs: now - endpoint.stateChangedAt,
     connections: endpoint.connections,
-    bytesToServer: endpoint.bytesToServer + (moving?.toServer ?? 0),
-    bytesToClients: endpoint.bytesToClients + (moving?.toClients ?? 0),
+    bytesToServer: endpoint.bytesToServer + (open?.toServer ?? 0),
+    bytesToClients: endpoint.bytesToClients + (open?.toClients ?? 0),
     dials: { ...dialStatistics.outcomes },
     dialTimes: dialStatistics.times,
   };

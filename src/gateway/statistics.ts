@@ -1,10 +1,10 @@
-// What is counted for who asks. Everything here is a plain number that the
-// gateway adds to where it happens; nobody pays for a reader who is not there.
+// Counters of the gateway: plain numbers, incremented where an event happens and
+// read only by a scrape.
 import { RELAY_ENDS } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
-/** Why a client was not carried; `client_left` and `shutdown` before an endpoint had answered. */
+/** Why a client was not relayed; `client_left` and `shutdown` mean before an endpoint had answered. */
 export const REFUSALS = [
   "connection_limit",
   "client_limit",
@@ -22,7 +22,7 @@ export class Statistics {
   readonly startedAt: number;
   accepted = 0;
   relayed = 0;
-  /** Of relays that are over. */
+  /** Bytes of closed relays. */
   bytesToServers = 0;
   bytesToClients = 0;
   readonly refused = zeros<Refusal>(REFUSALS);
@@ -32,10 +32,10 @@ export class Statistics {
     this.startedAt = startedAt;
   }
 
-  /** A relay is over; `endpoint` served it, if one did. */
+  /** Counts a closed relay; `endpoint` served it, if one did. */
   count(relay: Relay, endpoint: Endpoint | undefined): void {
     if (endpoint === undefined) {
-      // Whoever refused it has counted why.
+      // Where a client is refused, the reason is counted.
       if (relay.end === "shutdown") this.refused.shutdown++;
       else if (relay.end !== "refused") this.refused.client_left++;
       return;
