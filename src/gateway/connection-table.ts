@@ -150,7 +150,7 @@ export class ConnectionTable {
 
   #remove(relay: Relay): void {
     const endpoint = this.#endpoints.get(relay);
-    if (endpoint !== undefined) endpoint.connections--;
+    endpoint?.release(relay.bytesToServer, relay.bytesToClient);
     this.#endpoints.delete(relay);
     this.#listener?.closed(relay, endpoint);
     if (this.#endpoints.size === 0) this.#onEmpty?.();

@@ -43,8 +43,6 @@ export class Statistics {
     this.ended[relay.end!]!++;
     this.bytesToServers += relay.bytesToServer;
     this.bytesToClients += relay.bytesToClient;
-    endpoint.bytesToServer += relay.bytesToServer;
-    endpoint.bytesToClients += relay.bytesToClient;
   }
 }
 

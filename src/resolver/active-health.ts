@@ -88,8 +88,9 @@ export class ActiveHealth {
   }
 
   #reset(endpoint: Endpoint): void {
-    endpoint.hasPassedCheck = false;
-    this.#deps.pool.setHealth(endpoint, "healthy");
+    const { pool, clock } = this.#deps;
+    pool.recordCheck(endpoint, false);
+    pool.setHealth(endpoint, "healthy", { at: clock.now() });
   }
 
   async #check(endpoint: Endpoint, series: Series): Promise<void> {
@@ -102,7 +103,7 @@ export class ActiveHealth {
       if (this.#series.get(endpoint) !== series) return;
       if (endpoint.isUp) this.#judge(endpoint, series, answer);
     }
-    if (!endpoint.isUp) endpoint.hasPassedCheck = false;
+    if (!endpoint.isUp) this.#deps.pool.recordCheck(endpoint, false);
     if (endpoint.health !== "healthy" && !endpoint.hasPassedCheck) events.stillFailing(endpoint);
 
     const restMs = Math.max(0, startedAt + this.#intervalMs(series) - clock.now());
@@ -116,8 +117,8 @@ export class ActiveHealth {
   }
 
   #judge(endpoint: Endpoint, series: Series, answer: HealthAnswer): void {
-    const { pool, limits, events } = this.#deps;
-    endpoint.hasPassedCheck = answer.state === "healthy";
+    const { pool, clock, limits, events } = this.#deps;
+    pool.recordCheck(endpoint, answer.state === "healthy");
 
     const direction = Math.sign(HEALTH_RANK[answer.state] - HEALTH_RANK[endpoint.health]);
     const goesOn = Math.sign(series.streak) === direction;
@@ -126,7 +127,8 @@ export class ActiveHealth {
     if (direction === 0 || Math.abs(series.streak) < needed) return;
 
     series.streak = 0;
-    pool.setHealth(endpoint, answer.state);
+    const reason = answer.state === "healthy" ? undefined : answer.reason;
+    pool.setHealth(endpoint, answer.state, { at: clock.now(), reason });
     events.healthChanged(endpoint, answer);
   }
 }

@@ -199,8 +199,7 @@ export class Cluster {
   #reconcile(specs: readonly EndpointSpec[]): void {
     const isFirst = this.pool.endpoints.length === 0;
     const before = new Map(this.pool.endpoints.map(({ label, spec }) => [label, spec]));
-    const changes = this.pool.reconcile(specs, this.#deps.reclaim);
-    for (const endpoint of changes.added) endpoint.stateChangedAt = this.#deps.clock.now();
+    const changes = this.pool.reconcile(specs, this.#deps.reclaim, this.#deps.clock.now());
     for (const endpoint of this.pool.endpoints) {
       const sizeBefore = before.get(endpoint.label)?.verifiedAddresses?.size ?? 0;
       const { verifiedAddresses } = endpoint.spec;
@@ -219,25 +218,14 @@ export class Cluster {
     if (!isFirst) this.#activeHealth.sync();
   }
 
-  #note(endpoint: Endpoint, reason: string | undefined): void {
-    endpoint.stateChangedAt = this.#deps.clock.now();
-    endpoint.downReason = reason;
-  }
-
   #onDown(endpoint: Endpoint, error: Error): void {
-    this.#note(endpoint, error.message);
     this.#log.deactivated(endpoint, error);
     if (!this.pool.hasUp) void this.refresh();
   }
 
   #onHealthChanged(endpoint: Endpoint, answer: HealthAnswer): void {
-    if (answer.state === "healthy") {
-      this.#note(endpoint, undefined);
-      this.#log.healthy(endpoint);
-    } else {
-      this.#note(endpoint, answer.reason);
-      this.#log.unhealthy(endpoint, answer.reason, this.pool.hasHealthy);
-    }
+    if (answer.state === "healthy") this.#log.healthy(endpoint);
+    else this.#log.unhealthy(endpoint, answer.reason, this.pool.hasHealthy);
   }
 
   /**
@@ -251,7 +239,6 @@ export class Cluster {
   }
 
   #onUp(endpoint: Endpoint): void {
-    this.#note(endpoint, undefined);
     this.#log.activated(endpoint);
     this.#deps.onActivated();
   }

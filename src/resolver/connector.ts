@@ -117,7 +117,7 @@ export class Connector {
       events.failed(new DialError(`dial tcp ${endpoint.label}`, why));
       return;
     }
-    const addresses = rotateAddresses(usable, endpoint.addressCursor++);
+    const addresses = rotateAddresses(usable, endpoint.nextAddressTurn());
     const dial = new Dial(
       system,
       clock,

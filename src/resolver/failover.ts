@@ -3,7 +3,7 @@
 import type { Clock } from "../core/clock.ts";
 import { DialError } from "../net/dial-error.ts";
 import { type HedgeBudget, Race } from "../net/race.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Endpoint, type EndpointDial, OVERTAKEN_REASON } from "./endpoint.ts";
 import type { PassiveHealth } from "./passive-health.ts";
 import type { Pool } from "./pool.ts";
 
@@ -43,28 +43,6 @@ export interface FailoverListener<Connection> {
   failed(error: DialError | undefined): void;
 }
 
-/** One endpoint being dialled, which it counts as a connection. */
-class FailoverDial {
-  readonly endpoint: Endpoint;
-  /** On the clock. */
-  readonly startedAt: number;
-  /** What the endpoint's statistics call it if it is aborted. */
-  outcome: "abandoned" | "overtaken" = "abandoned";
-  abortConnect = () => {};
-
-  constructor(endpoint: Endpoint, startedAt: number) {
-    this.endpoint = endpoint;
-    this.startedAt = startedAt;
-    endpoint.connections++;
-  }
-
-  abort(): void {
-    this.endpoint.dialStatistics.outcomes[this.outcome]++;
-    this.endpoint.connections--;
-    this.abortConnect();
-  }
-}
-
 /** Endpoints that one failover probes at the same time when none is up; each costs a descriptor. */
 export const MAX_PROBES = 32;
 
@@ -72,16 +50,12 @@ export const MAX_PROBES = 32;
 // for DNS and a handshake, and less than a client waits before it retries.
 const MAX_REFRESH_WAIT_MS = 1000;
 
-// Dials in a row that another endpoint, dialled later, overtook before the
-// endpoint is marked down like one that refuses.
-const MAX_CONSECUTIVE_OVERTAKEN = 3;
-
 const NONE: ReadonlySet<Endpoint> = new Set();
 
 export class Failover<Connection extends { terminate(): void }> {
   readonly #deps: FailoverDeps<Connection>;
   readonly #listener: FailoverListener<Connection>;
-  readonly #race: Race<FailoverDial>;
+  readonly #race: Race<EndpointDial>;
   /** Endpoints that were dialled, whatever came of it. */
   #tried: Set<Endpoint> | undefined;
   #hasRefreshed = false;
@@ -121,7 +95,7 @@ export class Failover<Connection extends { terminate(): void }> {
   #dial(endpoint: Endpoint): void {
     const { cluster, clock } = this.#deps;
     this.#race.makeRoom();
-    const dial = new FailoverDial(endpoint, clock.now());
+    const dial = endpoint.beginDial(clock.now());
     this.#race.add(dial);
     this.#markTried(endpoint);
     const abort = cluster.dialer.dial(endpoint, {
@@ -136,13 +110,12 @@ export class Failover<Connection extends { terminate(): void }> {
     if (delayMs > 0) this.#race.after(delayMs, () => this.#next());
   }
 
-  #connected(dial: FailoverDial, connection: Connection): void {
+  #connected(dial: EndpointDial, connection: Connection): void {
     const { endpoint } = dial;
     this.#race.remove(dial);
     if (!this.#deps.cluster.pool.has(endpoint)) {
       // It left the pool meanwhile, and its other connections may be reset already.
-      endpoint.connections--;
-      endpoint.dialStatistics.outcomes.abandoned++;
+      dial.abort();
       connection.terminate();
       this.#next();
       return;
@@ -150,17 +123,15 @@ export class Failover<Connection extends { terminate(): void }> {
 
     this.#isOver = true;
     this.#race.cancelTimer();
-    endpoint.consecutiveOvertaken = 0;
-    endpoint.dialStatistics.connected(this.#deps.clock.now() - dial.startedAt);
+    dial.connected(this.#deps.clock.now());
     this.#race.forEach((slower) => this.#recordOvertaken(slower, dial));
     this.#listener.connected(connection, endpoint);
   }
 
-  #failed(dial: FailoverDial, error: DialError): void {
+  #failed(dial: EndpointDial, error: DialError): void {
     const { endpoint, startedAt } = dial;
     this.#race.remove(dial);
-    endpoint.connections--;
-    endpoint.dialStatistics.failed(error.code);
+    dial.failed(error.code);
     if (error.isLocal) {
       if (this.#race.size === 0) this.#fail(error);
       return;
@@ -171,17 +142,12 @@ export class Failover<Connection extends { terminate(): void }> {
   }
 
   /** Another endpoint has connected. If it was dialled later, `dial` was too slow. */
-  #recordOvertaken(dial: FailoverDial, winner: FailoverDial): void {
+  #recordOvertaken(dial: EndpointDial, winner: EndpointDial): void {
     const { endpoint, startedAt } = dial;
-    dial.outcome = "overtaken";
+    dial.isOvertaken = true;
     this.#race.abandon(dial);
-    if (startedAt >= winner.startedAt) return;
-    if (++endpoint.consecutiveOvertaken < MAX_CONSECUTIVE_OVERTAKEN) return;
-    endpoint.consecutiveOvertaken = 0;
-    const error = new DialError(
-      `dial tcp ${endpoint.label}`,
-      `no answer ${MAX_CONSECUTIVE_OVERTAKEN} times in a row while others answered`,
-    );
+    if (startedAt >= winner.startedAt || !endpoint.recordOvertaken(true)) return;
+    const error = new DialError(`dial tcp ${endpoint.label}`, OVERTAKEN_REASON);
     this.#deps.cluster.health.markDown(endpoint, error, startedAt);
   }
 

@@ -45,7 +45,9 @@ export class PassiveHealth {
    * an endpoint that came up after that is not down.
    */
   markDown(endpoint: Endpoint, error: Error, since: number): void {
-    if (since < endpoint.upSince || !this.#deps.pool.setUp(endpoint, false)) return;
+    const { pool, clock } = this.#deps;
+    const change = { at: clock.now(), reason: error.message };
+    if (since < endpoint.upSince || !pool.setUp(endpoint, false, change)) return;
     const recovery: Recovery = { cancelTimer: () => {}, abortProbe: undefined, waiting: [] };
     this.#recoveries.set(endpoint, recovery);
     this.#retryLater(endpoint, recovery);
@@ -122,8 +124,7 @@ export class PassiveHealth {
   #markUp(endpoint: Endpoint, recovery: Recovery): void {
     recovery.cancelTimer();
     this.#recoveries.delete(endpoint);
-    endpoint.upSince = this.#deps.clock.now();
-    this.#deps.pool.setUp(endpoint, true);
+    this.#deps.pool.setUp(endpoint, true, { at: this.#deps.clock.now() });
     this.#deps.events.activated(endpoint);
   }
 }

@@ -13,6 +13,12 @@ export const HEALTH_RANK: Readonly<Record<HealthState, number>> = {
 
 const HEALTH_STATES = Object.keys(HEALTH_RANK) as HealthState[];
 
+/** When a state changed, on the clock, and why it is worse; no reason if it is better. */
+export interface StateChange {
+  readonly at: number;
+  readonly reason?: string | undefined;
+}
+
 export interface Changes {
   readonly added: readonly Endpoint[];
   readonly removed: readonly Endpoint[];
@@ -55,6 +61,7 @@ export class Pool {
   reconcile(
     specs: readonly EndpointSpec[],
     former: (label: string) => Endpoint | undefined = () => undefined,
+    now = 0,
   ): Changes {
     const wanted = new Map<string, EndpointSpec>();
     for (const spec of specs) {
@@ -66,7 +73,10 @@ export class Pool {
     const added = [...wanted]
       .filter(([label]) => !this.#byLabel.has(label))
       .map(([label, spec]) => former(label) ?? new Endpoint(spec));
-    for (const endpoint of added) endpoint.isUp = true;
+    for (const endpoint of added) {
+      endpoint.isUp = true;
+      endpoint.stateChangedAt = now;
+    }
     this.#endpoints = [...staying, ...added];
     for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(endpoint.label)!;
     this.#byLabel = new Map(this.#endpoints.map((endpoint) => [endpoint.label, endpoint]));
@@ -102,16 +112,27 @@ export class Pool {
     return undefined;
   }
 
-  setHealth(endpoint: Endpoint, health: HealthState): void {
+  /** Changes what health checks say of an endpoint. Does nothing if it is in this state already. */
+  setHealth(endpoint: Endpoint, health: HealthState, { at, reason }: StateChange): void {
     if (endpoint.health === health) return;
     endpoint.health = health;
+    endpoint.stateChangedAt = at;
+    endpoint.downReason = reason;
     this.#rank();
   }
 
-  /** Returns whether that changed anything; nothing for an endpoint that has left. */
-  setUp(endpoint: Endpoint, isUp: boolean): boolean {
+  /** Records whether the latest health check of an endpoint passed. */
+  recordCheck(endpoint: Endpoint, hasPassed: boolean): void {
+    endpoint.hasPassedCheck = hasPassed;
+  }
+
+  /** Returns whether that changed anything; an endpoint that has left the pool does not change. */
+  setUp(endpoint: Endpoint, isUp: boolean, { at, reason }: StateChange): boolean {
     if (endpoint.isUp === isUp || !this.has(endpoint)) return false;
     endpoint.isUp = isUp;
+    if (isUp) endpoint.upSince = at;
+    endpoint.stateChangedAt = at;
+    endpoint.downReason = reason;
     this.#rank();
     return true;
   }

@@ -155,9 +155,9 @@ describe("ActiveHealth", () => {
     ill.clear();
     await turn();
     expect(pool.hasPassing).toBe(true);
-    pool.setUp(pool.endpoints[0]!, false);
+    pool.setUp(pool.endpoints[0]!, false, { at: 0 });
     await turn();
-    pool.setUp(pool.endpoints[0]!, true);
+    pool.setUp(pool.endpoints[0]!, true, { at: 0 });
     expect(pool.hasPassing).toBe(false);
   });
 
@@ -221,7 +221,7 @@ describe("ActiveHealth", () => {
 
   test("an endpoint that is down is not asked", async () => {
     const { checks, pool, turn, asked } = setUp();
-    pool.setUp(pool.endpoints[0]!, false);
+    pool.setUp(pool.endpoints[0]!, false, { at: 0 });
     checks.sync();
     await turn(0);
     await turn();

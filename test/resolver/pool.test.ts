@@ -42,7 +42,7 @@ describe("pick() by round-robin", () => {
 
   test("shares a down endpoint's turns among all others, not to its neighbour", () => {
     const pool = poolOf("a", "b", "c");
-    pool.setUp(endpointOf(pool, "a"), false);
+    pool.setUp(endpointOf(pool, "a"), false, { at: 0 });
     expect(countPicks(pool, 300)).toEqual({ b: 150, c: 150 });
   });
 
@@ -57,9 +57,9 @@ describe("pick() by round-robin", () => {
   test("is undefined when nothing is up, and recovers", () => {
     const pool = poolOf("a");
     const [a] = pool.endpoints as [Endpoint];
-    pool.setUp(a, false);
+    pool.setUp(a, false, { at: 0 });
     expect([pool.pick(none), pool.hasUp]).toEqual([undefined, false]);
-    pool.setUp(a, true);
+    pool.setUp(a, true, { at: 0 });
     expect([pool.pick(none), pool.hasUp]).toEqual([a, true]);
   });
 
@@ -172,7 +172,7 @@ describe("pick() by round-robin", () => {
       ["c", 2, 100],
       ["d", 3, 0],
     ]);
-    const down = (host: string) => pool.setUp(endpointOf(pool, host), false);
+    const down = (host: string) => pool.setUp(endpointOf(pool, host), false, { at: 0 });
     expect(countPicks(pool, 10)).toEqual({ a: 5, b: 5 });
     down("a");
     expect(countPicks(pool, 10)).toEqual({ b: 10 });
@@ -180,7 +180,7 @@ describe("pick() by round-robin", () => {
     expect(countPicks(pool, 10)).toEqual({ c: 10 });
     down("c");
     expect(countPicks(pool, 10)).toEqual({ d: 10 });
-    pool.setUp(endpointOf(pool, "b"), true);
+    pool.setUp(endpointOf(pool, "b"), true, { at: 0 });
     expect(countPicks(pool, 10)).toEqual({ b: 10 });
   });
 
@@ -258,9 +258,9 @@ describe("setUp()", () => {
   test("says whether it changed anything", () => {
     const pool = poolOf("a");
     const [a] = pool.endpoints as [Endpoint];
-    expect(pool.setUp(a, true)).toBe(false);
-    expect(pool.setUp(a, false)).toBe(true);
-    expect(pool.setUp(a, false)).toBe(false);
+    expect(pool.setUp(a, true, { at: 0 })).toBe(false);
+    expect(pool.setUp(a, false, { at: 0 })).toBe(true);
+    expect(pool.setUp(a, false, { at: 0 })).toBe(false);
     expect(a.isUp).toBe(false);
   });
 
@@ -268,7 +268,7 @@ describe("setUp()", () => {
     const pool = poolOf("a", "b");
     const a = endpointOf(pool, "a");
     pool.reconcile([specOf("b")]);
-    expect([pool.setUp(a, false), pool.has(a)]).toEqual([false, false]);
+    expect([pool.setUp(a, false, { at: 0 }), pool.has(a)]).toEqual([false, false]);
   });
 });
 
@@ -305,19 +305,19 @@ describe("reconcile()", () => {
     const pool = poolOf("a", "b");
     const a = endpointOf(pool, "a");
     a.connections = 7;
-    pool.setUp(a, false);
+    pool.setUp(a, false, { at: 0 });
     pool.reconcile([specOf("b", 1, 1), specOf("a", 0, 3)]);
     expect(endpointOf(pool, "a")).toBe(a);
     expect([a.isUp, a.connections, a.spec.weight]).toEqual([false, 7, 3]);
     expect(pool.pick(none)!.address.host).toBe("b");
-    pool.setUp(a, true);
+    pool.setUp(a, true, { at: 0 });
     expect(pool.pick(none)).toBe(a);
   });
 
   test("takes back a former endpoint, which is up until it is found down", () => {
     const pool = poolOf("a", "b");
     const a = endpointOf(pool, "a");
-    pool.setUp(a, false);
+    pool.setUp(a, false, { at: 0 });
     pool.reconcile([specOf("b")]);
     const { added } = pool.reconcile([specOf("a"), specOf("b")], (label) =>
       label === "a:1" ? a : undefined,
@@ -361,9 +361,9 @@ describe("reconcile()", () => {
       ["c", 0, 0],
     ]);
     countPicks(pool, 10);
-    pool.setUp(endpointOf(pool, "a"), false);
+    pool.setUp(endpointOf(pool, "a"), false, { at: 0 });
     expect(countPicks(pool, 100)).toEqual({ b: 50, c: 50 });
-    pool.setUp(endpointOf(pool, "a"), true);
+    pool.setUp(endpointOf(pool, "a"), true, { at: 0 });
     countPicks(pool, 10);
     pool.reconcile([specOf("b"), specOf("c")]);
     expect(countPicks(pool, 100)).toEqual({ b: 50, c: 50 });
