@@ -7,6 +7,7 @@ import {
   parseBoolean,
   parseCount,
   parseEndpoints,
+  parseKeepAlive,
   parseMemory,
   parseNetworks,
   parseTimer,
@@ -72,9 +73,9 @@ export const connectionFlags = {
     value: "DURATION",
     default: "15s",
     summary:
-      "How long a connection may be silent before the kernel probes its peer; unanswered for as long again, it is ended. 0: never. Otherwise at least 1s.",
+      "How long a connection may be silent before the kernel probes its peer; unanswered for as long again, it is ended. 0: never. Otherwise at least 1s and at most 9h6m7s.",
     example: "1m",
-    parse: (text: string) => parseTimer(text, 1000, "or 0"),
+    parse: parseKeepAlive,
   },
   "tcp-user-timeout": {
     value: "DURATION",

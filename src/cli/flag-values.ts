@@ -2,7 +2,7 @@
 // whose message is the fact alone; the caller says which flag and which text.
 import { isIP } from "node:net";
 import { type HostPort, isDnsName, parseEndpoint } from "../core/address.ts";
-import { parseDuration } from "../core/duration.ts";
+import { formatDuration, parseDuration } from "../core/duration.ts";
 import { type EndpointSpec, parseStaticEndpoint } from "../core/endpoint-spec.ts";
 import type { FlagParser } from "./flag.ts";
 
@@ -57,6 +57,16 @@ export function parseTimer(text: string, leastMs: number, orZero?: "or 0"): numb
   if (ms < leastMs) throw new RangeError(tooShort(leastMs, orZero));
   if (ms > MAX_TIMER_MS) throw new RangeError("longer than 596h (24 days)");
   return ms;
+}
+
+// MAX_TCP_KEEPIDLE of Linux (include/net/tcp.h): setsockopt fails with EINVAL above it.
+const MAX_KEEPALIVE_MS = 32_767_000;
+
+/** Milliseconds before the first keepalive probe: 0, or what the kernel takes. */
+export function parseKeepAlive(text: string): number {
+  if (parseDuration(text) > MAX_KEEPALIVE_MS)
+    throw new RangeError(`longer than ${formatDuration(MAX_KEEPALIVE_MS)} (the kernel's limit)`);
+  return parseTimer(text, 1000, "or 0");
 }
 
 function tooShort(leastMs: number, orZero: "or 0" | undefined): string {

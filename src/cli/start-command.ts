@@ -1,5 +1,6 @@
 // `start`: from flags to a gateway that runs until it is told to stop.
 import { Gateway } from "../gateway/gateway.ts";
+import { logOptionFailures } from "../gateway/option-failures.ts";
 import { StartError } from "../core/start-error.ts";
 import { createLog, type Log, type LogRecord } from "../observe/log.ts";
 import { random } from "../os/random.ts";
@@ -47,7 +48,7 @@ export async function start(input: Input): Promise<number> {
     clock: systemClock,
     log,
     network,
-    system,
+    system: logOptionFailures(system, log.from("os/tcp.ts")),
     random,
     isLocalAddress: system.isLocalAddress,
     descriptorLimit,

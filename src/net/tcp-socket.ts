@@ -19,6 +19,12 @@ export interface SocketOwner {
 
 export type TcpSocket = Bun.Socket<SocketOwner> & { readonly fd: number };
 
+/** A socket option that the kernel refused, and the errno's name. */
+export interface OptionFailure {
+  readonly option: string;
+  readonly code: string;
+}
+
 /** The system calls that this room needs beside Bun's sockets. */
 export interface TcpSystem {
   /** Begins a connect to an IP literal; the descriptor is the caller's. Throws an error with a `code`. */
@@ -34,9 +40,9 @@ export interface TcpSystem {
   /** Has a listening socket queue so many clients, as far as the system lets it. */
   setBacklog(fd: number, clients: number): void;
   /** Probes a silent peer after `ms`; 0: never. Accepted sockets inherit it of their listener. */
-  setKeepAlive(fd: number, ms: number): void;
+  setKeepAlive(fd: number, ms: number): OptionFailure | undefined;
   /** Ends a connection whose peer acknowledges or reads nothing for `ms`; 0: the system's default. */
-  setUserTimeout(fd: number, ms: number): void;
+  setUserTimeout(fd: number, ms: number): OptionFailure | undefined;
   /** Whether a peer that is owed bytes has shown no sign of life for `silentMs`. */
   hasVanished(fd: number, silentMs: number): boolean;
   /** Whether the peer has reset the connection and all that it sent before has been read. */

@@ -5,6 +5,8 @@ import { abi, isDarwin } from "./abi.ts";
 import { lastError, libc, ptr, SystemCallError } from "./libc.ts";
 import { addressBytes, AF_INET, familyOf, hostPortOf, socketAddress } from "./socket-address.ts";
 
+export { setKeepAlive, setUserTimeout } from "./socket-options.ts";
+
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const IPPROTO_TCP = 6;
@@ -15,11 +17,6 @@ const MSG_PEEK = 2;
 /** What is counted of a socket's bytes: Linux' ioctl, macOS' option. */
 const ARRIVED = { ioctl: 0x541b, option: 0x1020 }; // SIOCINQ, SO_NREAD
 const UNSENT = { ioctl: 0x5411, option: 0x1024 }; // SIOCOUTQ, SO_NWRITE
-
-// Probes that are not answered before the kernel gives up, and how many of
-// their intervals make the time before the first one: silence is noticed after
-// twice --keepalive-time.
-const KEEPALIVE_PROBES = 3;
 
 // Calls are synchronous and copy what they are given, so one buffer serves all.
 const int = new Int32Array(1);
@@ -54,29 +51,6 @@ export function startConnect(address: string, port: number): number {
  */
 export function setBacklog(fd: number, clients: number): void {
   libc.listen(fd, clients);
-}
-
-/**
- * Has the kernel probe a peer that has been silent for `ms`, in whole seconds
- * of at least 1, and give it up after as long again. 0: never.
- */
-export function setKeepAlive(fd: number, ms: number): void {
-  setOption(fd, abi.SOL_SOCKET, abi.SO_KEEPALIVE, ms > 0 ? 1 : 0);
-  if (ms === 0) return;
-  setOption(fd, IPPROTO_TCP, abi.TCP_KEEPIDLE, wholeSeconds(ms));
-  setOption(fd, IPPROTO_TCP, abi.TCP_KEEPINTVL, wholeSeconds(ms / KEEPALIVE_PROBES));
-  setOption(fd, IPPROTO_TCP, abi.TCP_KEEPCNT, KEEPALIVE_PROBES);
-}
-
-/**
- * Has the kernel end a connection whose peer has not acknowledged, or not made
- * room for, what it was sent for `ms`; 0: its own default of some 15 minutes.
- * For a server: it also ends a peer that is alive and does not read.
- * @see tcp(7), RFC 5482
- */
-export function setUserTimeout(fd: number, ms: number): void {
-  const units = Math.ceil(ms / abi.TCP_USER_TIMEOUT_UNIT_MS);
-  setOption(fd, IPPROTO_TCP, abi.TCP_USER_TIMEOUT, units);
 }
 
 // struct tcp_info: counters of what was sent in vain since the last answer, and
@@ -127,10 +101,6 @@ export function isReset(fd: number): boolean {
 function readInfo(fd: number): boolean {
   length[0] = INFO_BYTES;
   return libc.getsockopt(fd, IPPROTO_TCP, abi.TCP_INFO, info, length) === 0;
-}
-
-function wholeSeconds(ms: number): number {
-  return Math.max(1, Math.ceil(ms / 1000));
 }
 
 /** Bytes that the kernel took and the peer has not acknowledged; 0 for a descriptor that is gone. */
@@ -210,11 +180,6 @@ export function isLocalAddress(address: string): boolean {
     libc.getsockname(fd, source, Uint32Array.of(source.length)) === 0;
   libc.close(fd);
   return isRouted && Buffer.compare(addressBytes(source), addressBytes(target)) === 0;
-}
-
-function setOption(fd: number, level: number, option: number, value: number): void {
-  int[0] = value;
-  libc.setsockopt(fd, level, option, int, 4);
 }
 
 /** macOS' socket(2) has no flag for it. */

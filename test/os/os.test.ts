@@ -1,8 +1,9 @@
 // Our reading of Bun's runtime, pinned where we lean on it.
 import { dlopen } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
-import { closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import { parseKeepAlive, parseTimer } from "../../src/cli/flag-values.ts";
 import { raiseDescriptorLimit } from "../../src/os/limits.ts";
 import { lookupHost } from "../../src/os/dns.ts";
 import {
@@ -90,6 +91,49 @@ describe("socket options", () => {
     setKeepAlive(client.fd, 1);
     expect(all().slice(0, 4)).toEqual([1, 1, 1, 3]);
     client.reset();
+    server.close();
+  });
+
+  // The bounds of --keepalive-time and --tcp-user-timeout.
+  test("the longest times that the flags accept are set", async () => {
+    const server = new PeerServer();
+    const client = await Peer.connect(server.port);
+    const keepAliveMs = parseKeepAlive("9h6m7s");
+    const userTimeoutMs = parseTimer("596h", 1000);
+    expect(setKeepAlive(client.fd, keepAliveMs)).toBeUndefined();
+    expect(setUserTimeout(client.fd, userTimeoutMs)).toBeUndefined();
+    expect([4, 5, 18].map((name) => getOption(client.fd, 6, name))).toEqual([
+      32_767,
+      Math.ceil(32_767 / 3),
+      userTimeoutMs,
+    ]);
+    client.reset();
+    server.close();
+  });
+
+  test("setKeepAlive() and setUserTimeout() return what the kernel refused", async () => {
+    const server = new PeerServer();
+    const client = await Peer.connect(server.port);
+    const tooLong = { option: "TCP_KEEPIDLE", code: "EINVAL" };
+    expect(setKeepAlive(client.fd, 32_767_001)).toEqual(tooLong);
+    const negative = { option: "TCP_USER_TIMEOUT", code: "EINVAL" };
+    expect(setUserTimeout(client.fd, 2 ** 31)).toEqual(negative);
+    client.reset();
+    server.close();
+  });
+
+  test("setKeepAlive() reports nothing for a socket that is reset, closed or replaced", async () => {
+    const server = new PeerServer();
+    server.onPeer = (peer) => peer.reset();
+    const fd = startConnect("127.0.0.1", server.port);
+    await until(() => isReset(fd), "the peer had reset it");
+    expect([setKeepAlive(fd, 1000), setUserTimeout(fd, 1000)]).toEqual([undefined, undefined]);
+    closeSync(fd);
+    expect([setKeepAlive(fd, 1000), setUserTimeout(fd, 1000)]).toEqual([undefined, undefined]);
+    expect([setKeepAlive(-1, 1000), setUserTimeout(-1, 1000)]).toEqual([undefined, undefined]);
+    const file = openSync("/dev/null", "r");
+    expect([setKeepAlive(file, 1000), setUserTimeout(file, 1000)]).toEqual([undefined, undefined]);
+    closeSync(file);
     server.close();
   });
 

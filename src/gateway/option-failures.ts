@@ -1,0 +1,23 @@
+// Logs socket options that the kernel refuses, once per option and errno: they
+// are set on every connection, and each connection would fail in the same way.
+import type { Logger } from "../observe/log.ts";
+import type { OptionFailure, TcpSystem } from "../net/tcp-socket.ts";
+
+/** Returns `system` with its failures to set an option logged. */
+export function logOptionFailures(system: TcpSystem, log: Logger): TcpSystem {
+  const logged = new Set<string>();
+  const report = (failure: OptionFailure | undefined) => {
+    if (failure === undefined) return undefined;
+    const { option, code } = failure;
+    const isNew = !logged.has(`${option} ${code}`);
+    logged.add(`${option} ${code}`);
+    if (isNew)
+      log.warn("cannot set a socket option; connections go on without it", { option, error: code });
+    return failure;
+  };
+  return {
+    ...system,
+    setKeepAlive: (fd, ms) => report(system.setKeepAlive(fd, ms)),
+    setUserTimeout: (fd, ms) => report(system.setUserTimeout(fd, ms)),
+  };
+}
