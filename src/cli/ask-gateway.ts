@@ -22,8 +22,8 @@ export function adminAddress({ config }: ReadConfig): HostPort {
 /** @throws {Error} with a `code` if nobody answers within three seconds. */
 export async function ask(address: HostPort, path: string): Promise<Answer> {
   const { host, port } = address;
-  // It listens on every address, of both families: this machine's own will do.
-  const isAny = host === "0.0.0.0" || host === "::";
+  // It listens on every address, IPv4 among them: this machine's own will do.
+  const isAny = host === "" || host === "0.0.0.0" || host === "::";
   const target = { host: isAny ? "127.0.0.1" : host, port };
   return await send({
     address: target,

@@ -190,12 +190,18 @@ function metricsOf(values: FlagValues): HostPort | undefined {
   if (
     metrics !== undefined &&
     metrics.port !== 0 &&
-    formatHostPort(metrics) === formatHostPort(listen)
+    metrics.port === listen.port &&
+    hostOf(metrics) === hostOf(listen)
   )
     throw new UsageError(
       `Cannot use --metrics-addr "${formatHostPort(metrics)}": it is --listen-addr, where clients connect; choose another port`,
     );
   return metrics;
+}
+
+/** Without a host it is every address, as with `::`. */
+function hostOf({ host }: HostPort): string {
+  return host === "" ? "::" : host;
 }
 
 const SRV: FlagName = "discovery-srv";

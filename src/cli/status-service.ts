@@ -9,7 +9,7 @@ import type { AdminServer } from "../observe/admin-server.ts";
 import { systemClock } from "../os/clock.ts";
 import { processStats } from "../os/limits.ts";
 import { platform } from "../os/process.ts";
-import { hasDescriptors } from "../os/tcp.ts";
+import { hasDescriptors, hasIpv6 } from "../os/tcp.ts";
 import { flagNamed, flagNames } from "./flags.ts";
 import type { ReadConfig } from "./read-config.ts";
 
@@ -36,7 +36,7 @@ export async function startStatusService(
   { gateway, log, lookup, current }: StatusServiceDeps,
 ): Promise<StatusService> {
   const listen: Listen = { flag: "--metrics-addr", address };
-  const target = await resolveListenHost(listen, lookup);
+  const target = await resolveListenHost(listen, { lookup, hasIpv6 });
   // Loaded here and nowhere else: who does not ask for it does not pay for it.
   const { AdminServer } = await import("../observe/admin-server.ts");
   const server = new AdminServer({

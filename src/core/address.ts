@@ -38,14 +38,13 @@ export function parseEndpoint(text: string): HostPort {
 }
 
 /**
- * Parses a listen address. An empty host (`:23790`) means every address of the
- * machine, IPv4 and IPv6; port 0 lets the system choose.
+ * Parses a listen address. An empty host (`:23790`) stays empty and means every
+ * address of the machine; port 0 lets the system choose.
  *
  * @throws {RangeError} whose message is the fact alone.
  */
 export function parseListenAddress(text: string): HostPort {
-  const address = splitHostPort(text.trim());
-  return address.host === "" ? { host: "::", port: address.port } : address;
+  return splitHostPort(text.trim());
 }
 
 /** A DNS name of RFC 1123 plus the underscore that SRV and containers use. */

@@ -64,7 +64,7 @@ export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promi
   await checkTlsFiles(network, config.tls);
   const listen: HostPort = await resolveListenHost(
     { flag: "--listen-addr", address: config.listen },
-    (host) => network.lookup(host, []),
+    { lookup: (host) => network.lookup(host, []), hasIpv6: system.hasIpv6 },
   );
   const isOwn = (address: string, port: number) => isSelf(listen, address, port, isLocalAddress);
   const sources = createClusterIo({

@@ -10,17 +10,28 @@ export interface Listen {
   readonly address: HostPort;
 }
 
+export interface ListenHostDeps {
+  readonly lookup: (host: string) => Promise<readonly string[]>;
+  readonly hasIpv6: () => boolean;
+}
+
 /**
- * The listen address with an IP literal as host: of a name's addresses the
- * first IPv4 one, as Go prefers for a listener.
+ * Returns the listen address with an IP literal as host. Without a host that is
+ * every address of the machine: `::`, which takes IPv4 clients too, or 0.0.0.0
+ * where the kernel has no IPv6. Of a name's addresses it is the first IPv4 one,
+ * as Go prefers for a listener.
  *
- * @throws {StartError} if the name does not resolve.
+ * @throws {StartError} if the name does not resolve, or the kernel has no IPv6
+ *   for an IPv6 literal.
  */
 export async function resolveListenHost(
   listen: Listen,
-  lookup: (host: string) => Promise<readonly string[]>,
+  { lookup, hasIpv6 }: ListenHostDeps,
 ): Promise<HostPort> {
   const { host, port } = listen.address;
+  if (host === "") return { host: hasIpv6() ? "::" : "0.0.0.0", port };
+  if (isIP(host) === 6 && !hasIpv6())
+    throw cannotListen(listen, "this machine has no IPv6; choose an IPv4 address");
   if (isIP(host) !== 0) return listen.address;
   try {
     const addresses = await lookup(host);
@@ -35,7 +46,7 @@ export interface WhereDeps {
   readonly network: {
     lookup(host: string, servers: readonly HostPort[]): Promise<readonly string[]>;
   };
-  readonly system: { listenAddress(fd: number): HostPort };
+  readonly system: { listenAddress(fd: number): HostPort; hasIpv6(): boolean };
   readonly inheritedListener?: number | undefined;
 }
 
@@ -50,7 +61,10 @@ export async function whereToListen(
   { network, system, inheritedListener }: WhereDeps,
 ): Promise<HostPort> {
   if (inheritedListener === undefined)
-    return resolveListenHost(listen, (host) => network.lookup(host, []));
+    return resolveListenHost(listen, {
+      lookup: (host) => network.lookup(host, []),
+      hasIpv6: system.hasIpv6,
+    });
   try {
     return system.listenAddress(inheritedListener);
   } catch (error) {
@@ -72,7 +86,7 @@ export function listenFailure(listen: Listen, error: unknown): StartError {
   return cannotListen(listen, why[code] ?? code, error);
 }
 
-function cannotListen({ flag, address }: Listen, why: string, cause: unknown): StartError {
+function cannotListen({ flag, address }: Listen, why: string, cause?: unknown): StartError {
   const where = `${flag === "--listen-addr" ? "" : `${flag} `}"${formatHostPort(address)}"`;
   return new StartError(`Cannot listen on ${where}: ${why}`, { cause });
 }

@@ -29,6 +29,8 @@ export interface OptionFailure {
 export interface TcpSystem {
   /** Begins a connect to an IP literal; the descriptor is the caller's. Throws an error with a `code`. */
   startConnect(address: string, port: number): number;
+  /** Whether this kernel has IPv6 sockets. */
+  hasIpv6(): boolean;
   /** Whether so many sockets could be opened now. */
   hasDescriptors(count: number): boolean;
   /** Gives the new clients of a shared address to one of those who listen there; 0: the oldest. */

@@ -153,6 +153,19 @@ export function duplicate(fd: number): number {
   return copy;
 }
 
+/**
+ * Whether this kernel has IPv6 sockets. False with `ipv6.disable=1`, or where a
+ * sandbox forbids the family. True with net.ipv6.conf.all.disable_ipv6=1, where
+ * a socket can still be bound to `::`.
+ */
+export function hasIpv6(): boolean {
+  const fd = libc.socket(abi.AF_INET6, SOCK_STREAM | abi.SOCK_CLOEXEC, IPPROTO_TCP);
+  // Anything else, such as EMFILE, says nothing of IPv6.
+  if (fd < 0) return lastError() !== "EAFNOSUPPORT";
+  libc.close(fd);
+  return true;
+}
+
 /** Whether so many sockets could be opened now. Leaves none open. */
 export function hasDescriptors(count: number): boolean {
   const fds: number[] = [];

@@ -183,6 +183,7 @@ function expectSound(name: FlagName, value: unknown): void {
       expect(port).toBeWithin(1, 65_536);
     }
   } else if (name === "endpoints") expect((value as unknown[]).length).toBeGreaterThan(0);
-  else if (name === "listen-addr") expect((value as { host: string }).host).not.toBe("");
+  else if (name === "listen-addr" || name === "metrics-addr")
+    expect((value as { port: number }).port).toBeWithin(0, 65_536);
   else expect(value).not.toBe("");
 }

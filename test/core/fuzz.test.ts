@@ -72,7 +72,8 @@ describe(`${COUNT} random texts (FUZZ_SEED=${seed})`, () => {
       const address = tried(parseListenAddress, text);
       if (address === undefined) return;
       accepted++;
-      expectAddress(address, 0);
+      // Without a host it is every address.
+      expectAddress(address.host === "" ? { ...address, host: "::" } : address, 0);
       expect(parseListenAddress(formatHostPort(address))).toEqual(address);
     });
     expect(accepted).toBeGreaterThan(COUNT / 20);
