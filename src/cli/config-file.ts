@@ -1,6 +1,7 @@
 // The config file: YAML text in, the texts of flags out, as the command line
 // would give them. It reads no file, and does not know what the texts mean.
 import { UsageError } from "../core/usage-error.ts";
+import { hasControlCharacter } from "./control-characters.ts";
 import type { Flag } from "./flag.ts";
 import { type FlagName, flagNamed, flags } from "./flags.ts";
 import { nearestFlag } from "./nearest-flag.ts";
@@ -152,8 +153,8 @@ function whyNotText(value: unknown): string | undefined {
   if (typeof value === "number" || typeof value === "boolean")
     return `${kindOf(value)}; put it in quotes to make it a text`;
   if (typeof value !== "string" || value === "") return `${kindOf(value)}, not a text`;
-  // A block scalar ends with a line break, which would become part of a password or path.
-  return /[\0-\x1f\x7f]/.test(value) ? "a text with a line break or control character" : undefined;
+  // A block scalar ends with a line break.
+  return hasControlCharacter(value) ? "a text with a line break or control character" : undefined;
 }
 
 function kindOf(value: unknown): string {
@@ -173,7 +174,12 @@ function withoutComments(source: readonly string[]): string {
 /** A key may be a whole file of garbage. */
 const MOST_QUOTED = 60;
 
+/** Cut where a value may begin that is a secret: "password:secret: a", "password=secret: a". */
+function quoteKey(key: string): string {
+  return JSON.stringify(key.split(/(?<=.)[:=]/)[0]!.slice(0, MOST_QUOTED));
+}
+
 function fault({ path, line, key }: Place, fact: string): UsageError {
-  const quoted = key === undefined ? "" : `${JSON.stringify(key.slice(0, MOST_QUOTED))} in `;
+  const quoted = key === undefined ? "" : `${quoteKey(key)} in `;
   return new UsageError(`Cannot use ${quoted}${path} line ${line}: ${fact}`);
 }

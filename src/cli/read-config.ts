@@ -3,14 +3,9 @@ import { formatHostPort, type HostPort, withoutSecrets } from "../core/address.t
 import type { Credentials, GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
 import { UsageError } from "../core/usage-error.ts";
 import { parseConfigFile } from "./config-file.ts";
-import {
-  ENVIRONMENT_PREFIX,
-  type FlagName,
-  type FlagValues,
-  flagNamed,
-  flagNames,
-  variableOf,
-} from "./flags.ts";
+import { idleFlags, unknownVariables } from "./config-warnings.ts";
+import { escapeControlCharacters, whyNotPlain } from "./control-characters.ts";
+import { type FlagName, type FlagValues, flagNamed, flagNames, variableOf } from "./flags.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -132,12 +127,28 @@ function textOf(
   const fromFlag = given.get(name);
   // A flag without a default may be given empty, as etcd takes --discovery-srv="".
   if (fromFlag === "" && fallback === undefined) return undefined;
-  if (fromFlag !== undefined) return { text: fromFlag, source: `--${name}` };
+  if (fromFlag !== undefined) return plainText(name, { text: fromFlag, source: `--${name}` });
   const fromVariable = environment[variable];
-  if (fromVariable) return { text: fromVariable, source: `${variable} (--${name})` };
+  if (fromVariable)
+    return plainText(name, { text: fromVariable, source: `${variable} (--${name})` });
   const fromFile = texts.get(name);
   if (fromFile !== undefined) return { text: fromFile, source: `${name} in ${path}` };
   return fallback === undefined ? undefined : { text: fallback, source: "default" };
+}
+
+/** The config file's own parser has checked what comes from there. */
+function plainText(name: FlagName, found: Text): Text {
+  const fault = whyNotPlain(found.text);
+  if (fault !== undefined) throw cannotParse(name, found, fault);
+  return found;
+}
+
+function cannotParse(name: FlagName, { text, source }: Text, fact: string): UsageError {
+  // Escaped first: a line break in a URL's password would hide its end from withoutSecrets.
+  const quoted = flagNamed(name).isSecret
+    ? ""
+    : ` "${withoutSecrets(escapeControlCharacters(text))}"`;
+  return new UsageError(`Cannot parse ${source}${quoted}: ${fact}`);
 }
 
 function valueOf(name: FlagName, input: Input, file: ConfigFile): unknown {
@@ -148,9 +159,7 @@ function valueOf(name: FlagName, input: Input, file: ConfigFile): unknown {
     return flag.parse(found.text);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new UsageError(
-      `Cannot parse ${found.source} "${withoutSecrets(found.text)}": ${error.message}, for example "${flag.example}"`,
-    );
+    throw cannotParse(name, found, `${error.message}, for example "${flag.example}"`);
   }
 }
 
@@ -202,41 +211,4 @@ function metricsOf(values: FlagValues): HostPort | undefined {
 /** Without a host it is every address, as with `::`. */
 function hostOf({ host }: HostPort): string {
   return host === "" ? "::" : host;
-}
-
-const SRV: FlagName = "discovery-srv";
-const SYNC: FlagName = "endpoints-auto-sync-interval";
-const HEALTH: FlagName = "health-url";
-
-/** Flags that do something only together with one of others. */
-const requires: readonly [name: FlagName, others: readonly FlagName[]][] = [
-  ["discovery-srv-name", [SRV]],
-  ["insecure-discovery", [SRV]],
-  ["discovery-refresh-interval", [SRV]],
-  ["trusted-ca-file", [SRV, SYNC, HEALTH]],
-  ["cert-file", [SRV, SYNC, HEALTH]],
-  ["user", [SYNC]],
-  ["health-interval", [HEALTH]],
-  ["health-timeout", [HEALTH]],
-  ["health-rise", [HEALTH]],
-  ["health-fall", [HEALTH]],
-];
-
-function idleFlags(values: FlagValues, isGiven: (name: FlagName) => boolean): string[] {
-  const isOn = (name: FlagName) => Boolean(values[name]);
-  return requires
-    .filter(([name, others]) => isGiven(name) && isOn(name) && !others.some(isOn))
-    .map(([name, others]) => {
-      const wanted = others.map((other) => `--${other}`).join(" or ");
-      return `--${name} has no effect without ${wanted}`;
-    });
-}
-
-/** Misspelt variables. Those that Kubernetes makes for a service of our name are not. */
-function unknownVariables(environment: Environment): string[] {
-  const known = new Set(flagNames.map(variableOf));
-  return Object.keys(environment)
-    .filter((name) => name.startsWith(ENVIRONMENT_PREFIX) && !known.has(name))
-    .filter((name) => !/^ETCD_GATEWAY_(SERVICE_|PORT$|PORT_)/.test(name))
-    .map((name) => `unrecognized environment variable ${name}`);
 }

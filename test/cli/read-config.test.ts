@@ -193,6 +193,28 @@ describe("readConfig()", () => {
     );
   });
 
+  const BREAK =
+    "it ends with a line break, as a value made with echo does; use printf, or kubectl create secret --from-literal";
+  test.each<[FlagName, text: string, fault: string]>([
+    ["password", "secret\n", `: ${BREAK}`],
+    ["password", "secret\r\n", `: ${BREAK}`],
+    ["password", "se\ncret", ": it contains a control character (U+000A), such as a line break or a tab"],
+    ["password", "\x7fsecret", ": it contains a control character (U+007F), such as a line break or a tab"],
+    ["user", "root\n", ` "root\\n": ${BREAK}`],
+    ["retry-delay", "5s\n", ` "5s\\n": ${BREAK}`],
+    ["endpoints", "a:1,\tb:2", ' "a:1,\\tb:2": it contains a control character (U+0009), such as a line break or a tab'],
+    ["endpoints", "http://root:se\ncret@a:1", ' "http://a:1": it contains a control character (U+000A), such as a line break or a tab'],
+    ["config-file", "/gw.yaml\n", ` "/gw.yaml\\n": ${BREAK}`],
+  ])("refuses a control character in the variable or flag of %s: %p", (name, text, fault) => {
+    const variable = variableOf(name);
+    expect(() => read(none, { [variable]: text })).toThrow(
+      new UsageError(`Cannot parse ${variable} (--${name})${fault}`),
+    );
+    expect(() => read(given(name, text), {})).toThrow(
+      new UsageError(`Cannot parse --${name}${fault}`),
+    );
+  }); // prettier-ignore
+
   test("with SRV discovery keeps endpoints only if somebody named them", () => {
     const srv = { ETCD_GATEWAY_DISCOVERY_SRV: "example.com" };
     expect(read(none, srv).config).toMatchObject({
