@@ -1,11 +1,13 @@
 // TLS as the gateway itself speaks it: to verify endpoints and to ask etcd for
 // its members. Never for its clients' traffic.
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import tls from "node:tls";
 import type { HostPort } from "../core/address.ts";
 import type { TlsFiles } from "../core/gateway-config.ts";
 import { systemClock } from "./clock.ts";
+import { readAnchors, readChain, readPrivateKey, toPem } from "./pem.ts";
 
 /** A file that cannot be used; the message names it and says why. */
 export class TlsFileError extends Error {
@@ -28,14 +30,14 @@ export async function readTlsFiles(files: TlsFiles): Promise<TlsOptions> {
   const { trustedCaFile, certFile, keyFile } = files;
   return {
     ca: trustedCaFile === undefined ? systemStore() : await readCa(trustedCaFile),
-    ...(certFile !== undefined && { cert: await readPem("--cert-file", certFile, "CERTIFICATE") }),
-    ...(keyFile !== undefined && { key: await readPem("--key-file", keyFile, "PRIVATE KEY") }),
+    ...(certFile !== undefined && { cert: await readCert(certFile) }),
+    ...(keyFile !== undefined && { key: await readKey(keyFile) }),
   };
 }
 
 /**
- * Checks what is named, and nothing else: that it can be read, and that a
- * certificate and its key belong together.
+ * Checks what is named, and nothing else: that all of it can be read, and that
+ * a certificate and its key belong together.
  *
  * @throws {TlsFileError} naming the flag and the file.
  */
@@ -43,16 +45,14 @@ export async function checkTlsFiles(files: TlsFiles): Promise<void> {
   const { trustedCaFile, certFile, keyFile } = files;
   if (trustedCaFile !== undefined) await readCa(trustedCaFile);
   if (certFile === undefined || keyFile === undefined) return;
-  const cert = await readPem("--cert-file", certFile, "CERTIFICATE");
-  const key = await readPem("--key-file", keyFile, "PRIVATE KEY");
+  const cert = await readCert(certFile);
+  const key = await readKey(keyFile);
   try {
     tls.createSecureContext({ cert, key });
   } catch (error) {
-    throw unusable(
-      "--cert-file",
-      certFile,
-      `with --key-file "${keyFile}", ${(error as Error).message}`,
-    );
+    const isOther = !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    const fact = isOther ? "its first certificate is not that key's" : (error as Error).message;
+    throw unusable("--cert-file", certFile, `with --key-file "${keyFile}", ${fact}`);
   }
 }
 
@@ -62,26 +62,35 @@ function systemStore(): string[] {
   throw new TlsFileError("the system has no CA certificates; name some by --trusted-ca-file");
 }
 
-async function readCa(path: string): Promise<string> {
-  const text = await readPem("--trusted-ca-file", path, "CERTIFICATE");
-  try {
-    tls.createSecureContext({ ca: text });
-  } catch (error) {
-    throw unusable("--trusted-ca-file", path, (error as Error).message);
-  }
-  return text;
-}
+const readCa = (path: string) =>
+  readPem("--trusted-ca-file", path, (text) => {
+    const ca = readAnchors(text);
+    tls.createSecureContext({ ca });
+    return ca;
+  });
+const readCert = (path: string) =>
+  readPem("--cert-file", path, (text) => readChain(text).map(toPem).join(""));
+const readKey = (path: string) => readPem("--key-file", path, readPrivateKey);
 
-async function readPem(flag: string, path: string, block: string): Promise<string> {
+/** What each flag's file last held, and what that was read as: most reads find the same. */
+const lastRead = new Map<string, { readonly text: string; readonly value: unknown }>();
+
+async function readPem<T>(flag: string, path: string, parse: (text: string) => T): Promise<T> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
     throw unusable(flag, path, (error as { code?: string }).code ?? String(error));
   }
-  if (!new RegExp(`-----BEGIN [A-Z ]*${block}-----`).test(text))
-    throw unusable(flag, path, `no ${block} in PEM in it`);
-  return text;
+  const last = lastRead.get(flag);
+  if (last?.text === text) return last.value as T;
+  try {
+    const value = parse(text);
+    lastRead.set(flag, { text, value });
+    return value;
+  } catch (error) {
+    throw unusable(flag, path, (error as Error).message);
+  }
 }
 
 function unusable(flag: string, path: string, why: string): TlsFileError {
@@ -151,7 +160,15 @@ function identityError(name: string, certificate: tls.PeerCertificate): Error | 
   return Object.assign(new Error(words), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
 
-/** The same, as node's types want it. */
+/**
+ * The same, as node's types want it. Every certificate of `ca` is an anchor, as
+ * for Go: a chain may end at an authority in between, or at the server's own
+ * certificate. `ca` is never empty, where Bun would trust the system's store.
+ */
 export function mutable({ ca, ...rest }: TlsOptions) {
-  return { ...rest, ca: typeof ca === "string" ? ca : [...ca] };
+  return {
+    ...rest,
+    ca: typeof ca === "string" ? ca : [...ca],
+    allowPartialTrustChain: true,
+  };
 }

@@ -11,7 +11,8 @@ const WORDS: Record<string, string> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is signed by an unknown authority",
   CERT_SIGNATURE_FAILURE: "its certificate is signed by an unknown authority",
   INVALID_CA: "its certificate is signed by what is no authority",
-  INVALID_PURPOSE: "its certificate is not one for servers",
+  // Also for an issuer that is not an authority.
+  INVALID_PURPOSE: "its certificate is not for servers, or its issuer is not an authority",
   ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS",
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE:
     "it refused the handshake; under TLS 1.2 a server that demands a client certificate needs --cert-file and --key-file",

@@ -1,6 +1,6 @@
 // Certificates for a test, made by openssl in a temporary folder: an authority,
 // and what it signs for the servers and clients of loopback.
-import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { output, requireTool } from "./gateway-command.ts";
@@ -16,12 +16,30 @@ commonName = etcd-gateway test
 basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
+[limited]
+basicConstraints = critical, CA:TRUE, pathlen:0
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[pretender]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, keyCertSign
+subjectKeyIdentifier = hash
+[constrained]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+nameConstraints = critical, permitted;DNS:b.test
+subjectKeyIdentifier = hash
 [leaf]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth, clientAuth
 subjectAltName = NAMES
 subjectKeyIdentifier = hash
+[client]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+subjectAltName = NAMES
 [bare]
 subjectAltName = NAMES
 [ca]
@@ -35,6 +53,8 @@ policy = any
 [any]
 commonName = supplied
 `;
+
+const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
 
 const LOOPBACK = ["IP:127.0.0.1", "IP:::1", "DNS:localhost"];
 
@@ -61,13 +81,18 @@ export interface KeyPair {
   readonly key: string;
 }
 
-interface Content {
+/** What stands in a certificate. */
+export interface Content {
   /** Of the configuration, for its extensions. */
-  readonly section: "authority" | "leaf" | "bare";
-  readonly names: readonly string[];
+  readonly section:
+    "authority" | "limited" | "pretender" | "constrained" | "leaf" | "client" | "bare";
+  /** Undefined: those of loopback. */
+  readonly names?: readonly string[];
   readonly period?: keyof typeof PERIODS | undefined;
   /** Undefined: itself. */
   readonly signer?: KeyPair | undefined;
+  /** Undefined: the name of the files. */
+  readonly subject?: string;
 }
 
 export class Authority {
@@ -105,11 +130,32 @@ export class Authority {
     return pair;
   }
 
+  /** The authority's certificate and key, to sign with. */
+  get pair(): KeyPair {
+    return this.#pair("ca");
+  }
+
+  /** A certificate of any kind, in files of this name. */
+  certify(name: string, content: Content): Promise<KeyPair> {
+    return this.#certify(name, content);
+  }
+
+  /** A certificate with the same subject and key as `pair`, for another time. */
+  async renew(name: string, pair: KeyPair, content: Content): Promise<KeyPair> {
+    const renewed = this.#pair(name);
+    await copyFile(pair.key, renewed.key);
+    return this.#certify(name, content, ["-key", renewed.key]);
+  }
+
   async close(): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #certify(name: string, { section, names, period, signer }: Content): Promise<KeyPair> {
+  async #certify(
+    name: string,
+    { section, names = LOOPBACK, period, signer, subject = name }: Content,
+    keyFlags: readonly string[] = NEW_KEY,
+  ): Promise<KeyPair> {
     const pair = this.#pair(name);
     const openssl = requireTool("openssl");
     // Files of its own for each certificate: two may be made at once.
@@ -121,9 +167,8 @@ export class Authority {
     const isSigned = signer !== undefined && period === undefined;
     await output([
       ...[openssl, "req", "-x509", "-config", config],
-      ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"],
-      ...["-subj", `/CN=${name}`, "-extensions", section, "-days", "2"],
-      ...["-keyout", pair.key, "-out", pair.cert],
+      ...[...keyFlags, "-noenc", ...(keyFlags === NEW_KEY ? ["-keyout", pair.key] : [])],
+      ...["-subj", `/CN=${subject}`, "-extensions", section, "-days", "2", "-out", pair.cert],
       ...(isSigned ? ["-CA", signer.cert, "-CAkey", signer.key] : []),
     ]);
     if (period === undefined) return pair;
