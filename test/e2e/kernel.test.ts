@@ -1,10 +1,10 @@
-// Machines whose kernel lacks something: no IPv6, no such socket option. The
-// compiled binary runs under a seccomp filter that refuses the system call.
+// Machines that lack something: IPv6, a socket option, /proc. The compiled binary
+// runs under a seccomp filter that refuses a system call, or with another mount.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { DnsServer } from "../support/dns-server.ts";
 import { freePort } from "../support/free-port.ts";
-import { Closers, run } from "../support/gateway-command.ts";
+import { Closers, requireTool, run } from "../support/gateway-command.ts";
 import { gatewayBinary, GatewayProcess } from "../support/gateway-process.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 import { NO_IPV6, refusing } from "../support/refused-call-program.ts";
@@ -110,6 +110,30 @@ describe("start on a kernel without IPv6", () => {
     ]);
     await expectServed(gateway, server);
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
+  });
+});
+
+describe("start with another /proc", () => {
+  /** The words that run what follows them with this in place of /proc. */
+  const mounting = (...words: string[]) => [
+    ...[requireTool("unshare"), "--mount", "--pid", "--fork", "--kill-child"],
+    ...["sh", "-c", `mount ${words.join(" ")} /proc && exec "$@"`, "sh"],
+  ];
+
+  // Bun 1.4.5 aborts before any code of ours runs. The documentation says so.
+  test("without /proc Bun aborts", async () => {
+    const words = [...mounting("-t", "tmpfs", "none"), gatewayBinary(), "version"];
+    const { status, stdout, stderr } = await run(words);
+    // By SIGABRT, which a shell shows as 134.
+    expect([status, stdout]).toEqual([null, ""]);
+    expect(stderr).toContain("panic(main thread): abort() called");
+  });
+
+  test("with the processes alone, as ProcSubset=pid mounts it, serves", async () => {
+    const server = startServer();
+    const wrapper = mounting("-t", "proc", "-o", "subset=pid", "proc");
+    const gateway = await start([`--endpoints=127.0.0.1:${server.port}`], { wrapper });
+    await expectServed(gateway, server);
   });
 });
 
