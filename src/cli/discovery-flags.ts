@@ -59,7 +59,7 @@ export const discoveryFlags = {
   "trusted-ca-file": {
     value: "FILE",
     summary:
-      "CA certificates that verify the endpoints found by --discovery-srv, and whoever is asked for the member list; never used for the traffic. Each is trusted by itself, a root, an intermediate or an endpoint's own. Not set: the system's.",
+      "CA certificates that verify the endpoints found by --discovery-srv, and those asked for the member list or their health; never used for the traffic. Each is trusted by itself: a root, an intermediate or an endpoint's own. Not set: the system's.",
     example: "/etc/etcd/ca.pem",
     parse: parseText,
   },

@@ -1,4 +1,4 @@
-// Which certificates --trusted-ca-file makes the gateway accept, beside etcdctl
+// Which certificates --trusted-ca-file makes the gateway accept, compared with etcdctl
 // (Go's crypto/x509) with the same file, against the same etcd.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

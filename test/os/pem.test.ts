@@ -66,7 +66,7 @@ describe("readAnchors()", () => {
     ["whose block is PEM once more", () => pem("CERTIFICATE", Buffer.from(ca)), "block 1 (line 1) is not a certificate: its bytes are not an ASN.1 sequence"],
     ["whose second block lacks a line", () => ca + without(leaf, 2), () => `block 2 (line ${lines(ca).length + 1}) is not a certificate: it has ${bytesOf(leaf).length - 48} bytes, and says that it has ${bytesOf(leaf).length}`],
     ["with bytes after the certificate", () => pem("CERTIFICATE", Buffer.concat([bytesOf(ca), Buffer.alloc(3)])), () => `block 1 (line 1) is not a certificate: it has ${size() + 3} bytes, and says that it has ${size()}`],
-    ["whose block is no ASN.1", () => pem("CERTIFICATE", Buffer.from("hello")), "block 1 (line 1) is not a certificate: "],
+    ["whose block is not ASN.1", () => pem("CERTIFICATE", Buffer.from("hello")), "block 1 (line 1) is not a certificate: "],
     ["whose block is empty", () => pem("CERTIFICATE", Buffer.alloc(0)), "block 1 (line 1) is empty"],
     ["with a character that is not base64", () => ca.replace(/\n(.)/, "\n*"), "block 1 (line 1) is damaged: line 2 is not base64"],
     ["whose base64 lacks a character", () => ca.replace(/.\n-----END/, "\n-----END"), "block 1 (line 1) is damaged: its base64 is not complete"],
@@ -141,7 +141,7 @@ describe("readChain()", () => {
 });
 
 describe("readPrivateKey()", () => {
-  test("reads the key beside certificates and EC PARAMETERS", () => {
+  test("reads the key among certificates and EC PARAMETERS", () => {
     const parameters = pem("EC PARAMETERS", Buffer.from([6, 8, 42, 134, 72, 206, 61, 3, 1, 7]));
     expect(readPrivateKey(ca + parameters + key)).toBe(key);
   });
