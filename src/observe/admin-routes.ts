@@ -1,11 +1,12 @@
-// What is answered to whom asks how the gateway is, path by path.
+// Maps the paths of the admin server to responses. The HTTP server itself is
+// admin-server.ts.
 import type { Clock } from "../core/clock.ts";
 import { encodeMetrics, METRICS_TYPE } from "./metrics.ts";
 import { PAGE, PAGE_HEADERS } from "./page.ts";
 import type { History } from "./history.ts";
 import type { GatewayStatus, ProcessStatus } from "./status.ts";
 
-export interface Answer {
+export interface AdminResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
@@ -15,94 +16,103 @@ export interface AdminRoutesDeps {
   readonly clock: Clock;
   readonly gateway: () => GatewayStatus;
   readonly process: () => ProcessStatus;
-  /** The configuration in force, flag by flag, without secrets. */
+  /** Returns the current configuration by flag name, without secrets. */
   readonly config: () => Readonly<Record<string, string>>;
   readonly history: History;
 }
 
-// Each relay is looked at for what is told: not anew for everybody who asks at once.
+// A status walks every relay, so requests that arrive together share one response.
 const MAX_AGE_MS = 100;
 
-const TEXT = { "Content-Type": "text/plain; charset=utf-8" };
-const JSON_TYPE = { "Content-Type": "application/json" };
+const TEXT_HEADERS = { "Content-Type": "text/plain; charset=utf-8" };
+const JSON_HEADERS = { "Content-Type": "application/json" };
 
 export class AdminRoutes {
   readonly #deps: AdminRoutesDeps;
-  readonly #kept = new Map<string, { readonly at: number; readonly answer: Answer }>();
-  readonly #pages: Readonly<Record<string, () => Answer>> = {
+  readonly #cache = new Map<string, { readonly at: number; readonly response: AdminResponse }>();
+  readonly #routes: Readonly<Record<string, () => AdminResponse>> = {
     "/": () => ({ status: 200, headers: PAGE_HEADERS, body: PAGE }),
-    "/metrics": () => this.#keep("/metrics", () => this.#metrics()),
+    "/metrics": () => this.#cached("/metrics", () => this.#metrics()),
     "/health": () => this.#health(),
-    "/livez": () => text("ok\n"),
-    "/readyz": () => this.#ready(),
-    "/status": () => this.#keep("/status", () => this.#status(true)),
-    // For who wants no history, which is most of it.
-    "/status?moments=0": () => this.#keep("/status?moments=0", () => this.#status(false)),
+    "/livez": () => textResponse("ok\n"),
+    "/readyz": () => this.#readyz(),
+    "/status": () => this.#cached("/status", () => this.#status(true)),
+    // Without the history, which is most of the response.
+    "/status?moments=0": () => this.#cached("/status?moments=0", () => this.#status(false)),
   };
 
   constructor(deps: AdminRoutesDeps) {
     this.#deps = deps;
   }
 
-  /** `target` as it stands in the request line: a path, or a whole URL. */
-  answer(method: string, target: string): Answer {
-    const whole = target.replace(/^https?:\/\/[^/?]*/i, "");
-    const path = Object.hasOwn(this.#pages, whole) ? whole : whole.replace(/\?.*$/s, "");
-    if (!Object.hasOwn(this.#pages, path)) {
-      const known = Object.keys(this.#pages).join(", ");
-      return text(`there is nothing here; there are ${known}\n`, 404);
+  /** Handles one request. `target` comes from the request line: a path or an absolute URL. */
+  handle(method: string, target: string): AdminResponse {
+    const pathAndQuery = target.replace(/^https?:\/\/[^/?]*/i, "");
+    const path = Object.hasOwn(this.#routes, pathAndQuery)
+      ? pathAndQuery
+      : pathAndQuery.replace(/\?.*$/s, "");
+
+    if (!Object.hasOwn(this.#routes, path)) {
+      const paths = Object.keys(this.#routes).join(", ");
+      return textResponse(`not found; available paths: ${paths}\n`, 404);
     }
-    if (method === "GET" || method === "HEAD") return this.#pages[path]!();
-    return text("only GET and HEAD\n", 405, { Allow: "GET, HEAD" });
+    if (method === "GET" || method === "HEAD") return this.#routes[path]!();
+    return textResponse("method not allowed; use GET or HEAD\n", 405, { Allow: "GET, HEAD" });
   }
 
-  #metrics(): Answer {
+  #metrics(): AdminResponse {
     const body = encodeMetrics(this.#deps.gateway(), this.#deps.process());
     return { status: 200, headers: { "Content-Type": METRICS_TYPE }, body };
   }
 
-  #status(hasMoments: boolean): Answer {
-    const { gateway, process, config, history } = this.#deps;
-    const told = {
-      gateway: gateway(),
-      process: process(),
+  #status(hasSamples: boolean): AdminResponse {
+    const { config, history } = this.#deps;
+    const response = {
+      gateway: this.#deps.gateway(),
+      process: this.#deps.process(),
       config: config(),
-      ...(hasMoments && { moments: history.moments }),
+      ...(hasSamples && { moments: history.samples }),
       events: history.events,
     };
-    return { status: 200, headers: JSON_TYPE, body: JSON.stringify(told) };
+    return { status: 200, headers: JSON_HEADERS, body: JSON.stringify(response) };
   }
 
-  /** As etcd answers, so that whatever watches etcd can watch this. */
-  #health(): Answer {
-    const why = whyNotReady(this.#deps.gateway());
-    const health = why === undefined ? { health: "true" } : { health: "false", reason: why };
-    return { status: statusOf(why), headers: JSON_TYPE, body: JSON.stringify(health) };
+  /** Responds in etcd's /health format, so that a check made for etcd works here. */
+  #health(): AdminResponse {
+    const reason = notReadyReason(this.#deps.gateway());
+    const health = reason === undefined ? { health: "true" } : { health: "false", reason };
+    return { status: statusOf(reason), headers: JSON_HEADERS, body: JSON.stringify(health) };
   }
 
-  #ready(): Answer {
-    const why = whyNotReady(this.#deps.gateway());
-    return text(`${why ?? "ok"}\n`, statusOf(why));
+  #readyz(): AdminResponse {
+    const reason = notReadyReason(this.#deps.gateway());
+    return textResponse(`${reason ?? "ok"}\n`, statusOf(reason));
   }
 
-  #keep(path: string, make: () => Answer): Answer {
+  #cached(path: string, create: () => AdminResponse): AdminResponse {
     const now = this.#deps.clock.now();
-    const kept = this.#kept.get(path);
-    if (kept !== undefined && now - kept.at < MAX_AGE_MS) return kept.answer;
-    const answer = make();
-    this.#kept.set(path, { at: now, answer });
-    return answer;
+    const cached = this.#cache.get(path);
+    if (cached !== undefined && now - cached.at < MAX_AGE_MS) return cached.response;
+
+    const response = create();
+    this.#cache.set(path, { at: now, response });
+    return response;
   }
 }
 
-export function text(body: string, status = 200, headers: Record<string, string> = {}): Answer {
-  return { status, headers: { ...TEXT, ...headers }, body };
+/** Creates a plain-text response. */
+export function textResponse(
+  body: string,
+  status = 200,
+  headers: Record<string, string> = {},
+): AdminResponse {
+  return { status, headers: { ...TEXT_HEADERS, ...headers }, body };
 }
 
-/** Why no client should be sent here; undefined: some may. */
-function whyNotReady({ draining, endpoints }: GatewayStatus): string | undefined {
+/** Returns why new clients should go elsewhere, or undefined if the gateway can serve them. */
+function notReadyReason({ draining, endpoints }: GatewayStatus): string | undefined {
   if (draining) return "draining";
   return endpoints.some(({ up }) => up) ? undefined : "no endpoint is up";
 }
 
-const statusOf = (why: string | undefined) => (why === undefined ? 200 : 503);
+const statusOf = (reason: string | undefined) => (reason === undefined ? 200 : 503);

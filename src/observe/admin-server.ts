@@ -1,6 +1,6 @@
-// --metrics-addr: answers who asks how the gateway is. Nothing of this is loaded
-// without the flag, and nothing here changes anything. Whoever asks may be
-// anybody, and must not take what clients need: descriptors, memory, turns.
+// The HTTP server of --metrics-addr, loaded only if that flag is set. It is
+// read-only. Its requests are untrusted and must not exhaust what gateway clients
+// need: descriptors, memory, time on the event loop.
 import http from "node:http";
 import type { Socket } from "node:net";
 import type { HostPort } from "../core/address.ts";
@@ -8,30 +8,32 @@ import type { Clock } from "../core/clock.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
 import { type LogEvent, History } from "./history.ts";
 import { MAX_STATUS_CONNECTIONS, type GatewayStatus, type ProcessStatus } from "./status.ts";
-import { type Answer, AdminRoutes, text } from "./admin-routes.ts";
+import { type AdminResponse, AdminRoutes, textResponse } from "./admin-routes.ts";
 
 export interface AdminServerDeps {
   readonly clock: Clock;
   readonly gateway: () => GatewayStatus;
   readonly process: () => Omit<ProcessStatus, "eventLoopDelaySeconds">;
-  /** The configuration in force, flag by flag, without secrets. */
+  /** Returns the current configuration by flag name, without secrets. */
   readonly config: () => Readonly<Record<string, string>>;
-  /** Whether so many sockets could be opened now. */
+  /** Reports whether `count` more sockets could be opened now. */
   readonly hasDescriptors: (count: number) => boolean;
 }
 
-// Nobody has a reason to ask for more; HAProxy's tune.bufsize is twice that.
+// Ample for a GET without a body: half of HAProxy's default tune.bufsize.
 const MAX_REQUEST_BYTES = 8192;
 const REQUEST_TIMEOUT_MS = 5000;
 
-const LOOK_MS = 1000;
-// To listen again: for the listener, and for who asks.
-const DESCRIPTORS_WANTED = 3;
+const DESCRIPTOR_CHECK_MS = 1000;
+// Descriptors that must be free before listening again: one for the listener, two
+// for connections.
+const DESCRIPTORS_TO_LISTEN = 3;
 
 const HEADERS = {
   "Cache-Control": "no-store",
   "X-Content-Type-Options": "nosniff",
-  // Bun answers all requests that came at once before it looks at anything else.
+  // Bun answers all pipelined requests before it handles other events, so each
+  // connection gets one response.
   Connection: "close",
 };
 
@@ -39,26 +41,30 @@ export class AdminServer {
   readonly #deps: AdminServerDeps;
   readonly #history: History;
   readonly #delay: EventLoopDelay;
-  readonly #pages: AdminRoutes;
+  readonly #routes: AdminRoutes;
   #address: HostPort | undefined;
   #server: http.Server | undefined;
   #isClosed = false;
-  #cancelLook = () => {};
+  #cancelDescriptorCheck = () => {};
 
-  /** Stores; `start` starts. */
   constructor(deps: AdminServerDeps) {
     const { clock, gateway, config } = deps;
     this.#deps = deps;
     this.#history = new History(clock, gateway);
     this.#delay = new EventLoopDelay(clock);
-    const process = () => ({ ...deps.process(), eventLoopDelaySeconds: this.#delay.seconds });
-    this.#pages = new AdminRoutes({ clock, gateway, process, config, history: this.#history });
+    this.#routes = new AdminRoutes({
+      clock,
+      gateway,
+      config,
+      process: () => ({ ...deps.process(), eventLoopDelaySeconds: this.#delay.seconds }),
+      history: this.#history,
+    });
   }
 
   /**
-   * Listens on an IP literal and returns where.
+   * Listens on an IP literal and returns the bound address.
    *
-   * @throws {Error} with a `code` such as EADDRINUSE; it may be called again then.
+   * @throws {Error} with a `code` such as EADDRINUSE; `start` may then be called again.
    */
   async start(address: HostPort): Promise<HostPort> {
     this.#address = address;
@@ -70,15 +76,15 @@ export class AdminServer {
     return this.#address;
   }
 
-  /** A line of the log, for the page. */
+  /** Adds a log event to the history that the page shows. */
   note(event: LogEvent): void {
     this.#history.note(event);
   }
 
-  /** Ends its connections at once. May be called twice. */
+  /** Stops listening and closes all connections at once. May be called twice. */
   close(): void {
     this.#isClosed = true;
-    this.#cancelLook();
+    this.#cancelDescriptorCheck();
     this.#history.close();
     this.#delay.close();
     this.#stop();
@@ -92,16 +98,18 @@ export class AdminServer {
         headersTimeout: REQUEST_TIMEOUT_MS,
         requestTimeout: REQUEST_TIMEOUT_MS,
       },
-      (request, response) => send(response, this.#answer(request), request.method === "HEAD"),
+      (request, response) => send(response, this.#handle(request), request.method === "HEAD"),
     );
     server.maxConnections = MAX_STATUS_CONNECTIONS;
-    server.on("clientError", refuse);
+    server.on("clientError", rejectMalformed);
+
     await new Promise<void>((resolve, reject) => {
       server.on("error", reject);
       server.listen({ host, port, exclusive: true }, resolve);
     });
+
     this.#server = server;
-    // Closed while it was being opened.
+    // close() was called while the server was starting to listen.
     if (this.#isClosed) this.#stop();
     return { host, port: (server.address() as { port: number }).port };
   }
@@ -112,37 +120,45 @@ export class AdminServer {
     this.#server = undefined;
   }
 
-  /** As the gateway's own door (gateway/acceptor.ts): Bun 1.4.5 spins where it cannot accept. */
+  /**
+   * Stops listening when no descriptor is free, because Bun 1.4.5 spins when
+   * accept() fails with EMFILE. Listens again once enough are free. gateway/acceptor.ts
+   * does the same.
+   */
   #watchDescriptors(): void {
-    this.#cancelLook = this.#deps.clock.after(LOOK_MS, () => {
+    this.#cancelDescriptorCheck = this.#deps.clock.after(DESCRIPTOR_CHECK_MS, () => {
       this.#watchDescriptors();
       const { hasDescriptors } = this.#deps;
       if (this.#server !== undefined) {
         if (!hasDescriptors(1)) this.#stop();
-      } else if (hasDescriptors(DESCRIPTORS_WANTED)) void this.#listen().catch(() => {});
+      } else if (hasDescriptors(DESCRIPTORS_TO_LISTEN)) void this.#listen().catch(() => {});
     });
   }
 
-  #answer({ method = "", url = "", headers }: http.IncomingMessage): Answer {
+  #handle({ method = "", url = "", headers }: http.IncomingMessage): AdminResponse {
     if (Number(headers["content-length"]) > MAX_REQUEST_BYTES)
-      return text("the request is too long\n", 413);
-    return this.#pages.answer(method, url);
+      return textResponse("request body too large\n", 413);
+    return this.#routes.handle(method, url);
   }
 }
 
-function send(response: http.ServerResponse, answer: Answer, isHead: boolean): void {
-  const length = { "Content-Length": String(Buffer.byteLength(answer.body)) };
-  response.writeHead(answer.status, { ...HEADERS, ...answer.headers, ...length });
-  response.end(isHead ? "" : answer.body);
+function send(
+  response: http.ServerResponse,
+  { status, headers, body }: AdminResponse,
+  isHead: boolean,
+): void {
+  const length = { "Content-Length": String(Buffer.byteLength(body)) };
+  response.writeHead(status, { ...HEADERS, ...headers, ...length });
+  response.end(isHead ? "" : body);
 }
 
-const REFUSALS: Readonly<Record<string, string>> = {
+const STATUS_LINES: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
   ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
 };
 
-/** What is no request has no response. */
-function refuse({ code = "" }: { code?: string }, socket: Pick<Socket, "end">): void {
-  const status = REFUSALS[code] ?? "400 Bad Request";
+/** Answers input that is not a valid request: node:http has no response object for it. */
+function rejectMalformed({ code = "" }: { code?: string }, socket: Pick<Socket, "end">): void {
+  const status = STATUS_LINES[code] ?? "400 Bad Request";
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

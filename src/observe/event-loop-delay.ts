@@ -1,4 +1,4 @@
-// How long events wait for their turn: a timer that is late by that much.
+// Measures the event loop delay: how late a periodic timer fires.
 import type { Clock } from "../core/clock.ts";
 
 const TICK_MS = 500;
@@ -22,7 +22,7 @@ export class EventLoopDelay {
     });
   }
 
-  /** The longest of the last ten seconds. */
+  /** The longest delay in the last ten seconds. */
   get seconds(): number {
     return Math.max(0, ...this.#delaysMs) / 1000;
   }

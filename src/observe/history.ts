@@ -1,28 +1,29 @@
-// The last ten minutes, for the page: samples for its plots, and what was logged.
+// Keeps the last ten minutes of samples for the page's plots, and the latest log
+// events. Does not write the log.
 import type { Clock } from "../core/clock.ts";
 import type { GatewayStatus } from "./status.ts";
 
-/** One moment. Counters are as they stood, so that rates are differences. */
+/** The gateway at one time. Counters are absolute: a rate is the difference of two samples. */
 export interface Sample {
-  /** How long ago. */
+  /** Time since the sample was taken. */
   readonly ageMs: number;
   readonly active: number;
   readonly accepted: number;
   readonly bytesToServers: number;
   readonly bytesToClients: number;
-  readonly endpoints: readonly EndpointMoment[];
+  readonly endpoints: readonly EndpointSample[];
 }
 
-export interface EndpointMoment {
+export interface EndpointSample {
   readonly address: string;
   readonly connections: number;
   readonly bytes: number;
-  /** Dials that connected, and how long they took together. */
+  /** Successful dials, and their total duration. */
   readonly dials: number;
   readonly dialSeconds: number;
 }
 
-/** A line of the log. */
+/** One log line. */
 export interface LogEvent {
   readonly ts: string;
   readonly level: string;
@@ -31,13 +32,13 @@ export interface LogEvent {
 }
 
 const SAMPLE_MS = 5000;
-const MAX_MOMENTS = 120;
+const MAX_SAMPLES = 120;
 const MAX_EVENTS = 50;
 
 export class History {
   readonly #clock: Clock;
   readonly #status: () => GatewayStatus;
-  readonly #moments: (Omit<Sample, "ageMs"> & { at: number })[] = [];
+  readonly #samples: (Omit<Sample, "ageMs"> & { at: number })[] = [];
   readonly #events: LogEvent[] = [];
   #cancelTimer = () => {};
 
@@ -46,24 +47,25 @@ export class History {
     this.#status = status;
   }
 
-  /** Takes a sample now, and every five seconds from now on. */
+  /** Takes a sample now, then one every five seconds. */
   start(): void {
-    this.#sample();
+    this.#takeSample();
     this.#cancelTimer = this.#clock.after(SAMPLE_MS, () => this.start());
   }
 
+  /** Adds a log event; the oldest of more than 50 is dropped. */
   note(event: LogEvent): void {
     this.#events.push(event);
     if (this.#events.length > MAX_EVENTS) this.#events.shift();
   }
 
-  /** The oldest first. */
-  get moments(): Sample[] {
+  /** The samples, oldest first. */
+  get samples(): Sample[] {
     const now = this.#clock.now();
-    return this.#moments.map(({ at, ...rest }) => ({ ageMs: Math.round(now - at), ...rest }));
+    return this.#samples.map(({ at, ...rest }) => ({ ageMs: Math.round(now - at), ...rest }));
   }
 
-  /** The oldest first. */
+  /** The log events, oldest first. */
   get events(): readonly LogEvent[] {
     return this.#events;
   }
@@ -73,9 +75,10 @@ export class History {
     this.#cancelTimer();
   }
 
-  #sample(): void {
+  #takeSample(): void {
     const { active, accepted, bytesToServers, bytesToClients, endpoints } = this.#status();
-    this.#moments.push({
+
+    this.#samples.push({
       at: this.#clock.now(),
       ...{ active, accepted, bytesToServers, bytesToClients },
       endpoints: endpoints.map(({ address, connections, dials, dialTimes, ...bytes }) => ({
@@ -86,6 +89,7 @@ export class History {
         dialSeconds: dialTimes.sumSeconds,
       })),
     });
-    if (this.#moments.length > MAX_MOMENTS) this.#moments.shift();
+
+    if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
   }
 }

@@ -1,15 +1,15 @@
-// What /metrics tells: one table, of which docs/metrics.md is made. How it is
-// written is metrics.ts' business.
+// The table of all metrics, from which docs/metrics.md is generated. metrics.ts
+// encodes them.
 import type { Counts, EndpointStatus, GatewayStatus, ProcessStatus } from "./status.ts";
 
 export interface Metric {
   readonly name: string;
   readonly type: "counter" | "gauge" | "histogram";
   readonly help: string;
-  /** Names of its labels; a histogram has `le` besides. */
+  /** Label names; a histogram also has `le`. */
   readonly labels?: readonly string[];
-  /** Undefined: not at this moment. */
-  readonly samples: (gateway: GatewayStatus, process: ProcessStatus) => readonly Sample[];
+  /** Returns the current samples. A metric without samples is left out of /metrics. */
+  readonly samples: (gateway: GatewayStatus, processStatus: ProcessStatus) => readonly Sample[];
 }
 
 export type Labels = Readonly<Record<string, string>>;
@@ -17,16 +17,18 @@ export type Labels = Readonly<Record<string, string>>;
 interface Sample {
   readonly labels?: Labels;
   readonly value: number;
-  /** Behind the name, for the parts of a histogram. */
+  /** Appended to the name for the series of a histogram. */
   readonly suffix?: "_bucket" | "_sum" | "_count";
 }
 
 const PREFIX = "etcd_gateway_";
 
-const one = (value: number): Sample[] => [{ value }];
-const ofCounts = (counts: Counts, label: string): Sample[] =>
+const single = (value: number): Sample[] => [{ value }];
+
+const perCount = (counts: Counts, label: string): Sample[] =>
   Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
-const ofEndpoints =
+
+const perEndpoint =
   (valueOf: (endpoint: EndpointStatus) => number) =>
   ({ endpoints }: GatewayStatus): Sample[] =>
     endpoints.map((endpoint) => ({
@@ -34,69 +36,74 @@ const ofEndpoints =
       value: valueOf(endpoint),
     }));
 
-function dialTimes({ address, dialTimes: { boundsSeconds, counts, sumSeconds } }: EndpointStatus) {
+function dialHistogram({
+  address,
+  dialTimes: { boundsSeconds, counts, sumSeconds },
+}: EndpointStatus) {
   const labels = { endpoint: address };
-  let below = 0;
+
+  let cumulative = 0;
   const buckets = counts.map((count, i): Sample => {
-    below += count;
+    cumulative += count;
     const le = String(boundsSeconds[i] ?? "+Inf");
-    return { labels: { ...labels, le }, value: below, suffix: "_bucket" };
+    return { labels: { ...labels, le }, value: cumulative, suffix: "_bucket" };
   });
+
   const sum: Sample = { labels, value: sumSeconds, suffix: "_sum" };
-  return [...buckets, sum, { labels, value: below, suffix: "_count" } satisfies Sample];
+  return [...buckets, sum, { labels, value: cumulative, suffix: "_count" } satisfies Sample];
 }
 
-/** All that there is, in the order of /metrics. */
+/** All metrics, in the order of /metrics. */
 export const METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}build_info`,
     type: "gauge",
-    help: "Always 1; its labels are the versions of the gateway and of Bun.",
+    help: "Always 1. The labels are the version of the gateway, and the version and platform of Bun.",
     labels: ["version", "runtime"],
     samples: (_, { version, runtime }) => [{ labels: { version, runtime }, value: 1 }],
   },
   {
     name: `${PREFIX}connections_accepted_total`,
     type: "counter",
-    help: "Clients accepted: relayed, refused, or still being dialled for.",
-    samples: ({ accepted }) => one(accepted),
+    help: "Client connections accepted: relayed, refused or still waiting for an endpoint.",
+    samples: ({ accepted }) => single(accepted),
   },
   {
     name: `${PREFIX}connections_relayed_total`,
     type: "counter",
-    help: "Clients joined to an endpoint.",
-    samples: ({ relayed }) => one(relayed),
+    help: "Client connections relayed to an endpoint.",
+    samples: ({ relayed }) => single(relayed),
   },
   {
     name: `${PREFIX}connections_refused_total`,
     type: "counter",
-    help: "Clients reset instead of relayed, by reason; client_left and shutdown: before an endpoint had answered.",
+    help: "Client connections that ended without being relayed, by reason. client_left and shutdown: the client closed, or the gateway stopped, before an endpoint accepted.",
     labels: ["reason"],
-    samples: ({ refused }) => ofCounts(refused, "reason"),
+    samples: ({ refused }) => perCount(refused, "reason"),
   },
   {
     name: `${PREFIX}connections_active`,
     type: "gauge",
-    help: "Clients at this moment, those being dialled for included.",
-    samples: ({ active }) => one(active),
+    help: "Open client connections, including those waiting for an endpoint.",
+    samples: ({ active }) => single(active),
   },
   {
     name: `${PREFIX}connections_limit`,
     type: "gauge",
-    help: "Clients at the same time beyond which more are reset.",
-    samples: ({ maxConnections }) => one(maxConnections),
+    help: "Maximum number of concurrent client connections; further ones are reset.",
+    samples: ({ maxConnections }) => single(maxConnections),
   },
   {
     name: `${PREFIX}relays_ended_total`,
     type: "counter",
-    help: "Relays that are over, by what ended them; ..._closed: whose FIN came first in an orderly end.",
+    help: "Ended relays, by cause. client_closed and server_closed: the side that sent the first FIN of an orderly end.",
     labels: ["cause"],
-    samples: ({ ended }) => ofCounts(ended, "cause"),
+    samples: ({ ended }) => perCount(ended, "cause"),
   },
   {
     name: `${PREFIX}relayed_bytes_total`,
     type: "counter",
-    help: "Bytes taken by the receiver's kernel, by direction.",
+    help: "Bytes written to the receiving socket, by direction.",
     labels: ["direction"],
     samples: ({ bytesToServers, bytesToClients }) => [
       { labels: { direction: "to_server" }, value: bytesToServers },
@@ -106,65 +113,65 @@ export const METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}held_bytes`,
     type: "gauge",
-    help: "Memory held for peers that do not read what they are sent.",
-    samples: ({ heldBytes }) => one(heldBytes),
+    help: "Bytes buffered for peers that read slowly or not at all.",
+    samples: ({ heldBytes }) => single(heldBytes),
   },
   {
     name: `${PREFIX}draining`,
     type: "gauge",
-    help: "1 while it stops and lets connections finish, else 0.",
-    samples: ({ draining }) => one(Number(draining)),
+    help: "1 while the gateway drains before it stops: open connections may finish. Otherwise 0.",
+    samples: ({ draining }) => single(Number(draining)),
   },
   {
     name: `${PREFIX}endpoint_up`,
     type: "gauge",
-    help: "1 while the endpoint accepts connections, 0 while it is down.",
+    help: "1 if the endpoint is up, 0 if it is down.",
     labels: ["endpoint"],
-    samples: ofEndpoints(({ up }) => Number(up)),
+    samples: perEndpoint(({ up }) => Number(up)),
   },
   {
     name: `${PREFIX}endpoint_healthy`,
     type: "gauge",
-    help: "1 unless the endpoint's health checks fail; without --health-url always 1.",
+    help: "0 if the endpoint fails its health checks, otherwise 1. Always 1 without --health-url.",
     labels: ["endpoint"],
-    samples: ofEndpoints(({ healthy }) => Number(healthy)),
+    samples: perEndpoint(({ healthy }) => Number(healthy)),
   },
   {
     name: `${PREFIX}endpoint_responsive`,
     type: "gauge",
-    help: "0 while the endpoint does not answer its health checks; without --health-url always 1.",
+    help: "0 if the endpoint does not answer its health checks, otherwise 1. Always 1 without --health-url.",
     labels: ["endpoint"],
-    samples: ofEndpoints(({ health }) => Number(health !== "unresponsive")),
+    samples: perEndpoint(({ health }) => Number(health !== "unresponsive")),
   },
   {
     name: `${PREFIX}endpoint_connections`,
     type: "gauge",
-    help: "Relays to the endpoint, and dials under way.",
+    help: "Relays to the endpoint, plus dials in progress.",
     labels: ["endpoint"],
-    samples: ofEndpoints(({ connections }) => connections),
+    samples: perEndpoint(({ connections }) => connections),
   },
   {
     name: `${PREFIX}endpoint_priority`,
     type: "gauge",
-    help: "The lowest priority that is up takes all new connections (RFC 2782).",
+    help: "Priority of the endpoint (RFC 2782). New connections go to the lowest priority among the endpoints that are up and in the best health.",
     labels: ["endpoint"],
-    samples: ofEndpoints(({ priority }) => priority),
+    samples: perEndpoint(({ priority }) => priority),
   },
   {
     name: `${PREFIX}endpoint_weight`,
     type: "gauge",
-    help: "The endpoint's share among those of its priority (RFC 2782).",
+    help: "Weight of the endpoint: its share of new connections within its priority (RFC 2782).",
     labels: ["endpoint"],
-    samples: ofEndpoints(({ weight }) => weight),
+    samples: perEndpoint(({ weight }) => weight),
   },
   {
     name: `${PREFIX}endpoint_dials_total`,
     type: "counter",
-    help: "Clients' dials of the endpoint, by outcome; overtaken: another endpoint answered earlier.",
+    help: "Dials made for clients, by outcome. overtaken: another endpoint connected first.",
     labels: ["endpoint", "outcome"],
     samples: ({ endpoints }) =>
       endpoints.flatMap(({ address, dials }) =>
-        ofCounts(dials, "outcome").map(({ labels, value }) => ({
+        perCount(dials, "outcome").map(({ labels, value }) => ({
           labels: { endpoint: address, ...labels },
           value,
         })),
@@ -173,14 +180,14 @@ export const METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}endpoint_dial_duration_seconds`,
     type: "histogram",
-    help: "How long the dials took that connected, name lookup included.",
+    help: "Duration of successful dials, including name resolution.",
     labels: ["endpoint"],
-    samples: ({ endpoints }) => endpoints.flatMap(dialTimes),
+    samples: ({ endpoints }) => endpoints.flatMap(dialHistogram),
   },
   {
     name: `${PREFIX}discovery_refreshes_total`,
     type: "counter",
-    help: "Looks for endpoints, by source.",
+    help: "Discovery refreshes, by source.",
     labels: ["source"],
     samples: ({ discovery }) =>
       discovery.map(({ source, refreshes }) => ({ labels: { source }, value: refreshes })),
@@ -188,7 +195,7 @@ export const METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}discovery_failures_total`,
     type: "counter",
-    help: "Looks for endpoints that found nothing that can be used, by source.",
+    help: "Discovery refreshes that returned no usable endpoints, by source.",
     labels: ["source"],
     samples: ({ discovery }) =>
       discovery.map(({ source, failures }) => ({ labels: { source }, value: failures })),
@@ -196,7 +203,7 @@ export const METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}discovery_age_seconds`,
     type: "gauge",
-    help: "How long ago the last good set of endpoints was found, by source.",
+    help: "Time since the last successful discovery refresh, by source. Absent before the first one.",
     labels: ["source"],
     samples: ({ discovery }) =>
       discovery.flatMap(({ source, ageMs }) =>
@@ -206,37 +213,37 @@ export const METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}event_loop_delay_seconds`,
     type: "gauge",
-    help: "The longest that an event had to wait for its turn within the last ten seconds.",
-    samples: (_, { eventLoopDelaySeconds }) => one(eventLoopDelaySeconds),
+    help: "Longest event loop delay in the last ten seconds.",
+    samples: (_, { eventLoopDelaySeconds }) => single(eventLoopDelaySeconds),
   },
   {
     name: "process_cpu_seconds_total",
     type: "counter",
-    help: "User and system CPU time.",
-    samples: (_, { cpuSeconds }) => one(cpuSeconds),
+    help: "Total user and system CPU time.",
+    samples: (_, { cpuSeconds }) => single(cpuSeconds),
   },
   {
     name: "process_resident_memory_bytes",
     type: "gauge",
-    help: "Resident memory.",
-    samples: (_, { residentBytes }) => one(residentBytes),
+    help: "Resident memory size.",
+    samples: (_, { residentBytes }) => single(residentBytes),
   },
   {
     name: "process_open_fds",
     type: "gauge",
-    help: "Open file descriptors; each client takes two.",
-    samples: (_, { openDescriptors }) => one(openDescriptors),
+    help: "Number of open file descriptors. Each relayed client uses two.",
+    samples: (_, { openDescriptors }) => single(openDescriptors),
   },
   {
     name: "process_max_fds",
     type: "gauge",
-    help: "The limit of open file descriptors.",
-    samples: (_, { maxDescriptors }) => one(maxDescriptors),
+    help: "Maximum number of open file descriptors.",
+    samples: (_, { maxDescriptors }) => single(maxDescriptors),
   },
   {
     name: "process_start_time_seconds",
     type: "gauge",
-    help: "When the process started, in seconds since 1970.",
-    samples: (_, { startTimeSeconds }) => one(startTimeSeconds),
+    help: "Start time of the process, in seconds since 1970.",
+    samples: (_, { startTimeSeconds }) => single(startTimeSeconds),
   },
 ];

@@ -1,14 +1,14 @@
-// /metrics: the gateway's state in Prometheus' text format.
+// Encodes the metrics of metrics-table.ts in the Prometheus text format.
 // https://prometheus.io/docs/instrumenting/exposition_formats/
 import { type Labels, METRICS } from "./metrics-table.ts";
 import type { GatewayStatus, ProcessStatus } from "./status.ts";
 
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** The whole of /metrics, version 0.0.4 of the text format. */
-export function encodeMetrics(gateway: GatewayStatus, process: ProcessStatus): string {
+/** Returns the body of /metrics in text format version 0.0.4. */
+export function encodeMetrics(gateway: GatewayStatus, processStatus: ProcessStatus): string {
   return METRICS.map(({ name, type, help, samples }) => {
-    const lines = samples(gateway, process).map(
+    const lines = samples(gateway, processStatus).map(
       ({ suffix = "", labels, value }) => `${name}${suffix}${encodeLabels(labels)} ${value}\n`,
     );
     return lines.length === 0
@@ -19,10 +19,10 @@ export function encodeMetrics(gateway: GatewayStatus, process: ProcessStatus): s
 
 function encodeLabels(labels: Labels | undefined): string {
   if (labels === undefined) return "";
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escapeLabel(value)}"`);
   return `{${pairs.join(",")}}`;
 }
 
-function escaped(value: string): string {
+function escapeLabel(value: string): string {
   return value.replace(/[\\"\n]/g, (char) => (char === "\n" ? "\\n" : `\\${char}`));
 }

@@ -1,17 +1,18 @@
-// What a gateway tells of itself when it is asked: for /status, /metrics and the
-// page. Counters only ever grow; times are milliseconds unless a name says else.
+// The gateway's state as /status, /metrics and the page expose it. The property
+// names are the JSON keys of /status. Counters never decrease; times are in
+// milliseconds unless the name has another unit.
 
-/** Connections at the same time of those who ask; more are closed. */
+/** Maximum number of concurrent connections to the admin server; further ones are closed. */
 export const MAX_STATUS_CONNECTIONS = 32;
 
 /** Counts by name. */
 export type Counts = Readonly<Record<string, number>>;
 
-/** How long the dials took that connected. */
+/** Histogram of the duration of successful dials. */
 export interface DialTimes {
-  /** Upper bounds. */
+  /** Upper bounds of the buckets. */
   readonly boundsSeconds: readonly number[];
-  /** Within each bound and not within the one before, and one more: above all. */
+  /** Dials per bucket, not cumulative; the additional last one counts those above all bounds. */
   readonly counts: readonly number[];
   readonly sumSeconds: number;
 }
@@ -19,70 +20,71 @@ export interface DialTimes {
 export interface EndpointStatus {
   /** `host:port`. */
   readonly address: string;
-  /** Where it is known from: `--endpoints`, SRV, the member list. */
+  /** Where the endpoint came from: `--endpoints`, SRV, the member list. */
   readonly origin: string;
   readonly priority: number;
   readonly weight: number;
   readonly up: boolean;
   readonly healthy: boolean;
-  /** `unhealthy`: it answers its health checks, but cannot serve; `unresponsive`: it does not answer. */
+  /** `unhealthy`: answers its health checks but cannot serve; `unresponsive`: does not answer them. */
   readonly health: "healthy" | "unhealthy" | "unresponsive";
-  /** Why it is not up or not healthy; null if it is. */
+  /** Why the endpoint is down or not healthy; null if it is up and healthy. */
   readonly why: string | null;
-  /** How long it has been so. */
+  /** Time since the endpoint's state last changed. */
   readonly sinceMs: number;
-  /** Relays and dials under way. */
+  /** Relays, plus dials in progress. */
   readonly connections: number;
   readonly bytesToServer: number;
   readonly bytesToClients: number;
-  /** Of clients, by outcome. */
+  /** Dials made for clients, by outcome. */
   readonly dials: Counts;
   readonly dialTimes: DialTimes;
 }
 
-/** How a place that endpoints are looked up at does. */
+/** The results of one source of endpoints. */
 export interface DiscoveryStatus {
   readonly source: string;
   readonly refreshes: number;
   readonly failures: number;
-  /** How long ago it last gave something that can be used; null: never yet. */
+  /** Time since the last refresh that returned usable endpoints; null if none has. */
   readonly ageMs: number | null;
 }
 
 export interface GatewayStatus {
-  /** Where clients connect. */
+  /** The address that clients connect to. */
   readonly listen: string;
   readonly uptimeMs: number;
   readonly draining: boolean;
   readonly maxConnections: number;
-  /** Clients at this moment, those whose endpoint is being dialled included. */
+  /** Open client connections, including those still waiting for an endpoint. */
   readonly active: number;
-  /** accepted = relayed + the sum of refused + those that are being dialled. */
+  /** accepted = relayed + the sum of refused + those still waiting for an endpoint. */
   readonly accepted: number;
   readonly relayed: number;
+  /** Clients that were not relayed, by reason. */
   readonly refused: Counts;
-  /** Relays that are over, by how they ended. */
+  /** Ended relays, by cause. */
   readonly ended: Counts;
   readonly bytesToServers: number;
   readonly bytesToClients: number;
-  /** Memory held for peers that do not read. */
+  /** Bytes buffered for peers that read slowly or not at all. */
   readonly heldBytes: number;
   readonly endpoints: readonly EndpointStatus[];
   readonly discovery: readonly DiscoveryStatus[];
 }
 
-/** The process that the gateway is. */
+/** The operating system process of the gateway. */
 export interface ProcessStatus {
   readonly version: string;
-  /** Of Bun, which the binary holds. */
+  /** Version of the Bun in the binary, and its platform. */
   readonly runtime: string;
   /** Seconds since 1970. */
   readonly startTimeSeconds: number;
-  /** User and system together. */
+  /** User plus system time. */
   readonly cpuSeconds: number;
   readonly residentBytes: number;
   readonly openDescriptors: number;
   readonly maxDescriptors: number;
-  /** The longest that an event had to wait for its turn within the last ten seconds. */
+  /** The longest event loop delay in the last ten seconds. */
   readonly eventLoopDelaySeconds: number;
 }

@@ -1,5 +1,5 @@
-// The compiled gateway asked how it is: by Prometheus' own parser, by probes,
-// by its own commands.
+// The admin server of the compiled gateway: /metrics, checked with Prometheus' own
+// parser, the health endpoints, and the commands that query it.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { METRICS } from "../../src/observe/metrics-table.ts";
 import { MAX_STATUS_CONNECTIONS } from "../../src/observe/status.ts";
@@ -16,14 +16,18 @@ afterEach(() => closers.close());
 
 const serverOf = () => closers.add(new PeerServer());
 
-interface Asked {
+interface StartedGateway {
   readonly gateway: GatewayProcess;
   /** `http://host:port`. */
   readonly url: string;
+  /** The --metrics-addr flag it was started with. */
   readonly flag: string;
 }
 
-async function start(ports: readonly number[], flags: readonly string[] = []): Promise<Asked> {
+async function start(
+  ports: readonly number[],
+  flags: readonly string[] = [],
+): Promise<StartedGateway> {
   const address = `127.0.0.1:${freePort()}`;
   const flag = `--metrics-addr=${address}`;
   const endpoints = ports.map((port) => `127.0.0.1:${port}`).join(",");
@@ -35,7 +39,7 @@ async function start(ports: readonly number[], flags: readonly string[] = []): P
   };
 }
 
-/** Samples by name and labels, as they are written. */
+/** Returns the values of /metrics by name and labels, as they appear in the text. */
 async function scrape(url: string): Promise<Map<string, number>> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -47,27 +51,30 @@ async function scrape(url: string): Promise<Map<string, number>> {
   );
 }
 
-/** Of all samples whose name begins so. */
-const sum = (samples: ReadonlyMap<string, number>, name: string) =>
-  [...samples].reduce((total, [key, value]) => (key.startsWith(name) ? total + value : total), 0);
+/** Adds up all samples whose name starts with `prefix`. */
+const sum = (samples: ReadonlyMap<string, number>, prefix: string) =>
+  [...samples].reduce((total, [key, value]) => (key.startsWith(prefix) ? total + value : total), 0);
 
 describe("/metrics", () => {
-  test("is valid for Prometheus under load, and adds up to what the clients counted", async () => {
+  test("passes promtool under load, and matches what the clients counted", async () => {
     const server = serverOf();
     server.onPeer = (peer) => void peer.send(5000).then(() => peer.shutdown());
     const { gateway, url } = await start([deadPort(), server.port]);
+
     let sentBytes = 0;
     let receivedBytes = 0;
     let isLoaded = true;
-    const visit = async (i: number) => {
+
+    const connectOnce = async (i: number) => {
       const client = await Peer.connect(gateway.port);
       await client.send(100 + i);
       client.shutdown();
-      await until(() => client.isClosed, "the visit was over");
+      await until(() => client.isClosed, "the connection closed");
       expect(client.outcome).toBe("end");
       sentBytes += client.sentBytes;
       receivedBytes += client.receivedBytes;
     };
+
     const check = async () => {
       for (let scrapes = 0; isLoaded || scrapes < 3; scrapes++) {
         const text = await (await fetch(`${url}/metrics`)).text();
@@ -75,90 +82,96 @@ describe("/metrics", () => {
         expect(await run(promtool, { input: text })).toMatchObject({ status: 0, stderr: "" });
       }
     };
+
     const checking = check();
     for (let i = 0; i < 200; i += 10)
-      await Promise.all(Array.from({ length: 10 }, (_, k) => visit(i + k)));
+      await Promise.all(Array.from({ length: 10 }, (_, k) => connectOnce(i + k)));
     isLoaded = false;
     await checking;
     await eventually(
       async () => sum(await scrape(url), "etcd_gateway_relays_ended_total") === 200 || undefined,
-      "every relay was over",
+      "every relay had ended",
     );
+
     const samples = await scrape(url);
-    const counted = (name: string) => samples.get(`etcd_gateway_${name}`);
-    expect(counted("connections_accepted_total")).toBe(200);
-    expect(counted("connections_relayed_total")).toBe(200);
+    const sampleOf = (name: string) => samples.get(`etcd_gateway_${name}`);
+    expect(sampleOf("connections_accepted_total")).toBe(200);
+    expect(sampleOf("connections_relayed_total")).toBe(200);
     expect(sum(samples, "etcd_gateway_connections_refused_total")).toBe(0);
     expect(sum(samples, "etcd_gateway_relays_ended_total")).toBe(200);
-    expect(counted('relayed_bytes_total{direction="to_server"}')).toBe(sentBytes);
-    expect(counted('relayed_bytes_total{direction="to_client"}')).toBe(receivedBytes);
-    expect(counted(`endpoint_dial_duration_seconds_count{endpoint="127.0.0.1:${server.port}"}`)).toBe(200); // prettier-ignore
+    expect(sampleOf('relayed_bytes_total{direction="to_server"}')).toBe(sentBytes);
+    expect(sampleOf('relayed_bytes_total{direction="to_client"}')).toBe(receivedBytes);
+    expect(sampleOf(`endpoint_dial_duration_seconds_count{endpoint="127.0.0.1:${server.port}"}`)).toBe(200); // prettier-ignore
     expect(sum(samples, "etcd_gateway_endpoint_up")).toBe(1);
-    // No more series than there are endpoints to tell of.
+    // No label contains the gateway's own address.
     expect([...samples.keys()].every((key) => !key.includes(`"${gateway.port}"`))).toBe(true);
   });
 
-  test("has each metric of the table, and docs/metrics.md has no other", async () => {
+  test("contains exactly the metrics of the table, and docs/metrics.md is up to date", async () => {
     const { url } = await start([serverOf().port], ["--discovery-srv="]);
     const text = await (await fetch(`${url}/metrics`)).text();
     const types = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!);
-    const ofDiscovery = METRICS.filter(({ name }) => name.includes("discovery"));
-    const others = METRICS.filter((metric) => !ofDiscovery.includes(metric));
-    expect(types).toEqual(others.map(({ name }) => name));
+    const discoveryMetrics = METRICS.filter(({ name }) => name.includes("discovery"));
+    const expected = METRICS.filter((metric) => !discoveryMetrics.includes(metric));
+    expect(types).toEqual(expected.map(({ name }) => name));
+
     const docs = await Bun.file("docs/metrics.md").text();
     expect(docs).toBe(await output([process.execPath, "scripts/metrics-docs.ts"]));
   });
 });
 
-describe("probes", () => {
-  test("/health answers as etcd does, and /readyz as Kubernetes asks", async () => {
+describe("health endpoints", () => {
+  test("/health responds in etcd's format, /readyz and /livez with the status that Kubernetes expects", async () => {
     const server = serverOf();
     const { gateway, url } = await start([server.port], ["--retry-delay=1h"]);
     const health = await fetch(`${url}/health`);
     expect([health.status, await health.json()]).toEqual([200, { health: "true" }]);
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
+
     server.close();
     await (await Peer.connect(gateway.port)).gone();
-    const ill = await fetch(`${url}/health`);
+    const failing = await fetch(`${url}/health`);
     const reason = "no endpoint is up";
-    expect([ill.status, await ill.json()]).toEqual([503, { health: "false", reason }]);
+    expect([failing.status, await failing.json()]).toEqual([503, { health: "false", reason }]);
     expect((await fetch(`${url}/readyz`)).status).toBe(503);
     expect((await fetch(`${url}/livez`)).status).toBe(200);
   });
 
-  test("is not ready while it drains, and answers on", async () => {
+  test("/readyz fails while the gateway drains; /livez and /metrics keep responding", async () => {
     const server = serverOf();
     const { gateway, url } = await start([server.port], ["--drain-timeout=20s"]);
     const client = await Peer.connect(gateway.port);
     await server.peer();
+
     gateway.signal("SIGTERM");
     await gateway.logged("draining: no new clients");
     const ready = await fetch(`${url}/readyz`);
     expect([ready.status, await ready.text()]).toEqual([503, "draining\n"]);
     expect((await fetch(`${url}/livez`)).status).toBe(200);
     expect((await scrape(url)).get("etcd_gateway_draining")).toBe(1);
+
     client.reset();
     expect(await gateway.exited()).toBe(0);
   });
 
-  const wrong: [what: string, path: string, init: RequestInit, status: number][] = [
-    ["a path that is not there", "/etc/passwd", {}, 404],
-    ["a path out of the root", "/../../etc/passwd", {}, 404],
+  const rejected: [what: string, path: string, init: RequestInit, status: number][] = [
+    ["an unknown path", "/etc/passwd", {}, 404],
+    ["a path outside the root", "/../../etc/passwd", {}, 404],
     ["a POST", "/status", { method: "POST" }, 405],
     ["a DELETE", "/metrics", { method: "DELETE" }, 405],
     ["a path of 9 KiB", `/${"a".repeat(9000)}`, {}, 431],
     ["headers of 9 KiB", "/health", { headers: { "X-Long": "a".repeat(9000) } }, 431],
     ["a body of 20 KiB", "/health", { method: "POST", body: "a".repeat(20_000) }, 413],
   ];
-  test("what nobody should ask is refused cleanly", async () => {
+  test("unknown paths, other methods and oversized requests get a 4xx status", async () => {
     const { gateway, url } = await start([serverOf().port]);
-    for (const [what, path, init, status] of wrong)
+    for (const [what, path, init, status] of rejected)
       expect([what, (await fetch(`${url}${path}`, init)).status]).toEqual([what, status]);
     expect((await fetch(`${url}/health`, { method: "HEAD" })).status).toBe(200);
     expect(gateway.log.filter(({ level }) => level === "error")).toEqual([]);
   });
 
-  test("an address that is in use ends the start, by name", async () => {
+  test("--metrics-addr stops the start with an error that names an address in use", async () => {
     const server = serverOf();
     const flags = [`--endpoints=127.0.0.1:${server.port}`, `--metrics-addr=127.0.0.1:${server.port}`]; // prettier-ignore
     const gateway = closers.add(await GatewayProcess.launch("ours", flags));
@@ -169,9 +182,9 @@ describe("probes", () => {
   });
 });
 
-describe("who asks", () => {
-  /** All that is answered to these bytes until the connection ends. */
-  async function talk(url: string, bytes: string): Promise<string> {
+describe("the admin server", () => {
+  /** Sends `bytes` and returns everything received until the connection closes. */
+  async function exchange(url: string, bytes: string): Promise<string> {
     const { promise, resolve } = Promise.withResolvers<string>();
     const { hostname, port } = new URL(url);
     let text = "";
@@ -189,38 +202,42 @@ describe("who asks", () => {
 
   const requests: [what: string, bytes: string, status: string][] = [
     ["without a Host", "GET /health HTTP/1.0\r\n\r\n", "200"],
-    ["with a Host that is none", "GET /livez HTTP/1.1\r\nHost: [::1\r\n\r\n", "200"],
-    ["with a whole URL", "GET http://other/livez?x HTTP/1.1\r\nHost: a\r\n\r\n", "200"],
-    ["that is no HTTP", "HELO there\r\n\r\n", "400"],
-    ["of TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400"],
+    ["with an invalid Host", "GET /livez HTTP/1.1\r\nHost: [::1\r\n\r\n", "200"],
+    ["with an absolute URL", "GET http://other/livez?x HTTP/1.1\r\nHost: a\r\n\r\n", "200"],
+    ["that is not HTTP", "HELO there\r\n\r\n", "400"],
+    ["that is a TLS handshake", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400"],
   ];
-  test.each(requests)("gets an answer to a request %s", async (_, bytes, status) => {
+  test.each(requests)("responds to a request %s", async (_, bytes, status) => {
     const { gateway, url } = await start([serverOf().port]);
-    expect(await talk(url, bytes)).toStartWith(`HTTP/1.1 ${status} `);
-    // Nothing but the log is on standard error, however wrong the question.
+    expect(await exchange(url, bytes)).toStartWith(`HTTP/1.1 ${status} `);
+    // Standard error has only log lines, whatever the request.
     expect(gateway.stderr.split("\n").filter((line) => !/^({.*})?$/.test(line))).toEqual([]);
   });
 
-  test("gets one answer a connection, so that a crowd of requests waits its turn", async () => {
+  test("answers one request per connection, so that pipelined requests do not delay clients", async () => {
     const { url } = await start([serverOf().port]);
     const request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
-    expect((await talk(url, request.repeat(500))).match(/^HTTP\/1\.1 200 /gm)).toHaveLength(1);
+    expect((await exchange(url, request.repeat(500))).match(/^HTTP\/1\.1 200 /gm)).toHaveLength(1);
   });
 
-  test("cannot take the descriptors that clients need", async () => {
+  test("limits its connections, so that clients keep their descriptors", async () => {
     const server = serverOf();
     server.onPeer = (peer) => void peer.send(1);
     const address = `127.0.0.1:${freePort()}`;
     const flags = [`--endpoints=127.0.0.1:${server.port}`, `--metrics-addr=${address}`];
     const wrapper = [requireTool("prlimit"), "--nofile=160:160"];
     const gateway = closers.add(await GatewayProcess.start(flags, { wrapper }));
+
     const before = gateway.descriptors;
     const port = Number(address.split(":")[1]);
     const crowd = await Promise.all(Array.from({ length: 300 }, () => Peer.connect(port)));
-    // As much of a request as makes the gateway accept the connection.
+    // Enough of a request to make the gateway accept the connection.
     await Promise.all(crowd.map((peer) => peer.send(1)));
+
     const client = await Peer.connect(gateway.port);
-    await until(() => client.receivedBytes === 1 || client.outcome !== undefined, "was answered");
+    const isServed = () => client.receivedBytes === 1 || client.outcome !== undefined;
+    await until(isServed, "the client was served");
+
     expect(client.outcome).toBeUndefined();
     expect(gateway.descriptors - before).toBeLessThanOrEqual(2 + MAX_STATUS_CONNECTIONS);
     expect(gateway.log.filter(({ level }) => level === "warn")).toEqual([]);
@@ -228,7 +245,7 @@ describe("who asks", () => {
   });
 });
 
-test("a warning says what it means to tell beyond loopback", async () => {
+test("--metrics-addr logs a warning for an address beyond loopback", async () => {
   const flags = [`--endpoints=127.0.0.1:${serverOf().port}`, "--metrics-addr=0.0.0.0:0"];
   const gateway = closers.add(await GatewayProcess.start(flags));
   const line = await gateway.logged(
@@ -240,7 +257,7 @@ test("a warning says what it means to tell beyond loopback", async () => {
   ]);
 });
 
-describe("two gateways with one --metrics-addr", () => {
+describe("two gateways with the same --metrics-addr", () => {
   const shared = () => {
     const address = `127.0.0.1:${freePort()}`;
     const flags = [`--endpoints=127.0.0.1:${serverOf().port}`, `--metrics-addr=${address}`];
@@ -255,12 +272,13 @@ describe("two gateways with one --metrics-addr", () => {
     expect(second.log.at(-1)!.msg).toStartWith(`Cannot listen on --metrics-addr "${address}"`);
   });
 
-  test("with --reuse-port it waits until the first stops, and then tells", async () => {
+  test("with --reuse-port, the second waits until the first stops, and then listens", async () => {
     const { address, flags } = shared();
     const both = [...flags, "--reuse-port", `--listen-addr=127.0.0.1:${freePort()}`];
     const first = closers.add(await GatewayProcess.start(both));
     const second = closers.add(await GatewayProcess.start(both));
     await second.logged("another process has --metrics-addr; waiting for it to stop");
+
     first.signal("SIGTERM");
     expect(await first.exited()).toBe(0);
     await second.logged("telling how it is");
@@ -268,7 +286,7 @@ describe("two gateways with one --metrics-addr", () => {
   });
 });
 
-describe("commands that ask a running gateway", () => {
+describe("commands that query a running gateway", () => {
   const cli = (words: readonly string[], env: Record<string, string> = {}) =>
     run([gatewayBinary(), ...words], { env });
 
@@ -278,11 +296,13 @@ describe("commands that ask a running gateway", () => {
     secrets.push(`--endpoints=http://root:hush@127.0.0.1:${dead}`);
     const { gateway, flag } = await start([dead], secrets);
     await (await Peer.connect(gateway.port)).gone();
+
     const { status, stdout } = await cli(["status", flag]);
     expect(status).toBe(0);
     expect(stdout).toContain("refused: 1 no_endpoint\n");
     expect(stdout).toMatch(new RegExp(`^127\\.0\\.0\\.1:${dead}  down `, "m"));
     expect(stdout).toContain(": connect: connection refused\n");
+
     const json = await cli(["status", "--output=json"], {
       ETCD_GATEWAY_METRICS_ADDR: flag.split("=")[1]!,
     });
@@ -294,14 +314,16 @@ describe("commands that ask a running gateway", () => {
         endpoints: `127.0.0.1:${dead},http://127.0.0.1:${dead}`,
       },
     });
+
     expect(JSON.parse(json.stdout)).not.toHaveProperty("moments");
     expect(json.stdout).not.toContain("hush");
   });
 
-  test("healthcheck tells by its status alone", async () => {
+  test("healthcheck reports through its exit status, and prints only errors", async () => {
     const server = serverOf();
     const { gateway, flag } = await start([server.port], ["--retry-delay=1h"]);
     expect(await cli(["healthcheck", flag])).toMatchObject({ status: 0, stdout: "", stderr: "" });
+
     server.close();
     await (await Peer.connect(gateway.port)).gone();
     expect(await cli(["healthcheck", flag])).toMatchObject({
@@ -311,14 +333,14 @@ describe("commands that ask a running gateway", () => {
     });
   });
 
-  test("status --watch ends when nobody reads it any more", async () => {
+  test("status --watch ends when its output is closed", async () => {
     const { flag } = await start([serverOf().port]);
     const line = `"${gatewayBinary()}" status --watch ${flag} | head -n 1`;
     const { status, stdout } = await run([requireTool("sh"), "-c", line]);
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^etcd-gateway .*\n$/)]);
   });
 
-  test("half of an answer is no success", async () => {
+  test("status fails when it cannot write its output", async () => {
     const { flag } = await start([serverOf().port]);
     const line = `"${gatewayBinary()}" status ${flag} >/dev/full`;
     expect(await run([requireTool("sh"), "-c", line])).toMatchObject({
@@ -327,18 +349,18 @@ describe("commands that ask a running gateway", () => {
     });
   });
 
-  const strangers: [what: string, status: number, body: string][] = [
+  const otherServers: [what: string, status: number, body: string][] = [
     ["404", 404, "nope"],
     ["500", 500, "Internal"],
-    ["no JSON", 200, "<html>"],
+    ["invalid JSON", 200, "<html>"],
     ["null", 200, "null"],
     ["other JSON", 200, '{"health":"true"}'],
-    ["a terminal's commands", 200, '{"gateway":{"listen":"\x1b]0;pwn"}}'],
+    ["terminal escape sequences", 200, '{"gateway":{"listen":"\x1b]0;pwn"}}'],
   ];
-  test.each(strangers)("take %s for no answer of a gateway", async (_, status, body) => {
-    const stranger = Bun.serve({ port: 0, fetch: () => new Response(body, { status }) });
-    closers.defer(() => stranger.stop(true));
-    const address = `127.0.0.1:${stranger.port}`;
+  test.each(otherServers)("reject a response of %s", async (_, status, body) => {
+    const server = Bun.serve({ port: 0, fetch: () => new Response(body, { status }) });
+    closers.defer(() => server.stop(true));
+    const address = `127.0.0.1:${server.port}`;
     for (const words of [["status"], ["status", "--output=json"], ["healthcheck"]])
       expect(await cli([...words, `--metrics-addr=${address}`])).toMatchObject({
         status: 1,
@@ -348,7 +370,7 @@ describe("commands that ask a running gateway", () => {
   });
 
   test.each(["status", "healthcheck"])(
-    "%s says when nobody answers, or whom to ask",
+    "%s reports a refused connection, and a missing --metrics-addr",
     async (name) => {
       const address = `127.0.0.1:${deadPort()}`;
       expect(await cli([name, `--metrics-addr=${address}`])).toMatchObject({

@@ -1,30 +1,30 @@
 import { describe, expect, test } from "bun:test";
 import { createLog } from "../../src/observe/log.ts";
 
-function logOf(format: "json" | "console", level: "debug" | "info" | "warn" | "error" = "info") {
+function capture(format: "json" | "console", level: "debug" | "info" | "warn" | "error" = "info") {
   const lines: string[] = [];
   // 2026-11-21T03:25:17.123456Z
   const now = () => 1_795_231_517_123.456;
-  const reader = { isThere: true };
+  const reader = { isReading: true };
   const write = (line: string) => {
-    if (reader.isThere) lines.push(line);
-    return reader.isThere;
+    if (reader.isReading) lines.push(line);
+    return reader.isReading;
   };
   const log = createLog({ level, format, write, now });
   return { log, lines, reader };
 }
 
 describe("createLog()", () => {
-  test("writes JSON lines in the shape of etcd's", () => {
-    const { log, lines } = logOf("json");
+  test("writes JSON lines in etcd's format", () => {
+    const { log, lines } = capture("json");
     log.from("gateway/gateway.ts").info("activated", { address: "127.0.0.1:2379" });
     expect(lines).toEqual([
       '{"level":"info","ts":"2026-11-21T03:25:17.123456Z","caller":"gateway/gateway.ts","msg":"activated","address":"127.0.0.1:2379"}\n',
     ]);
   });
 
-  test("writes lines for people, in which a value never breaks the line", () => {
-    const { log, lines } = logOf("console");
+  test("writes console lines, and quotes values so that an event stays on one line", () => {
+    const { log, lines } = capture("console");
     log.warn("down", { address: "[::1]:2379", error: 'a "b"\nc', list: ["x:1", "y:2"] });
     expect(lines).toEqual([
       '2026-11-21T03:25:17.123456Z WARN  down address=[::1]:2379 error="a \\"b\\"\\nc" list=x:1,y:2\n',
@@ -37,8 +37,8 @@ describe("createLog()", () => {
     ["warn", ["warn", "error"]],
     ["error", ["error"]],
   ] as const;
-  test.each(levels)("at level %s lets through %j", (level, expected) => {
-    const { log, lines } = logOf("json", level);
+  test.each(levels)("at level %s writes %j", (level, expected) => {
+    const { log, lines } = capture("json", level);
     log.debug("m");
     log.info("m");
     log.warn("m");
@@ -46,12 +46,12 @@ describe("createLog()", () => {
     expect(lines.map((line) => JSON.parse(line).level)).toEqual([...expected]);
   });
 
-  test("tells how many lines were lost while nobody read them, before it goes on", () => {
-    const { log, lines, reader } = logOf("json");
+  test("reports the number of dropped lines before it writes the next one", () => {
+    const { log, lines, reader } = capture("json");
     log.info("first");
-    reader.isThere = false;
+    reader.isReading = false;
     for (let i = 0; i < 3; i++) log.info("lost");
-    reader.isThere = true;
+    reader.isReading = true;
     log.info("second");
     log.info("third");
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
@@ -62,8 +62,8 @@ describe("createLog()", () => {
     ]);
   });
 
-  test("holds back none of 50 identical messages", () => {
-    const { log, lines } = logOf("json");
+  test("does not throttle 50 identical messages", () => {
+    const { log, lines } = capture("json");
     for (let i = 0; i < 50; i++) log.info("the same");
     expect(lines).toHaveLength(50);
   });
