@@ -1,9 +1,9 @@
-// The page in a real browser, with a /status that says what a real gateway would
-// take minutes to say. test/e2e/page.test.ts has it from the compiled gateway.
+// The page in a real browser, with a /status that a real gateway would need minutes
+// to reach. test/e2e/page.test.ts tests the page of the compiled gateway.
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"; // prettier-ignore
 import { Closers } from "../support/gateway-command.ts";
 import CHECKS from "../support/page-checks.js" with { type: "text" };
-import { askNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
+import { pollNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
 import { until } from "../support/peer.ts";
 import { endpointStatus, fullStatus, gatewayStatus, processStatus, StatusStub, stubStatus } from "../support/status-stub.ts"; // prettier-ignore
 
@@ -20,13 +20,14 @@ afterEach(async () => {
 
 const stubOf = (status = stubStatus()) => closers.add(new StatusStub(status));
 
-describe("the page", () => {
-  test("tells rates from two answers, and none across a restart", async () => {
+describe("the status page", () => {
+  test("computes rates from two responses, and none across a restart", async () => {
     const dials = { connected: 20, refused: 2, overtaken: 1, abandoned: 1 };
     const dialTimes = { boundsSeconds: [], counts: [], sumSeconds: 0.5 };
     const before = { active: 0, accepted: 90, bytesToServers: 0, bytesToClients: 0 };
     const address = "10.0.0.11:2379";
     const endpoints = [{ address, connections: 7, bytes: 0, dials: 10, dialSeconds: 0.3 }];
+
     const statusAt = (seconds: number) => {
       const mib = seconds * 1024 * 1024;
       return stubStatus({
@@ -43,49 +44,54 @@ describe("the page", () => {
         moments: [{ ageMs: (seconds + 2) * 1000, ...before, endpoints }],
       });
     };
+
     const stub = stubOf(statusAt(0));
     const page = await scene.show(stub.url);
     await page.shows(figure("Accepted"), /^100\n5\/s; /);
     await page.shows(figure("CPU"), /^–\n/);
+
     stub.status = statusAt(4);
-    await askNow(page);
+    await pollNow(page);
     await page.shows(figure("Accepted"), /^120\n5\/s; /);
-    await page.shows(figure("To servers"), /^1.0 MiB\/s\n4.0 MiB in all$/);
-    await page.shows(figure("To clients"), /^2.0 MiB\/s\n8.0 MiB in all$/);
+    await page.shows(figure("To servers"), /^1.0 MiB\/s\n4.0 MiB total$/);
+    await page.shows(figure("To clients"), /^2.0 MiB\/s\n8.0 MiB total$/);
     await page.shows(figure("CPU"), /^25.0 %\n/);
     expect(await page.text(row(0, "td:nth-child(6)"))).toBe("2.0 MiB/s");
     expect(await page.text(row(0, "td:nth-child(7)"))).toBe("20 ms\nof 10 in 10 min; 2 refused");
+
     stub.status = stubStatus({
       gateway: gatewayStatus({ uptimeMs: 106_000, accepted: 500 }),
       process: processStatus({ startTimeSeconds: 9 }),
     });
-    await askNow(page);
+    await pollNow(page);
     await page.shows(figure("Accepted"), /^500\n/);
     expect(await page.text(figure("Accepted"))).toStartWith("500\n–; ");
-    await page.shows(figure("To servers"), /^–\n0 B in all$/);
+    await page.shows(figure("To servers"), /^–\n0 B total$/);
   });
 
-  const failures: [what: string, answer: StatusStub["answer"], why: string][] = [
-    ["an error", () => new Response("", { status: 500 }), "it answered 500"],
-    ["no answer", () => new Promise(() => {}), "no answer within 3 seconds"],
-    ["no JSON", () => new Response("<html>"), "is not valid JSON"],
+  const failures: [what: string, respond: StatusStub["respond"], reason: string][] = [
+    ["an error", () => new Response("", { status: 500 }), "the gateway returned HTTP 500"],
+    ["no response", () => new Promise(() => {}), "no response within 3 seconds"],
+    ["invalid JSON", () => new Response("<html>"), "is not valid JSON"],
   ];
-  test.each(failures)("says what is wrong when it gets %s", async (_, answer, why) => {
+  test.each(failures)("shows the reason for %s, and recovers", async (_, respond, reason) => {
     const stub = stubOf();
-    stub.answer = answer;
+    stub.respond = respond;
     const page = await scene.show(stub.url);
-    await page.shows("#lost", why);
-    await page.shows("#lost", /s ago: [^.]*\. This page goes on asking\.$/);
-    stub.answer = () => Response.json(stub.status);
-    await askNow(page);
+    await page.shows("#lost", reason);
+    await page.shows("#lost", /s ago: [^.]*\. Still retrying\.$/);
+
+    stub.respond = () => Response.json(stub.status);
+    await pollNow(page);
     await page.shows("#state", /^serving$/);
   });
 
-  test("counts the time without contact from the last answer", async () => {
+  test("shows the time since the last response", async () => {
     const stub = stubOf();
     const page = await scene.show(stub.url);
     await page.shows("#sub", "up for 1m 40s");
-    // The page's clock, so many milliseconds ahead.
+
+    // Sets the page's clock `aheadMs` ahead.
     await page.evaluate(`{
       const Real = Date;
       window.aheadMs = 3600_000;
@@ -94,49 +100,55 @@ describe("the page", () => {
         static now() { return Real.now() + window.aheadMs; }
       };
     }`);
+
     stub.status = stubStatus({ gateway: gatewayStatus({ uptimeMs: 200_000 }) });
-    await askNow(page);
+    await pollNow(page);
     await page.shows("#sub", "up for 3m 20s");
+
     await page.evaluate(`window.aheadMs += 65_000`);
-    stub.answer = () => new Response("", { status: 500 });
-    await askNow(page);
-    await page.shows("#lost", / UTC, 1m [5-9]s ago: it answered 500\./);
+    stub.respond = () => new Response("", { status: 500 });
+    await pollNow(page);
+    await page.shows("#lost", / UTC, 1m [5-9]s ago: the gateway returned HTTP 500\./);
   });
 
-  test("comes anew from a gateway of another version", async () => {
+  test("reloads when the gateway's version changes", async () => {
     const stub = stubOf();
     const page = await scene.show(stub.url);
     await page.shows("#sub", "version 1.2.3");
     stub.status = stubStatus({ process: processStatus({ version: "2.0.0" }) });
-    await askNow(page);
+    await pollNow(page);
     await page.shows("#sub", "version 2.0.0");
-    expect(page.requests.filter((asked) => asked === `${stub.url}/`)).toHaveLength(2);
+    expect(page.requests.filter((request) => request === `${stub.url}/`)).toHaveLength(2);
   });
 
-  test("asks nothing while it is hidden, and at once when it is seen again", async () => {
+  test("does not poll while hidden, and polls at once when visible again", async () => {
     const stub = stubOf();
     const page = await scene.show(stub.url);
     await page.shows("#state", /^serving$/);
+
     await page.setVisible(false);
-    const asked = page.requests.length;
+    const requests = page.requests.length;
     const other = await scene.show(stub.url);
-    // The other page's third time comes when a round of the hidden one would long be over.
-    await until(() => other.requests.length === 4, "the other page had asked three times");
-    expect(page.requests).toHaveLength(asked);
+    // By the other page's third poll, the hidden page would have polled again.
+    await until(() => other.requests.length === 4, "the other page had polled three times");
+    expect(page.requests).toHaveLength(requests);
+
     await page.setVisible(true);
-    await until(() => page.requests.length > asked, "it asked at once", 1000);
+    await until(() => page.requests.length > requests, "the page polled at once", 1000);
   });
 
-  test("draws ten minutes, and tells of the moment that is chosen with the arrow keys", async () => {
+  test("plots ten minutes, and shows the values at the time selected with the arrow keys", async () => {
     const page = await scene.show(stubOf(fullStatus("")).url);
     await page.shows("#state", /^serving$/);
     const points = `[...document.querySelectorAll(".line")].map((line) => line.getAttribute("d").split("L").length)`;
-    // A gauge has a point for each of 120 samples and for now, a rate one fewer.
+    // A gauge has 121 points: 120 samples and the current value. A rate has one fewer.
     const perEndpoint = [121, 120];
     const all = [121, 120, 120, 120, ...[1, 2, 3, 4].flatMap(() => perEndpoint)];
     expect(await page.evaluate<number[]>(points)).toEqual(all);
+
     expect(await page.text(row(2, ".state"))).toBe("unhealthy\nfor 1m 30s: HTTP 503");
     expect(await page.text(row(3, ".state"))).toBe("unresponsive\nfor 1m 30s: no answer in time");
+
     await page.shows("#plots figcaption", /990$/);
     await page.evaluate(`document.querySelector("#plots svg").focus()`);
     await page.press("ArrowLeft");
@@ -146,35 +158,38 @@ describe("the page", () => {
     await page.shows("#plots .axis", /now$/);
   });
 
-  test("lets every part be reached with Tab, and shows where one is", async () => {
+  test("makes every interactive part reachable with Tab, with a visible focus", async () => {
     const page = await scene.show(stubOf(fullStatus("")).url, { width: 1100, height: 900 });
     await page.shows("#state", /^serving$/);
     await page.evaluate(CHECKS);
-    const wanted = await page.evaluate<string[]>("mustBeReached()");
-    const reached: { name: string; isSeen: boolean; isForAll: boolean }[] = [];
+    const expected = await page.evaluate<string[]>("tabStops()");
+
+    const reached: { name: string; isVisible: boolean; isPortable: boolean }[] = [];
     const isNew = (name: string) => reached.every((other) => other.name !== name);
     for (;;) {
       await page.press("Tab");
-      const at = await page.evaluate<(typeof reached)[number] | undefined>("focused()");
-      if (at === undefined || !isNew(at.name)) break;
-      reached.push(at);
-      if (at.name.startsWith("summary")) await page.press("Enter");
+      const focused = await page.evaluate<(typeof reached)[number] | undefined>("focused()");
+      if (focused === undefined || !isNew(focused.name)) break;
+      reached.push(focused);
+      if (focused.name.startsWith("summary")) await page.press("Enter");
     }
-    expect(wanted.filter(isNew)).toEqual([]);
+
+    expect(expected.filter(isNew)).toEqual([]);
     // Three plots, endpoints, events, the configuration, five links.
     expect(reached).toHaveLength(11);
-    expect(reached.filter(({ isSeen, isForAll }) => !isSeen || !isForAll)).toEqual([]);
+    expect(reached.filter(({ isVisible, isPortable }) => !isVisible || !isPortable)).toEqual([]);
     expect(await page.text("#config")).toContain("--endpoints");
   });
 
-  describe.each(["light", "dark"] as const)("in the %s", (scheme) => {
-    test.each([320, 800, 1400])("fits into %d pixels, and can be read", async (width) => {
+  describe.each(["light", "dark"] as const)("in %s mode", (scheme) => {
+    test.each([320, 800, 1400])("fits %d pixels with readable text", async (width) => {
       const stub = stubOf(fullStatus(MARKUP));
       const page = await scene.show(stub.url, { width, height: 800 });
       await page.prefer(scheme);
       await page.evaluate(`document.querySelector("details").open = true`);
       await page.shows("#state", /^serving$/);
       await page.evaluate(CHECKS);
+
       const check = async () => {
         type Contrast = { faint: string[]; measured: number };
         const { faint, measured } = await page.evaluate<Contrast>("measureContrast()");
@@ -183,16 +198,19 @@ describe("the page", () => {
         expect(await page.evaluate<string[]>("overflowing()")).toEqual([]);
         expect(await page.evaluate<string[]>("brokenWords()")).toEqual([]);
       };
+
       await check();
       expect(await page.evaluate("window.hasRun")).toBeUndefined();
+
       const { gateway } = stub.status;
       stub.status = { ...stub.status, gateway: { ...gateway, draining: true } };
-      await askNow(page);
+      await pollNow(page);
       await page.shows("#state", /^draining$/);
       await check();
-      stub.answer = () => new Response("", { status: 500 });
-      await askNow(page);
-      await page.shows("#state", /^lost contact$/);
+
+      stub.respond = () => new Response("", { status: 500 });
+      await pollNow(page);
+      await page.shows("#state", /^disconnected$/);
       await check();
     });
   });

@@ -1,5 +1,5 @@
-// A real browser, driven over the DevTools protocol: Debian's chromium, without
-// a window and without any way out but loopback.
+// Drives a headless chromium over the DevTools protocol. It can reach nothing but
+// loopback.
 // https://chromedevtools.github.io/devtools-protocol/
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,15 +8,15 @@ import { Command, eventually, requireTool } from "./gateway-command.ts";
 import { until } from "./peer.ts";
 
 type Parameters = Readonly<Record<string, unknown>>;
-// What comes depends on the method; each caller knows what it asked for.
-type Answer = any;
+// The type depends on the method; each caller knows its own.
+type Result = any;
 
 interface Message {
   readonly id?: number;
   readonly sessionId?: string;
   readonly method?: string;
-  readonly params?: Answer;
-  readonly result?: Answer;
+  readonly params?: Result;
+  readonly result?: Result;
   readonly error?: { readonly message: string };
 }
 
@@ -48,7 +48,7 @@ export class Browser {
   readonly #folder: string;
   #socket: WebSocket | undefined;
   #lastId = 0;
-  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>();
+  readonly #pending = new Map<number, PromiseWithResolvers<Result>>();
   readonly #pages = new Map<string, Page>();
 
   constructor(command: Command, folder: string) {
@@ -56,7 +56,7 @@ export class Browser {
     this.#folder = folder;
   }
 
-  /** The caller must close it. Throws the command that installs chromium. */
+  /** Starts chromium; the caller must close it. If chromium is missing, throws how to install it. */
   static async launch(): Promise<Browser> {
     const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-browser-"));
     const words = [requireTool("chromium"), ...FLAGS, `--user-data-dir=${folder}`, "about:blank"];
@@ -70,7 +70,7 @@ export class Browser {
     return browser;
   }
 
-  /** A page of that many CSS pixels at `url`, loaded. */
+  /** Opens `url` in a new page of `width` by `height` CSS pixels, and waits until it has loaded. */
   async open(url: string, { width = 1280, height = 900 } = {}): Promise<Page> {
     const { targetId } = await this.send("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await this.send("Target.attachToTarget", { targetId, flatten: true });
@@ -80,19 +80,19 @@ export class Browser {
     return page;
   }
 
-  async send(method: string, params: Parameters = {}, sessionId?: string): Promise<Answer> {
+  async send(method: string, params: Parameters = {}, sessionId?: string): Promise<Result> {
     const id = ++this.#lastId;
-    const answer = Promise.withResolvers<Answer>();
-    this.#waiting.set(id, answer);
+    const response = Promise.withResolvers<Result>();
+    this.#pending.set(id, response);
     this.#socket!.send(JSON.stringify({ id, method, params, sessionId }));
-    return await answer.promise;
+    return await response.promise;
   }
 
   /** May be called twice. */
   async close(): Promise<void> {
     this.#socket?.close();
     this.#socket = undefined;
-    // It ends its own children when it is asked to end; killed, it would leave them.
+    // On SIGTERM chromium ends its child processes; on SIGKILL they would stay.
     if (this.#command.status === undefined) this.#command.signal("SIGTERM");
     await this.#command.exited().catch(() => undefined);
     await this.#command.close();
@@ -101,43 +101,45 @@ export class Browser {
 
   async #connect(): Promise<void> {
     const find = () => /DevTools listening on (ws:\S+)/.exec(this.#command.stderr)?.[1];
-    const isDecided = () => find() !== undefined || this.#command.status !== undefined;
-    await until(isDecided, "chromium listened", 30_000);
+    const isListeningOrExited = () => find() !== undefined || this.#command.status !== undefined;
+    await until(isListeningOrExited, "chromium listened", 30_000);
+
     const url = find();
-    if (url === undefined) throw new Error(`chromium ended: ${this.#command.stderr}`);
+    if (url === undefined) throw new Error(`chromium exited: ${this.#command.stderr}`);
     this.#socket = new WebSocket(url);
+
     const opened = Promise.withResolvers<void>();
     this.#socket.onopen = () => opened.resolve();
-    this.#socket.onmessage = ({ data }) => this.#take(JSON.parse(String(data)));
+    this.#socket.onmessage = ({ data }) => this.#onMessage(JSON.parse(String(data)));
     this.#socket.onclose = () => {
-      const error = new Error("chromium has closed the connection");
+      const error = new Error("chromium closed the connection");
       opened.reject(error);
-      for (const { reject } of this.#waiting.values()) reject(error);
+      for (const { reject } of this.#pending.values()) reject(error);
     };
     await opened.promise;
   }
 
-  #take({ id, sessionId, method, params, result, error }: Message): void {
+  #onMessage({ id, sessionId, method, params, result, error }: Message): void {
     if (id === undefined) {
-      this.#pages.get(sessionId ?? "")?.take(method!, params);
+      this.#pages.get(sessionId ?? "")?.onEvent(method!, params);
       return;
     }
-    const waiting = this.#waiting.get(id)!;
-    this.#waiting.delete(id);
-    if (error === undefined) waiting.resolve(result);
-    else waiting.reject(new Error(error.message));
+    const pending = this.#pending.get(id)!;
+    this.#pending.delete(id);
+    if (error === undefined) pending.resolve(result);
+    else pending.reject(new Error(error.message));
   }
 }
 
 export class Page {
-  /** URLs of all that it asked for. */
+  /** The URLs of all requests. */
   readonly requests: string[] = [];
-  /** Errors and warnings of its console, its uncaught exceptions, what its policy has blocked. */
-  readonly complaints: string[] = [];
-  readonly #send: (method: string, params?: Parameters) => Promise<Answer>;
+  /** Console errors and warnings, uncaught exceptions, and loads that the CSP blocked. */
+  readonly errors: string[] = [];
+  readonly #send: (method: string, params?: Parameters) => Promise<Result>;
   #isLoaded = false;
 
-  constructor(send: (method: string, params?: Parameters) => Promise<Answer>) {
+  constructor(send: (method: string, params?: Parameters) => Promise<Result>) {
     this.#send = send;
   }
 
@@ -159,20 +161,20 @@ export class Page {
     await this.#send("Emulation.setEmulatedMedia", { features });
   }
 
-  /** The value of an expression, or of what its promise resolves with. */
+  /** Evaluates an expression and returns its value, or the value its promise resolves with. */
   async evaluate<T>(expression: string): Promise<T> {
     const { result, exceptionDetails } = await this.#send("Runtime.evaluate", {
       expression,
       returnByValue: true,
       awaitPromise: true,
-      // Else the page's own policy would not hold for what is called from here.
+      // Otherwise the page's CSP would not apply to code called from here.
       allowUnsafeEvalBlockedByCSP: false,
     });
     if (exceptionDetails === undefined) return result.value as T;
     throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
   }
 
-  /** As it is read on the page: "" if it is hidden; undefined if there is no such element. */
+  /** Returns the displayed text: "" if the element is hidden, undefined if there is none. */
   text(selector: string): Promise<string | undefined> {
     return this.evaluate(`{
       const element = document.querySelector(${JSON.stringify(selector)});
@@ -180,13 +182,13 @@ export class Page {
     }`);
   }
 
-  /** Resolves once the element's text has `part`. */
+  /** Waits until the element's text contains or matches `part`. */
   async shows(selector: string, part: string | RegExp): Promise<void> {
     let text: string | undefined;
     const attempt = async () => {
       text = await this.text(selector);
-      const isShown = typeof part === "string" ? text?.includes(part) : part.test(text ?? "");
-      return isShown || undefined;
+      const isMatch = typeof part === "string" ? text?.includes(part) : part.test(text ?? "");
+      return isMatch || undefined;
     };
     try {
       await eventually(attempt, `${selector} showed ${part}`);
@@ -201,9 +203,9 @@ export class Page {
     await this.#send("Input.dispatchKeyEvent", { type: "keyUp", ...event });
   }
 
-  /** Hides it as another tab in front of it does, or shows it again. */
+  /** Hides the page as a tab switch does, or shows it again. */
   async setVisible(isVisible: boolean): Promise<void> {
-    // Chromium without a window has no tabs that cover each other; the page sees the same.
+    // Headless chromium has no tabs to switch, so this sets what the page observes.
     await this.evaluate(`
       Object.defineProperty(document, "hidden", { configurable: true, value: ${!isVisible} });
       document.dispatchEvent(new Event("visibilitychange"))`);
@@ -213,14 +215,14 @@ export class Page {
     await this.#send("Page.close");
   }
 
-  take(method: string, params: Answer): void {
+  onEvent(method: string, params: Result): void {
     if (method === "Page.loadEventFired") this.#isLoaded = true;
     if (method === "Network.requestWillBeSent") this.requests.push(params.request.url);
     if (method === "Runtime.exceptionThrown")
-      this.complaints.push(params.exceptionDetails.exception?.description ?? "exception");
+      this.errors.push(params.exceptionDetails.exception?.description ?? "exception");
     if (method === "Runtime.consoleAPICalled" && ["error", "warning"].includes(params.type))
-      this.complaints.push(params.args.map(({ value }: { value: unknown }) => value).join(" "));
+      this.errors.push(params.args.map(({ value }: { value: unknown }) => value).join(" "));
     if (method === "Log.entryAdded" && ["error", "warning"].includes(params.entry.level))
-      this.complaints.push(`${params.entry.text} ${params.entry.url ?? ""}`);
+      this.errors.push(`${params.entry.text} ${params.entry.url ?? ""}`);
   }
 }

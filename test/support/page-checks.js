@@ -1,6 +1,6 @@
-// Runs inside a page: what can be measured of how it looks and is used.
+// Checks that run inside a page: contrast, overflow and keyboard access.
 
-/** The texts one can see whose contrast is below 4.5:1 (WCAG AA), and how many were measured. */
+/** Returns the visible texts with a contrast below 4.5:1 (WCAG AA), and the number measured. */
 function measureContrast() {
   const faint = [];
   let measured = 0;
@@ -9,11 +9,13 @@ function measureContrast() {
     measured++;
     if (ratio < 4.5) faint.push(`${ratio.toFixed(2)}:1 ${text}`);
   };
+
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const { parentElement, data } = walker.currentNode;
     if (data.trim() !== "" && parentElement.checkVisibility()) measure(parentElement, data.trim());
   }
+
   for (const element of document.querySelectorAll("body *")) {
     const { content } = getComputedStyle(element, "::before");
     if (element.checkVisibility() && !["none", '""'].includes(content))
@@ -22,7 +24,7 @@ function measureContrast() {
   return { faint, measured };
 }
 
-/** Of a colour on what is behind the element. */
+/** Returns the contrast of a colour on the element's background. */
 function contrastOf(element, colour) {
   let ground;
   let opacity = 1;
@@ -32,6 +34,7 @@ function contrastOf(element, colour) {
     if (ground === undefined && partsOf(style.backgroundColor)[3] > 0)
       ground = partsOf(style.backgroundColor);
   }
+
   const [red, green, blue, alpha] = partsOf(colour);
   const shown = [red, green, blue].map(
     (part, i) => part * alpha * opacity + ground[i] * (1 - alpha * opacity),
@@ -45,14 +48,14 @@ function partsOf(colour) {
   return [red, green, blue, alpha];
 }
 
-/** https://www.w3.org/TR/WCAG22/#dfn-relative-luminance */
+/** Returns the relative luminance: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance */
 function luminanceOf([red, green, blue]) {
   const linear = (part) =>
     part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4;
   return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
 }
 
-/** What reaches over the right edge. */
+/** Returns the elements that extend past the right edge of the viewport. */
 function overflowing() {
   const { scrollWidth, clientWidth } = document.documentElement;
   const wide = [...document.querySelectorAll("body *")].filter(
@@ -62,9 +65,10 @@ function overflowing() {
   return [...wide.map(nameOf), ...(scrollWidth > clientWidth ? ["the document"] : [])];
 }
 
-/** Words that would fit into a line and go over two: what they are in is squeezed. */
+/** Returns the short words that break across lines, which means their column is too narrow. */
 function brokenWords() {
   const broken = [];
+
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode;
@@ -78,37 +82,37 @@ function brokenWords() {
   return broken;
 }
 
-/** What has to be reachable by Tab: all that reacts, and all that scrolls. */
-function mustBeReached() {
-  const reacts = "a[href], button, input, select, summary, .field svg";
+/** Returns the elements that must be reachable with Tab: interactive and scrollable ones. */
+function tabStops() {
+  const interactive = "a[href], button, input, select, summary, .field svg";
   return [...document.querySelectorAll("body *")]
     .filter((element) => element.checkVisibility())
-    .filter((element) => element.matches(reacts) || scrolls(element))
+    .filter((element) => element.matches(interactive) || scrolls(element))
     .map(nameOf);
 }
 
 function scrolls(element) {
   const { overflowX, overflowY } = getComputedStyle(element);
-  const can = (overflow) => overflow === "auto" || overflow === "scroll";
+  const allowsScrolling = (overflow) => overflow === "auto" || overflow === "scroll";
   return (
-    (can(overflowX) && element.scrollWidth > element.clientWidth) ||
-    (can(overflowY) && element.scrollHeight > element.clientHeight)
+    (allowsScrolling(overflowX) && element.scrollWidth > element.clientWidth) ||
+    (allowsScrolling(overflowY) && element.scrollHeight > element.clientHeight)
   );
 }
 
-/** What has the focus, and whether one sees it (3:1, WCAG 1.4.11); undefined if nothing has. */
+/** Returns the focused element and whether its outline is visible (3:1, WCAG 1.4.11), or undefined. */
 function focused() {
   const element = document.activeElement;
   if (element === document.body) return undefined;
   const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(element);
-  const isDrawn = outlineStyle !== "none" && Number.parseFloat(outlineWidth) >= 2;
-  const isSeen = isDrawn && contrastOf(element.parentElement, outlineColor) >= 3;
-  // Chromium stops at scrollers and at SVG that listens; other browsers have to be told.
-  const isForAll = element.matches("a, summary, [tabindex]");
-  return { name: nameOf(element), isSeen, isForAll };
+  const hasOutline = outlineStyle !== "none" && Number.parseFloat(outlineWidth) >= 2;
+  const isVisible = hasOutline && contrastOf(element.parentElement, outlineColor) >= 3;
+  // Chromium also focuses scrollable elements and SVG with listeners; other browsers need a tabindex.
+  const isPortable = element.matches("a, summary, [tabindex]");
+  return { name: nameOf(element), isVisible, isPortable };
 }
 
-/** Different for each element. */
+/** Returns a name that is unique in the document. */
 function nameOf(element) {
   const label = element.id || element.getAttribute("aria-label") || element.textContent.trim();
   const place = [...document.querySelectorAll("*")].indexOf(element);

@@ -1,5 +1,5 @@
-// A gateway that only tells how it is: the page of this source tree, and a
-// /status that the test writes.
+// An HTTP server with the page of this source tree and a /status that the test
+// sets. There is no gateway.
 import { PAGE, PAGE_HEADERS } from "../../src/observe/page.ts";
 import type { LogEvent, Sample } from "../../src/observe/history.ts";
 import type { EndpointStatus, GatewayStatus, ProcessStatus } from "../../src/observe/status.ts";
@@ -13,8 +13,8 @@ export interface Status {
 }
 
 export class StatusStub {
-  /** What the next asker is answered. */
-  answer: () => Response | Promise<Response> = () => Response.json(this.status);
+  /** Responds to requests for /status. */
+  respond: () => Response | Promise<Response> = () => Response.json(this.status);
   status: Status;
   readonly #server: Bun.Server<undefined>;
 
@@ -26,7 +26,7 @@ export class StatusStub {
       fetch: ({ url }) => {
         const { pathname } = new URL(url);
         if (pathname === "/") return new Response(PAGE, { headers: PAGE_HEADERS });
-        return pathname === "/status" ? this.answer() : new Response("", { status: 404 });
+        return pathname === "/status" ? this.respond() : new Response("", { status: 404 });
       },
     });
   }
@@ -40,7 +40,7 @@ export class StatusStub {
   }
 }
 
-export function endpointStatus(some: Partial<EndpointStatus> = {}): EndpointStatus {
+export function endpointStatus(overrides: Partial<EndpointStatus> = {}): EndpointStatus {
   return {
     address: "10.0.0.11:2379",
     origin: "SRV",
@@ -56,11 +56,11 @@ export function endpointStatus(some: Partial<EndpointStatus> = {}): EndpointStat
     bytesToClients: 0,
     dials: { connected: 0, refused: 0, overtaken: 0, abandoned: 0 },
     dialTimes: { boundsSeconds: [], counts: [], sumSeconds: 0 },
-    ...some,
+    ...overrides,
   };
 }
 
-export function gatewayStatus(some: Partial<GatewayStatus> = {}): GatewayStatus {
+export function gatewayStatus(overrides: Partial<GatewayStatus> = {}): GatewayStatus {
   return {
     listen: "10.0.0.5:23790",
     uptimeMs: 100_000,
@@ -76,11 +76,11 @@ export function gatewayStatus(some: Partial<GatewayStatus> = {}): GatewayStatus 
     heldBytes: 0,
     endpoints: [endpointStatus()],
     discovery: [],
-    ...some,
+    ...overrides,
   };
 }
 
-export function processStatus(some: Partial<ProcessStatus> = {}): ProcessStatus {
+export function processStatus(overrides: Partial<ProcessStatus> = {}): ProcessStatus {
   return {
     version: "1.2.3",
     runtime: "Bun",
@@ -90,16 +90,16 @@ export function processStatus(some: Partial<ProcessStatus> = {}): ProcessStatus 
     openDescriptors: 43,
     maxDescriptors: 20_000,
     eventLoopDelaySeconds: 0.004,
-    ...some,
+    ...overrides,
   };
 }
 
-export function stubStatus(some: Partial<Status> = {}): Status {
+export function stubStatus(overrides: Partial<Status> = {}): Status {
   const empty = { config: {}, moments: [], events: [] };
-  return { gateway: gatewayStatus(), process: processStatus(), ...empty, ...some };
+  return { gateway: gatewayStatus(), process: processStatus(), ...empty, ...overrides };
 }
 
-/** Everything that a page has to show, as much of it as there can be, and markup in each text. */
+/** Returns a status that fills every part of the page, with long values and `markup` in the texts. */
 export function fullStatus(markup: string): Status {
   const long = `etcd-0.etcd-headless.${"a-long-name-".repeat(5)}.svc.cluster.local:2379`;
   const endpoints = [
@@ -107,12 +107,12 @@ export function fullStatus(markup: string): Status {
     { address: `${markup}:2379`, up: false, why: `refused: ${markup}` },
     { healthy: false, health: "unhealthy", why: "HTTP 503" } as const,
     { healthy: false, health: "unresponsive", why: "no answer in time" } as const,
-  ].map((some) => endpointStatus({ ...some, bytesToServer: 1_000_000 }));
+  ].map((overrides) => endpointStatus({ ...overrides, bytesToServer: 1_000_000 }));
   const counts = { [markup]: 44, a_second: 3 };
-  const moment = { active: 5, accepted: 6, bytesToServers: 7, bytesToClients: 8 };
+  const sample = { active: 5, accepted: 6, bytesToServers: 7, bytesToClients: 8 };
   return stubStatus({
     gateway: gatewayStatus({
-      ...moment,
+      ...sample,
       endpoints,
       active: 990,
       refused: counts,
@@ -122,7 +122,7 @@ export function fullStatus(markup: string): Status {
     config: { endpoints: long.repeat(3), "discovery-srv": markup },
     moments: Array.from({ length: 120 }, (_, i) => ({
       ageMs: (119 - i) * 5000 + 2500,
-      ...moment,
+      ...sample,
       endpoints: endpoints.map(({ address }) => {
         return { address, connections: i, bytes: i * 1000, dials: i, dialSeconds: i };
       }),

@@ -1,4 +1,5 @@
-// Elements of the page. What the gateway says gets in as text and as nothing else.
+// Creates and updates DOM elements. Data from the gateway is inserted as text,
+// never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -13,34 +14,38 @@ function element(name, { className, text, ...attributes } = {}, children = []) {
   return node;
 }
 
-function shape(name, attributes = {}) {
+function svgElement(name, attributes = {}) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   return node;
 }
 
-/** Leaves a node alone whose text is the same: selections live on, screen readers stay silent. */
-function write(node, text) {
+/** Sets the text of a node only if it changes, to keep selections and not alert screen readers. */
+function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Makes it have so many children; those that were there stay. */
-function fit(parent, count, create) {
+/** Adds or removes children at the end until there are `count`, and returns them all. */
+function resizeChildren(parent, count, create) {
   while (parent.children.length > count) parent.lastElementChild.remove();
   while (parent.children.length < count) parent.append(create());
   return [...parent.children];
 }
 
-/** Rows of text; the first cell is a row's head, and the columns of `numbers` are numbers. */
-function rows(table, lines, numbers = []) {
+/**
+ * Fills a table with rows of text. The first cell of a row is its header;
+ * `numberColumns` are the indexes of the right-aligned columns.
+ */
+function fillTable(table, lines, numberColumns = []) {
   const create = () =>
     element("tr", {}, [
       element("th", { scope: "row" }),
       ...lines[0]
         .slice(1)
-        .map((_, i) => element("td", { className: numbers.includes(i + 1) ? "number" : "" })),
+        .map((_, i) => element("td", { className: numberColumns.includes(i + 1) ? "number" : "" })),
     ]);
-  fit(table.tBodies[0], lines.length, create).forEach((row, i) =>
-    lines[i].forEach((text, column) => write(row.children[column], text)),
+
+  resizeChildren(table.tBodies[0], lines.length, create).forEach((row, i) =>
+    lines[i].forEach((text, column) => setText(row.children[column], text)),
   );
 }

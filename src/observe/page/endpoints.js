@@ -1,4 +1,4 @@
-// The table of endpoints: one row each, in the gateway's order.
+// The table of endpoints: one row each, in the order of /status.
 
 const COLUMNS = [
   { name: "Endpoint", className: "address" },
@@ -23,30 +23,33 @@ byId("endpoints").tHead.append(
   ),
 );
 
-function endpointRow() {
+function createEndpointRow() {
   const cells = COLUMNS.map(({ name, className }, i) => {
-    const inside = className === "plot" ? [drawing(1)] : [element("span"), element("small")];
-    if (i === 0) return element("th", { scope: "row", role: "rowheader", className }, inside);
-    // A state needs no label.
+    const content = className === "plot" ? [createPlot(1)] : [element("span"), element("small")];
+    if (i === 0) return element("th", { scope: "row", role: "rowheader", className }, content);
+    // The state is clear without a label.
     const label = className === "state" ? {} : { "data-label": name };
-    return element("td", { role: "cell", className, ...label }, inside);
+    return element("td", { role: "cell", className, ...label }, content);
   });
   return element("tr", { role: "row" }, cells);
 }
 
-function endpoints({ gateway }, samples, now) {
+function renderEndpoints({ gateway }, samples, currentRate) {
   const list = gateway.endpoints;
   const body = byId("endpoints").tBodies[0];
-  fit(body, list.length, endpointRow).forEach((row, i) => endpoint(row, list[i], samples, now));
+  resizeChildren(body, list.length, createEndpointRow).forEach((row, i) =>
+    renderEndpoint(row, list[i], samples, currentRate),
+  );
+
   const up = list.filter(({ up }) => up).length;
-  write(byId("endpoints-sum"), `${up} of ${list.length} up`);
+  setText(byId("endpoints-sum"), `${up} of ${list.length} up`);
 }
 
-function endpoint(row, status, samples, now) {
+function renderEndpoint(row, status, samples, currentRate) {
   const { address, origin, priority, weight, connections, up, healthy, health, why, sinceMs } =
     status;
-  const bytesOf = ({ of }) => of.get(address)?.bytes;
-  const oldest = samples.find(({ of }) => of.has(address)).of.get(address);
+  const bytesOf = ({ byAddress }) => byAddress.get(address)?.bytes;
+  const oldest = samples.find(({ byAddress }) => byAddress.has(address)).byAddress.get(address);
   const state = up ? (healthy ? "up" : health) : "down";
   const texts = [
     [address, `from ${origin}`],
@@ -54,32 +57,42 @@ function endpoint(row, status, samples, now) {
     [String(priority)],
     [String(weight)],
     [count(connections)],
-    [speed(now(bytesOf))],
+    [bytesPerSecond(currentRate(bytesOf))],
     meanDial(status, oldest),
   ];
+
   const cells = [...row.children];
   texts.forEach(([text, note = ""], i) => {
-    write(cells[i].firstChild, text);
-    write(cells[i].lastChild, note);
+    setText(cells[i].firstChild, text);
+    setText(cells[i].lastChild, note);
   });
   cells[1].firstChild.className = `${state} ${LEVELS[state]}`;
-  const connectionsThen = gauges(samples, ({ of }) => of.get(address)?.connections);
-  const bytesThen = rates(samples, bytesOf);
-  const [busiest, fastest] = [maxOf([connectionsThen]), maxOf([bytesThen])];
-  const [busyPlot, fastPlot] = cells.slice(-2).map((cell) => cell.firstChild);
-  draw(busyPlot, [connectionsThen], roundUp(busiest, 10), `at most ${count(busiest)}`);
-  draw(fastPlot, [bytesThen], roundUp(fastest, 1024), `at most ${speed(fastest)}`);
+
+  const connectionPoints = gauges(samples, ({ byAddress }) => byAddress.get(address)?.connections);
+  const bytePoints = rates(samples, bytesOf);
+  const [mostConnections, mostBytes] = [maxOf([connectionPoints]), maxOf([bytePoints])];
+  const [connectionPlot, bytePlot] = cells.slice(-2).map((cell) => cell.firstChild);
+  draw(
+    connectionPlot,
+    [connectionPoints],
+    roundUp(mostConnections, 10),
+    `at most ${count(mostConnections)}`,
+  );
+  draw(bytePlot, [bytePoints], roundUp(mostBytes, 1024), `at most ${bytesPerSecond(mostBytes)}`);
 }
 
-/** Of the dials since `oldest`, its oldest sample; of all, if there were none since. */
+/**
+ * Returns the mean duration of successful dials and a note. Covers the dials since
+ * the sample `oldest`, or all dials if there were none since.
+ */
 function meanDial({ dials, dialTimes }, oldest) {
   const { connected, overtaken, abandoned, ...failed } = dials;
-  const isLate = connected > oldest.dials;
-  const n = isLate ? connected - oldest.dials : connected;
-  const seconds = dialTimes.sumSeconds - (isLate ? oldest.dialSeconds : 0);
+  const isRecent = connected > oldest.dials;
+  const n = isRecent ? connected - oldest.dials : connected;
+  const seconds = dialTimes.sumSeconds - (isRecent ? oldest.dialSeconds : 0);
   const notes = [
-    n > 0 && `of ${count(n)} ${isLate ? "in 10 min" : "since the start"}`,
-    some(failed),
+    n > 0 && `of ${count(n)} ${isRecent ? "in 10 min" : "since startup"}`,
+    listCounts(failed),
   ];
-  return [n > 0 ? brief(seconds / n) : NONE, notes.filter(Boolean).join("; ")];
+  return [n > 0 ? shortDuration(seconds / n) : NONE, notes.filter(Boolean).join("; ")];
 }

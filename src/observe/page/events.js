@@ -1,26 +1,26 @@
-// What was logged of late.
+// The list of recent log events.
 
 let shownEvents;
 
-/** Writes them anew only if there are others: who reads or selects is not disturbed. */
-function events(list) {
+/** Rebuilds the list only if it changed, to leave a reader's selection and scroll position alone. */
+function renderEvents(list) {
   const text = JSON.stringify(list);
   if (text === shownEvents) return;
   shownEvents = text;
-  byId("events").replaceChildren(...list.toReversed().map(eventLine));
+  byId("events").replaceChildren(...list.toReversed().map(eventItem));
 }
 
-function eventLine({ ts, level, msg, fields }) {
+function eventItem({ ts, level, msg, fields }) {
   const className = { warn: "warn", error: "bad" }[level] ?? "quiet";
   return element("li", {}, [
     element("time", { datetime: ts, text: `${ts.slice(0, 10)} ${ts.slice(11, 19)}` }),
     element("span", { className, text: level }),
     element("span", { text: msg }),
-    element("span", {}, Object.entries(fields).flatMap(field)),
+    element("span", {}, Object.entries(fields).flatMap(fieldNodes)),
   ]);
 }
 
-const field = ([name, value]) => [
+const fieldNodes = ([name, value]) => [
   element("code", {}, [
     element("span", { className: "quiet", text: `${name}=` }),
     typeof value === "string" ? value : JSON.stringify(value),

@@ -1,10 +1,10 @@
-// Figures as people read them. Undefined is one that is not known.
+// Formats values for display. An undefined value is not known and is shown as NONE.
 
 const NONE = "–";
 
 const count = (value) => Math.round(value).toLocaleString("en");
-const words = (name) => name.replaceAll("_", " ");
-const clock = (date) => date.toISOString().slice(11, 19);
+const spaced = (name) => name.replaceAll("_", " ");
+const timeOfDay = (date) => date.toISOString().slice(11, 19);
 
 function number(value) {
   if (value === undefined) return NONE;
@@ -20,8 +20,9 @@ function size(bytes) {
 }
 
 const perSecond = (value) => (value === undefined ? NONE : `${number(value)}/s`);
-const speed = (bytes) => (bytes === undefined ? NONE : `${size(bytes)}/s`);
+const bytesPerSecond = (bytes) => (bytes === undefined ? NONE : `${size(bytes)}/s`);
 
+/** Formats a duration of seconds to days in its two largest units. */
 function duration(ms) {
   const seconds = Math.floor(ms / 1000);
   const [d, h, m, s] = [
@@ -35,18 +36,18 @@ function duration(ms) {
   return m > 0 ? `${m}m ${s}s` : `${s}s`;
 }
 
-/** Of something that should take milliseconds. */
-function brief(seconds) {
+/** Formats a duration that is normally a few milliseconds. */
+function shortDuration(seconds) {
   const ms = seconds * 1000;
   if (ms >= 1000) return `${seconds.toFixed(1)} s`;
   return `${ms >= 10 ? ms.toFixed(0) : ms.toFixed(ms >= 1 ? 1 : 2)} ms`;
 }
 
-/** `2 no endpoint, 1 client left`; counts of 0 are not news. */
-const some = (counts) =>
+/** Lists the counts above 0, for example `2 no endpoint, 1 client left`. */
+const listCounts = (counts) =>
   Object.entries(counts)
     .filter(([, n]) => n > 0)
-    .map(([name, n]) => `${count(n)} ${words(name)}`)
+    .map(([name, n]) => `${count(n)} ${spaced(name)}`)
     .join(", ");
 
 const sum = (counts) => Object.values(counts).reduce((total, n) => total + n, 0);

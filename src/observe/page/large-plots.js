@@ -1,10 +1,10 @@
-// The three large plots. The pointer, or the arrow keys, choose a moment, and all
-// three say what there was then; else they say what there is now.
+// The three large plots. The pointer or the arrow keys select a time, and all three
+// show their values at that time; otherwise they show the current values.
 
-const STEP_MS = 5000; // from one of the gateway's samples to the next
+const STEP_MS = 5000; // the interval of the gateway's samples
 
-/** Undefined: nobody has chosen one. */
-let chosenAgeMs;
+/** The selected time as an age; undefined if none is selected. */
+let selectedAgeMs;
 
 class Plot {
   #series = [];
@@ -13,7 +13,7 @@ class Plot {
   #base;
   #svg;
   #values;
-  #cross = shape("line", { class: "cross", y1: 0, y2: 100 });
+  #cross = svgElement("line", { class: "cross", y1: 0, y2: 100 });
   #top = element("small", { className: "top" });
   #half = element("small", { className: "half" });
   #when = element("small", { text: "now" });
@@ -22,16 +22,19 @@ class Plot {
     this.#title = title;
     this.#format = format;
     this.#base = base;
-    this.#svg = drawing(names.length);
+
+    this.#svg = createPlot(names.length);
     for (const y of [2, 51, 100])
-      this.#svg.prepend(shape("line", { class: "grid", x2: 600, y1: y, y2: y }));
+      this.#svg.prepend(svgElement("line", { class: "grid", x2: 600, y1: y, y2: y }));
     this.#svg.append(this.#cross);
+
     this.#values = names.map(() => element("b"));
     const keys = this.#values.map((value, i) => {
       const className = names.length < 2 ? "" : i === 0 ? "key" : "key second";
       return element("span", { className }, [`${names[i]} `, value]);
     });
-    this.#listen();
+    this.#addListeners();
+
     byId("plots").append(
       element("figure", { className: "panel" }, [
         element("figcaption", {}, [element("h2", { text: title }), ...keys]),
@@ -48,42 +51,44 @@ class Plot {
     this.#series = series;
     const highest = maxOf(series);
     const top = roundUp(highest, this.#base);
-    write(this.#top, this.#format(top));
-    write(this.#half, this.#format(top / 2));
+
+    setText(this.#top, this.#format(top));
+    setText(this.#half, this.#format(top / 2));
     const label = `${this.#title} in the last ten minutes: at most ${this.#format(highest)}`;
     draw(this.#svg, series, top, label);
-    this.read();
+    this.showValues();
   }
 
-  /** Writes the values of the moment chosen, else the latest. */
-  read() {
+  /** Shows the values at the selected time, or the latest. */
+  showValues() {
     this.#series.forEach((points, i) => {
-      const value = pointAt(points, chosenAgeMs)?.value;
-      write(this.#values[i], value === undefined ? NONE : this.#format(value));
+      const value = pointAt(points, selectedAgeMs)?.value;
+      setText(this.#values[i], value === undefined ? NONE : this.#format(value));
     });
-    const isChosen = chosenAgeMs !== undefined;
-    write(this.#when, isChosen ? `${duration(chosenAgeMs)} ago` : "now");
-    const x = isChosen ? xOf(chosenAgeMs) : -10;
+
+    const isSelected = selectedAgeMs !== undefined;
+    setText(this.#when, isSelected ? `${duration(selectedAgeMs)} ago` : "now");
+    const x = isSelected ? xOf(selectedAgeMs) : -10;
     this.#cross.setAttribute("x1", x);
     this.#cross.setAttribute("x2", x);
   }
 
-  #listen() {
+  #addListeners() {
     const svg = this.#svg;
     svg.setAttribute("tabindex", 0);
     svg.addEventListener("pointermove", ({ clientX }) => {
       const { left, width } = svg.getBoundingClientRect();
-      choose(SPAN_MS * (1 - (clientX - left) / width));
+      select(SPAN_MS * (1 - (clientX - left) / width));
     });
     svg.addEventListener("keydown", ({ key }) => {
       const steps = { ArrowLeft: 1, ArrowRight: -1 }[key];
-      if (steps !== undefined) choose((chosenAgeMs ?? 0) + steps * STEP_MS);
+      if (steps !== undefined) select((selectedAgeMs ?? 0) + steps * STEP_MS);
     });
-    for (const type of ["pointerleave", "blur"]) svg.addEventListener(type, () => choose());
+    for (const type of ["pointerleave", "blur"]) svg.addEventListener(type, () => select());
   }
 }
 
-/** The nearest to `ageMs`, if there is one near; the latest if that is undefined. */
+/** Returns the latest point, or the one nearest to `ageMs` if that is within one step. */
 function pointAt(points, ageMs) {
   if (ageMs === undefined) return points.at(-1);
   const distance = (point) => Math.abs(point.ageMs - ageMs);
@@ -93,14 +98,14 @@ function pointAt(points, ageMs) {
 
 const clientsPlot = new Plot("Active clients", [""], number, 10);
 const newPlot = new Plot("New clients per second", [""], perSecond, 10);
-const bytesPlot = new Plot("Bytes/s", ["to servers", "to clients"], speed, 1024);
+const bytesPlot = new Plot("Bytes/s", ["to servers", "to clients"], bytesPerSecond, 1024);
 
-function choose(ageMs) {
-  chosenAgeMs = ageMs === undefined ? undefined : Math.min(SPAN_MS, Math.max(0, ageMs));
-  for (const plot of [clientsPlot, newPlot, bytesPlot]) plot.read();
+function select(ageMs) {
+  selectedAgeMs = ageMs === undefined ? undefined : Math.min(SPAN_MS, Math.max(0, ageMs));
+  for (const plot of [clientsPlot, newPlot, bytesPlot]) plot.showValues();
 }
 
-function plots(samples) {
+function renderPlots(samples) {
   clientsPlot.show([gauges(samples, ({ active }) => active)]);
   newPlot.show([rates(samples, ({ accepted }) => accepted)]);
   bytesPlot.show([

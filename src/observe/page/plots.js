@@ -1,17 +1,19 @@
-// Lines over the last ten minutes. One unit of x is a second, the right edge is
-// now; y is 0 to 100.
+// Draws plots of the last ten minutes as SVG paths. One unit of x is a second and the
+// right edge is now; y is 0 to 100.
 
 const xOf = (ageMs) => (SPAN_MS - ageMs) / 1000;
 
-/** The path of `points`, with gaps where a value is undefined. */
+/** Returns the SVG path of `points`, with gaps where a value is undefined. */
 function pathOf(points, top, isArea) {
   let path = "";
   let first;
   let last;
+
   const finish = () => {
     if (isArea && first !== undefined) path += `L${last} 100L${first} 100Z`;
     first = undefined;
   };
+
   for (const { ageMs, value } of points) {
     if (value === undefined) {
       finish();
@@ -28,7 +30,7 @@ function pathOf(points, top, isArea) {
 const maxOf = (series) =>
   Math.max(0, ...series.flatMap((points) => points.map(({ value }) => value ?? 0)));
 
-/** A round number that is not below; with base 1024, one that is round in KiB, MiB and so on. */
+/** Returns the next round number at or above `value`. Base 1024: round in KiB, MiB and so on. */
 function roundUp(value, base) {
   if (value <= 1) return 1;
   const unit = base ** Math.floor(Math.log(value) / Math.log(base) + 1e-9);
@@ -36,11 +38,15 @@ function roundUp(value, base) {
   return unit * steps.find((step) => step * unit >= value);
 }
 
-function drawing(seriesCount) {
-  const svg = shape("svg", { viewBox: "0 0 600 100", preserveAspectRatio: "none", role: "img" });
+function createPlot(seriesCount) {
+  const svg = svgElement("svg", {
+    viewBox: "0 0 600 100",
+    preserveAspectRatio: "none",
+    role: "img",
+  });
   svg.layers = ["", " second"].slice(0, seriesCount).map((suffix) => {
-    const area = shape("path", { class: `area${suffix}` });
-    const line = shape("path", { class: `line${suffix}` });
+    const area = svgElement("path", { class: `area${suffix}` });
+    const line = svgElement("path", { class: `line${suffix}` });
     svg.append(area, line);
     return { area, line };
   });

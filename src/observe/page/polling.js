@@ -1,81 +1,89 @@
-// Asks the gateway every two seconds, and says so when it does not answer.
+// Polls /status every two seconds and updates the page, or shows why it cannot.
 
-const ASK_MS = 2000;
-const PATIENCE_MS = 3000;
+const POLL_MS = 2000;
+const TIMEOUT_MS = 3000;
 
-let lastStatus; // undefined: none yet
+let lastStatus; // undefined before the first response
 let lastSample;
-let heardAt = new Date(); // before the first answer: when this page was sent
-let isAsking = false;
+let lastResponseAt = new Date(); // before the first response: when the page was loaded
+let isPolling = false;
 let timer;
 
-function announce(text, level) {
-  write(byId("state"), text);
+function setState(text, level) {
+  setText(byId("state"), text);
   byId("state").className = level;
 }
 
-function show(status) {
+function render(status) {
   const { gateway, process } = status;
-  // Another version may tell other things, and has a page that knows them.
+  // Another version may have a different /status, and comes with its own page.
   if (lastStatus !== undefined && lastStatus.process.version !== process.version)
     return location.reload();
+
   const samples = samplesOf(status);
-  const two = latestTwo(lastSample, samples);
-  const now = (valueOf) => rates(two, valueOf)[0]?.value;
-  if (gateway.draining) announce("draining", "warn");
-  else if (gateway.endpoints.some(({ up }) => up)) announce("serving", "ok");
-  else announce("no endpoint is up", "bad");
+  const lastTwo = latestTwo(lastSample, samples);
+  const currentRate = (valueOf) => rates(lastTwo, valueOf)[0]?.value;
+
+  if (gateway.draining) setState("draining", "warn");
+  else if (gateway.endpoints.some(({ up }) => up)) setState("serving", "ok");
+  else setState("no endpoint is up", "bad");
   const uptime = duration(gateway.uptimeMs);
-  write(byId("sub"), `${gateway.listen} · version ${process.version} · up for ${uptime}`);
+  setText(byId("sub"), `${gateway.listen} · version ${process.version} · up for ${uptime}`);
   document.title = `${byId("state").textContent} · etcd-gateway ${gateway.listen}`;
-  figures(status, now);
-  plots(samples);
-  endpoints(status, samples, now);
-  tables(status);
-  events(status.events);
+
+  renderFigures(status, currentRate);
+  renderPlots(samples);
+  renderEndpoints(status, samples, currentRate);
+  renderTables(status);
+  renderEvents(status.events);
   byId("lost").hidden = true;
   document.body.classList.remove("stale");
+
   lastStatus = status;
   lastSample = samples.at(-1);
-  heardAt = new Date();
+  lastResponseAt = new Date();
 }
 
-function lose(why) {
-  announce("lost contact", "bad");
-  const ago = duration(Date.now() - heardAt);
-  const history = lastStatus === undefined ? "" : "What is below was so then. ";
-  write(
+function renderDisconnected(reason) {
+  setState("disconnected", "bad");
+  const ago = duration(Date.now() - lastResponseAt);
+  const history = lastStatus === undefined ? "" : "The data below is from that time. ";
+  setText(
     byId("lost"),
-    `No contact since ${clock(heardAt)} UTC, ${ago} ago: ${why}. ${history}This page goes on asking.`,
+    `No response since ${timeOfDay(lastResponseAt)} UTC, ${ago} ago: ${reason}. ${history}Still retrying.`,
   );
   byId("lost").hidden = false;
   document.body.classList.add("stale");
-  document.title = "lost contact · etcd-gateway";
+  document.title = "disconnected · etcd-gateway";
 }
 
-async function ask() {
-  const signal = AbortSignal.timeout(PATIENCE_MS);
+async function fetchStatus() {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
   const response = await fetch("./status", { cache: "no-store", signal }).catch((error) => {
-    throw error.name === "TimeoutError" ? error : new Error("it cannot be reached");
+    throw error.name === "TimeoutError" ? error : new Error("cannot connect to the gateway");
   });
-  if (!response.ok) throw new Error(`it answered ${response.status}`);
+  if (!response.ok) throw new Error(`the gateway returned HTTP ${response.status}`);
   return await response.json();
 }
 
-async function round() {
-  if (isAsking || document.hidden) return;
-  isAsking = true;
+async function poll() {
+  if (isPolling || document.hidden) return;
+  isPolling = true;
   clearTimeout(timer);
   const startedAt = performance.now();
+
   try {
-    show(await ask());
+    render(await fetchStatus());
   } catch ({ name, message }) {
-    lose(name === "TimeoutError" ? `no answer within ${PATIENCE_MS / 1000} seconds` : message);
+    renderDisconnected(
+      name === "TimeoutError" ? `no response within ${TIMEOUT_MS / 1000} seconds` : message,
+    );
   }
-  isAsking = false;
-  timer = setTimeout(round, Math.max(0, ASK_MS - (performance.now() - startedAt)));
+
+  isPolling = false;
+  timer = setTimeout(poll, Math.max(0, POLL_MS - (performance.now() - startedAt)));
 }
 
-// A hidden page asks nothing, and at once when it is seen again.
-document.addEventListener("visibilitychange", round);
-round();
+// A hidden page does not poll. It polls at once when it becomes visible again.
+document.addEventListener("visibilitychange", poll);
+poll();

@@ -1,12 +1,12 @@
-// Samples of the last ten minutes, and rates: differences of two of them. A
-// counter that fell began anew, and there is no rate across that.
+// Samples of the last ten minutes, and rates: the differences between samples. A
+// counter that decreased was reset, so there is no rate across that.
 
-const SPAN_MS = 600_000; // what the gateway keeps
-const LATELY_MS = 10_000;
+const SPAN_MS = 600_000; // the history that the gateway keeps
+const RECENT_MS = 10_000;
 
-/** What the gateway has kept and what it says now, the oldest first. */
+/** Returns the samples of the gateway's history plus one of the current status, oldest first. */
 function samplesOf({ gateway, process, moments }) {
-  const present = {
+  const current = {
     ...gateway,
     ageMs: 0,
     cpuSeconds: process.cpuSeconds,
@@ -19,29 +19,33 @@ function samplesOf({ gateway, process, moments }) {
       dialSeconds: endpoint.dialTimes.sumSeconds,
     })),
   };
-  // A sample of a moment ago would make a rate of nearly nothing by nearly nothing.
+
+  // A rate over less than a second would be too inexact.
   const past = moments.filter(({ ageMs }) => ageMs >= 1000 && ageMs <= SPAN_MS);
-  return [...past, present].map((sample) => ({
+  return [...past, current].map((sample) => ({
     ...sample,
-    of: new Map(sample.endpoints.map((endpoint) => [endpoint.address, endpoint])),
+    byAddress: new Map(sample.endpoints.map((endpoint) => [endpoint.address, endpoint])),
   }));
 }
 
-/** The last answer's sample and this one's; without an answer lately, the last two there are. */
-function latestTwo(before, samples) {
-  const present = samples.at(-1);
-  const isSame = before?.startTimeSeconds === present.startTimeSeconds;
-  const ageMs = isSame ? present.uptimeMs - before.uptimeMs : 0;
-  return ageMs > 0 && ageMs < LATELY_MS ? [{ ...before, ageMs }, present] : samples.slice(-2);
+/**
+ * Returns the two samples for current rates: `previous`, from the last response, and
+ * the current one. Without a recent response, the last two of `samples`.
+ */
+function latestTwo(previous, samples) {
+  const current = samples.at(-1);
+  const isSameProcess = previous?.startTimeSeconds === current.startTimeSeconds;
+  const ageMs = isSameProcess ? current.uptimeMs - previous.uptimeMs : 0;
+  return ageMs > 0 && ageMs < RECENT_MS ? [{ ...previous, ageMs }, current] : samples.slice(-2);
 }
 
 const gauges = (samples, valueOf) =>
   samples.map((sample) => ({ ageMs: sample.ageMs, value: valueOf(sample) }));
 
-/** Per second, from each sample to the next. */
+/** Returns the rate per second from each sample to the next. */
 const rates = (samples, valueOf) =>
   samples.slice(1).map((sample, i) => {
-    const grown = valueOf(sample) - valueOf(samples[i]);
+    const growth = valueOf(sample) - valueOf(samples[i]);
     const ms = samples[i].ageMs - sample.ageMs;
-    return { ageMs: sample.ageMs, value: grown >= 0 && ms > 0 ? (grown * 1000) / ms : undefined };
+    return { ageMs: sample.ageMs, value: growth >= 0 && ms > 0 ? (growth * 1000) / ms : undefined };
   });

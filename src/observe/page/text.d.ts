@@ -1,4 +1,5 @@
-// The scripts and styles of the page are not modules of the gateway: it knows their text.
+// Declares the page's scripts and styles as text: page.ts imports them, they are not
+// modules of the gateway.
 declare module "*.js" {
   const text: string;
   export default text;
