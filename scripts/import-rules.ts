@@ -10,7 +10,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   resolver: ["net", "observe", "core"],
   relay: ["net", "core"],
   net: ["core"],
-  observe: ["core"],
+  observe: ["net", "core"],
   os: ["core"],
   core: [],
 };

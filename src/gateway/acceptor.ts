@@ -4,6 +4,7 @@ import { formatHostPort, type HostPort, isLoopback } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
+import { DescriptorGuard, type GuardedListener } from "../net/descriptor-guard.ts";
 import { Listener } from "../net/listener.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
@@ -32,10 +33,6 @@ const HANDSHAKE_MS = 300;
 // Silence after which the hand-over is considered complete.
 const SILENCE_MS = 100;
 
-const DESCRIPTOR_CHECK_MS = 1000;
-// Descriptors that must be free to listen again: a listener, a client and its server.
-const DESCRIPTORS_WANTED = 3;
-
 export interface AcceptorDeps {
   readonly clock: Clock;
   readonly log: Logger;
@@ -52,7 +49,7 @@ export interface AcceptorListener {
   accepted(client: TcpSocket): Relay | undefined;
 }
 
-export class Acceptor {
+export class Acceptor implements GuardedListener {
   #maxConnections = 0;
   readonly #deps: AcceptorDeps;
   readonly #acl = new ClientAcl();
@@ -63,13 +60,14 @@ export class Acceptor {
   #keepAliveMs: number;
   readonly #reusePort: boolean;
   #address: HostPort | undefined;
-  #cancelDescriptorCheck = () => {};
+  readonly #guard: DescriptorGuard;
   #maySearchReset = true;
 
   /** Stores; `listen` starts. */
   constructor(config: GatewayConfig, deps: AcceptorDeps) {
     this.#deps = deps;
     this.#rateLimitedLog = new RateLimitedLog(deps.log, deps.clock);
+    this.#guard = new DescriptorGuard(deps.clock, deps.system.hasDescriptors);
     this.#listener = new Listener(deps.system, (client) => this.#accept(client));
     this.#keepAliveMs = config.keepAliveMs;
     this.#reusePort = config.reusePort;
@@ -85,7 +83,7 @@ export class Acceptor {
     this.#owner = owner;
     this.#address = address;
     this.#address = this.#bind();
-    this.#watchDescriptors();
+    this.#guard.watch(this);
     this.#logListening(formatHostPort(this.#address));
     return this.#address;
   }
@@ -165,41 +163,33 @@ export class Acceptor {
 
   /** Stops accepting; relays go on. May be called twice. */
   close(): void {
-    this.#cancelDescriptorCheck();
+    this.#guard.close();
     this.#listener.close();
     this.#rateLimitedLog.close();
   }
 
+  /** For the descriptor guard, like `suspend` and `resume`. */
+  get isOpen(): boolean {
+    return this.#listener.isOpen;
+  }
+
   /**
-   * Closes the listener while this process has no descriptors. The connection
-   * limit leaves room for everything else, but the descriptor limit may be lowered
-   * while the gateway runs, and the whole system may run out. Bun 1.4.5 would then
-   * retry accept(2) without end and without an event (oven-sh/bun#32705).
+   * Stops accepting while this process has no descriptors. The connection limit
+   * leaves room for everything else, but the descriptor limit may be lowered while
+   * the gateway runs, and the whole system may run out.
    */
-  #watchDescriptors(): void {
-    const { clock, system, log } = this.#deps;
-    this.#cancelDescriptorCheck = clock.after(DESCRIPTOR_CHECK_MS, () => {
-      this.#watchDescriptors();
-      if (this.#listener.isOpen) {
-        if (system.hasDescriptors(1)) return;
-        this.#listener.close();
-        // An inherited socket stays open in the process that handed it over.
-        const isOurs = this.#deps.inherited === undefined;
-        const effect = isOurs ? "refusing clients" : "clients wait";
-        log.warn(`no descriptors left: ${effect} until some are free`, {
-          relays: this.#deps.relays.count,
-        });
-      } else if (system.hasDescriptors(DESCRIPTORS_WANTED)) this.#reopen();
+  suspend(): void {
+    this.#listener.close();
+    // An inherited socket stays open in the process that handed it over.
+    const effect = this.#deps.inherited === undefined ? "refusing clients" : "clients wait";
+    this.#deps.log.warn(`no descriptors left: ${effect} until some are free`, {
+      relays: this.#deps.relays.count,
     });
   }
 
-  #reopen(): void {
-    try {
-      this.#bind();
-      this.#deps.log.info("descriptors are free again: listening");
-    } catch {
-      // Another process has the address for now; the next check tries again.
-    }
+  resume(): void {
+    this.#bind();
+    this.#deps.log.info("descriptors are free again: listening");
   }
 
   #isFull(): boolean {

@@ -1,6 +1,6 @@
 // The connection limit: as many relays as the descriptor limit leaves room for.
 import { MAX_HEDGES } from "../net/race.ts";
-import { MAX_STATUS_CONNECTIONS } from "../observe/status.ts";
+import { MAX_ADMIN_CONNECTIONS } from "../observe/status.ts";
 import { MAX_HANDSHAKES } from "../resolver/endpoint-verifier.ts";
 import { MAX_PROBES } from "../resolver/failover.ts";
 
@@ -11,7 +11,7 @@ const DESCRIPTORS_PER_RELAY = 2;
 const OWN_RESERVE = 32;
 
 // The listener of --metrics-addr, and its clients.
-const ADMIN_RESERVE = MAX_STATUS_CONNECTIONS + 1;
+const ADMIN_RESERVE = MAX_ADMIN_CONNECTIONS + 1;
 
 // DNS sockets and the files of handshakes, besides the handshakes themselves.
 const DISCOVERY_RESERVE = 48 + MAX_HANDSHAKES;

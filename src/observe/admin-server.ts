@@ -5,9 +5,10 @@ import http from "node:http";
 import type { Socket } from "node:net";
 import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
+import { DescriptorGuard, type GuardedListener } from "../net/descriptor-guard.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
 import { type LogEvent, History } from "./history.ts";
-import { MAX_STATUS_CONNECTIONS, type GatewayStatus, type ProcessStatus } from "./status.ts";
+import { MAX_ADMIN_CONNECTIONS, type GatewayStatus, type ProcessStatus } from "./status.ts";
 import { type AdminResponse, AdminRoutes, textResponse } from "./admin-routes.ts";
 
 export interface AdminServerDeps {
@@ -24,11 +25,6 @@ export interface AdminServerDeps {
 const MAX_REQUEST_BYTES = 8192;
 const REQUEST_TIMEOUT_MS = 5000;
 
-const DESCRIPTOR_CHECK_MS = 1000;
-// Descriptors that must be free before listening again: one for the listener, two
-// for connections.
-const DESCRIPTORS_TO_LISTEN = 3;
-
 const HEADERS = {
   "Cache-Control": "no-store",
   "X-Content-Type-Options": "nosniff",
@@ -37,21 +33,20 @@ const HEADERS = {
   Connection: "close",
 };
 
-export class AdminServer {
-  readonly #deps: AdminServerDeps;
+export class AdminServer implements GuardedListener {
   readonly #history: History;
   readonly #delay: EventLoopDelay;
   readonly #routes: AdminRoutes;
   #address: HostPort | undefined;
   #server: http.Server | undefined;
   #isClosed = false;
-  #cancelDescriptorCheck = () => {};
+  readonly #guard: DescriptorGuard;
 
   constructor(deps: AdminServerDeps) {
     const { clock, gateway, config } = deps;
-    this.#deps = deps;
     this.#history = new History(clock, gateway);
     this.#delay = new EventLoopDelay(clock);
+    this.#guard = new DescriptorGuard(clock, deps.hasDescriptors);
     this.#routes = new AdminRoutes({
       clock,
       gateway,
@@ -72,7 +67,7 @@ export class AdminServer {
     if (this.#isClosed) return this.#address;
     this.#history.start();
     this.#delay.start();
-    this.#watchDescriptors();
+    this.#guard.watch(this);
     return this.#address;
   }
 
@@ -84,10 +79,10 @@ export class AdminServer {
   /** Stops listening and closes all connections at once. May be called twice. */
   close(): void {
     this.#isClosed = true;
-    this.#cancelDescriptorCheck();
+    this.#guard.close();
     this.#history.close();
     this.#delay.close();
-    this.#stop();
+    this.suspend();
   }
 
   async #listen(): Promise<HostPort> {
@@ -100,7 +95,7 @@ export class AdminServer {
       },
       (request, response) => send(response, this.#handle(request), request.method === "HEAD"),
     );
-    server.maxConnections = MAX_STATUS_CONNECTIONS;
+    server.maxConnections = MAX_ADMIN_CONNECTIONS;
     server.on("clientError", rejectMalformed);
 
     await new Promise<void>((resolve, reject) => {
@@ -110,29 +105,23 @@ export class AdminServer {
 
     this.#server = server;
     // close() was called while the server was starting to listen.
-    if (this.#isClosed) this.#stop();
+    if (this.#isClosed) this.suspend();
     return { host, port: (server.address() as { port: number }).port };
   }
 
-  #stop(): void {
+  /** For the descriptor guard, like `suspend` and `resume`. */
+  get isOpen(): boolean {
+    return this.#server !== undefined;
+  }
+
+  suspend(): void {
     this.#server?.close();
     this.#server?.closeAllConnections();
     this.#server = undefined;
   }
 
-  /**
-   * Stops listening when no descriptor is free, because Bun 1.4.5 spins when
-   * accept() fails with EMFILE. Listens again once enough are free. gateway/acceptor.ts
-   * does the same.
-   */
-  #watchDescriptors(): void {
-    this.#cancelDescriptorCheck = this.#deps.clock.after(DESCRIPTOR_CHECK_MS, () => {
-      this.#watchDescriptors();
-      const { hasDescriptors } = this.#deps;
-      if (this.#server !== undefined) {
-        if (!hasDescriptors(1)) this.#stop();
-      } else if (hasDescriptors(DESCRIPTORS_TO_LISTEN)) void this.#listen().catch(() => {});
-    });
+  async resume(): Promise<void> {
+    await this.#listen();
   }
 
   #handle({ method = "", url = "", headers }: http.IncomingMessage): AdminResponse {

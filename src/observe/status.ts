@@ -3,7 +3,7 @@
 // milliseconds unless the name has another unit.
 
 /** Maximum number of concurrent connections to the admin server; further ones are closed. */
-export const MAX_STATUS_CONNECTIONS = 32;
+export const MAX_ADMIN_CONNECTIONS = 32;
 
 /** Counts by name. */
 export type Counts = Readonly<Record<string, number>>;

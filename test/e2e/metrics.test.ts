@@ -2,7 +2,7 @@
 // parser, the health endpoints, and the commands that query it.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { METRICS } from "../../src/observe/metrics-table.ts";
-import { MAX_STATUS_CONNECTIONS } from "../../src/observe/status.ts";
+import { MAX_ADMIN_CONNECTIONS } from "../../src/observe/status.ts";
 import { deadPort } from "../support/scene.ts";
 import { freePort } from "../support/free-port.ts";
 import { Closers, eventually, output, requireTool, run } from "../support/gateway-command.ts";
@@ -239,7 +239,7 @@ describe("the admin server", () => {
     await until(isServed, "the client was served");
 
     expect(client.outcome).toBeUndefined();
-    expect(gateway.descriptors - before).toBeLessThanOrEqual(2 + MAX_STATUS_CONNECTIONS);
+    expect(gateway.descriptors - before).toBeLessThanOrEqual(2 + MAX_ADMIN_CONNECTIONS);
     expect(gateway.log.filter(({ level }) => level === "warn")).toEqual([]);
     for (const peer of [...crowd, client]) peer.reset();
   });
