@@ -75,6 +75,24 @@ export class Peer {
     await until(() => unsentBytes(fd) === 0, "everything was acknowledged");
   }
 
+  /**
+   * Resolves with the bytes that the other side's kernel has acknowledged, once that is
+   * everything sent or has not grown for 200 ms: how much a kernel takes in for a reader
+   * that stands still is its own choice.
+   */
+  async acknowledgedBytes(): Promise<number> {
+    let bytes = -1;
+    let grownAt = 0;
+    await until(() => {
+      const acknowledged = this.sentBytes - unsentBytes(this.fd);
+      if (acknowledged > bytes) grownAt = performance.now();
+      bytes = Math.max(bytes, acknowledged);
+      const isAll = !this.isSending && bytes === this.sentBytes;
+      return isAll || performance.now() - grownAt >= 200;
+    }, "the other side took no more");
+    return bytes;
+  }
+
   shutdown(): void {
     this.#socket!.shutdown();
   }
