@@ -5,9 +5,10 @@ import { Glob } from "bun";
 /** Whom each room may import, beside itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   main: ["cli", "os"],
-  cli: ["gateway", "resolver", "net", "observe", "os", "core"],
+  cli: ["gateway", "resolver", "dns", "net", "observe", "os", "core"],
   gateway: ["resolver", "relay", "net", "observe", "core"],
-  resolver: ["net", "observe", "core"],
+  resolver: ["dns", "net", "observe", "core"],
+  dns: ["core"],
   relay: ["net", "core"],
   net: ["core"],
   observe: ["net", "core"],
@@ -25,13 +26,18 @@ const owned: readonly { what: RegExp; where: RegExp; rule: string }[] = [
   },
   {
     what: /\bBun\.(listen|connect)\(/,
-    where: /^net\/tcp-socket\.ts/,
-    rule: "only net/tcp-socket.ts opens sockets",
+    where: /^(net\/tcp-socket|os\/dns-sockets)\.ts/,
+    rule: "only net/tcp-socket.ts and os/dns-sockets.ts open sockets",
   },
   {
     what: /from "consola/,
     where: /^observe\/log\.ts/,
     rule: "only observe/log.ts imports consola",
+  },
+  {
+    what: /from "dns-packet"/,
+    where: /^dns\/message\.ts/,
+    rule: "only dns/message.ts imports dns-packet",
   },
   { what: /from "citty"/, where: /^cli\/commands\.ts/, rule: "only cli/commands.ts imports citty" },
   { what: /\bconsole\./, where: /^$/, rule: "nothing uses console" },

@@ -1,9 +1,11 @@
 // `check`: what `start` would find, printed for people or for scripts.
 import { checkConfig, type CheckReport, type Step } from "../gateway/check.ts";
+import type { GatewayConfig } from "../core/gateway-config.ts";
+import type { Network } from "../resolver/cluster-io.ts";
 import { StartError } from "../core/start-error.ts";
 import { systemClock } from "../os/clock.ts";
-import * as network from "../os/network.ts";
 import * as system from "../os/tcp.ts";
+import { createNetwork } from "./network.ts";
 import { type Input, readConfig } from "./read-config.ts";
 import { table } from "./table.ts";
 
@@ -14,7 +16,7 @@ import { table } from "./table.ts";
  */
 export async function check(input: Input, print: (text: string) => void): Promise<number> {
   const { config, values, warnings } = readConfig(input);
-  const report = await checked(config);
+  const report = await checked(config, createNetwork(input.environment));
   const isJson = values.output === "json";
   print(
     isJson ? `${JSON.stringify({ ...report, warnings }, null, 2)}\n` : asTable(report, warnings),
@@ -22,7 +24,7 @@ export async function check(input: Input, print: (text: string) => void): Promis
   return report.ok ? 0 : 1;
 }
 
-async function checked(config: Parameters<typeof checkConfig>[0]): Promise<CheckReport> {
+async function checked(config: GatewayConfig, network: Network): Promise<CheckReport> {
   const { isLocalAddress } = system;
   try {
     return await checkConfig(config, { clock: systemClock, network, system, isLocalAddress });

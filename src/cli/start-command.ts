@@ -6,7 +6,6 @@ import { createLog, type Log, type LogRecord } from "../observe/log.ts";
 import { random } from "../os/random.ts";
 import { systemClock, wallClock } from "../os/clock.ts";
 import { raiseDescriptorLimit } from "../os/limits.ts";
-import * as network from "../os/network.ts";
 import {
   exit,
   isErrorTerminal,
@@ -17,6 +16,7 @@ import {
 } from "../os/process.ts";
 import { inheritedListeners } from "../os/systemd.ts";
 import * as system from "../os/tcp.ts";
+import { createNetwork } from "./network.ts";
 import { type Input, readConfig } from "./read-config.ts";
 import { Reload } from "./reload.ts";
 import { SystemdNotifier } from "./systemd-notifier.ts";
@@ -44,6 +44,7 @@ export async function start(input: Input): Promise<number> {
   for (const warning of warnings) log.from(CALLER).warn(warning);
   const descriptorLimit = raiseDescriptorLimit();
   const inherited = inheritedListeners(input.environment);
+  const network = createNetwork(input.environment);
   const gateway = new Gateway(config, {
     clock: systemClock,
     log,

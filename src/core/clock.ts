@@ -26,7 +26,10 @@ export async function pause(
   const cancelTimer = clock.after(ms, end);
   signal?.addEventListener("abort", end);
   if (signal?.aborted) end();
-  await Promise.race([promise, ...(until === undefined ? [] : [until])]);
-  cancelTimer();
-  signal?.removeEventListener("abort", end);
+  try {
+    await Promise.race([promise, ...(until === undefined ? [] : [until])]);
+  } finally {
+    cancelTimer();
+    signal?.removeEventListener("abort", end);
+  }
 }

@@ -8,13 +8,15 @@ import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import { EndpointVerifier } from "../resolver/endpoint-verifier.ts";
 import { withCertificateNames, withInheritedPriority } from "../resolver/member-specs.ts";
+import { UNTIL_ANSWERED } from "../resolver/dns-cache.ts";
 import { Pool } from "../resolver/pool.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { describeTlsError } from "../resolver/tls-error.ts";
 import { mustVerify } from "../resolver/srv.ts";
 import { createClusterIo, type Network, type ClusterIo } from "../resolver/cluster-io.ts";
+import { checkEndpoint } from "../resolver/endpoint-check.ts";
 import { resolveListenHost } from "../net/listen-address.ts";
-import { checkEndpoints, checkTlsFiles } from "../resolver/start-checks.ts";
+import { checkTlsFiles } from "../resolver/start-checks.ts";
 
 // These interfaces are what `check --output json` prints; scripts rely on them.
 
@@ -76,12 +78,8 @@ export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promi
     onUnverified: () => Promise.resolve(),
   });
   const context: CheckContext = { config, sources, clock, isSelf: isOwn };
-  await checkEndpoints(config.endpoints, {
-    names: sources.names,
-    isSelf: isOwn,
-    timeoutMs: config.dialTimeoutMs,
-    listen: formatHostPort(config.listen),
-  });
+  const checks = { names: sources.names, isSelf: isOwn, listen: formatHostPort(config.listen) };
+  await Promise.all(config.endpoints.map((spec) => checkEndpoint(spec, checks)));
   const errors: string[] = [];
   const specs = await findSpecs(context, errors);
   // A pool merges endpoints that two sources name.
@@ -94,7 +92,7 @@ export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promi
 }
 
 async function findSpecs(
-  { config, sources, isSelf }: CheckContext,
+  { config, sources, clock, isSelf }: CheckContext,
   errors: string[],
 ): Promise<readonly EndpointSpec[]> {
   const { srv, members, names, verify } = sources;
@@ -107,9 +105,8 @@ async function findSpecs(
   if (config.memberSyncMs === 0 || found.length === 0) return found;
   try {
     // A password goes only to endpoints that `start` would send it to.
-    const timeoutMs = () => config.dialTimeoutMs;
     const events = { rejected: () => {}, unresolved: () => {} };
-    const verifier = new EndpointVerifier({ names, isSelf, verify, timeoutMs, events });
+    const verifier = new EndpointVerifier({ names, isSelf, verify, clock, events });
     const isSecure = mustVerify(config.srv);
     const candidates = isSecure ? found.filter(({ scheme }) => scheme === "https") : found;
     const asked = await verifier.verifyAll(candidates, isSecure);
@@ -139,7 +136,7 @@ async function tryEndpoint(
   const { host, port } = spec.address;
   let addresses: readonly string[] = [];
   const resolves = await step(clock, async () => {
-    const found = await sources.names.find(host, config.dialTimeoutMs);
+    const found = await sources.names.find(host, UNTIL_ANSWERED);
     if (found.addresses === undefined) throw new Error(found.error?.code ?? "no address");
     addresses = found.addresses;
     const own = addresses.find((address) => isSelf(address, port));

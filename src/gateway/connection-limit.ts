@@ -1,20 +1,15 @@
 // The connection limit: as many relays as the descriptor limit leaves room for.
-import { MAX_HEDGES } from "../net/race.ts";
 import { MAX_ADMIN_CONNECTIONS } from "../observe/status.ts";
-import { MAX_HANDSHAKES } from "../resolver/endpoint-verifier.ts";
-import { MAX_PROBES } from "../resolver/failover.ts";
+import { resolverDescriptors } from "../resolver/descriptor-cost.ts";
 
 const DESCRIPTORS_PER_RELAY = 2;
 
-// Standard streams, epoll and the listener (about 12 in all), name lookups, and
-// clients that are being refused.
-const OWN_RESERVE = 32;
+// Standard streams, epoll and the listener (about 12 in all), and clients that are
+// being refused.
+const OWN_RESERVE = 24;
 
 // The listener of --metrics-addr, and its clients.
 const ADMIN_RESERVE = MAX_ADMIN_CONNECTIONS + 1;
-
-// DNS sockets and the files of handshakes, besides the handshakes themselves.
-const DISCOVERY_RESERVE = 48 + MAX_HANDSHAKES;
 
 export interface DescriptorBudget {
   readonly descriptorLimit: number;
@@ -37,9 +32,10 @@ export function connectionLimit(
   wanted: number,
   { descriptorLimit, endpoints, hasDiscovery, hasAdminServer }: DescriptorBudget,
 ): ConnectionLimit {
-  const probes = Math.min(endpoints, MAX_PROBES);
-  const others = (hasDiscovery ? DISCOVERY_RESERVE : 0) + (hasAdminServer ? ADMIN_RESERVE : 0);
-  const reserve = OWN_RESERVE + MAX_HEDGES + probes + others;
+  const reserve =
+    OWN_RESERVE +
+    resolverDescriptors(endpoints, hasDiscovery) +
+    (hasAdminServer ? ADMIN_RESERVE : 0);
   const possible = Math.floor((descriptorLimit - reserve) / DESCRIPTORS_PER_RELAY);
   if (possible < 1) {
     const least = reserve + DESCRIPTORS_PER_RELAY;

@@ -1,79 +1,81 @@
-// Questions to DNS: to the system's resolver as it is set up, or to servers
-// that the user named.
+// What the machine lends to the stub resolver: its files, its name, random
+// numbers, and getaddrinfo for sources that only the C library knows.
+import { randomInt } from "node:crypto";
 import dns from "node:dns";
-import { formatHostPort, type HostPort } from "../core/address.ts";
-import { systemClock } from "./clock.ts";
+import { constants } from "node:fs";
+import { open, stat } from "node:fs/promises";
+import { availableParallelism, hostname } from "node:os";
+import { isDarwin } from "./abi.ts";
 
-// One server may be asked twice; Bun's own default takes 25 s to give up.
-const TRY_MS = 1500;
-const TRIES = 2;
+export { exchangeTcp, exchangeUdp } from "./dns-sockets.ts";
+export { sourceAddress } from "./tcp.ts";
 
-// Beyond what the tries of a few servers take together.
-const DEADLINE_MS = 8000;
+// Larger than any list of blocked names in use; what comes after it is not read.
+const MAX_FILE_BYTES = 16 << 20;
 
-/** One SRV record (RFC 2782) as node:dns gives it. */
-export interface SrvAnswer {
-  readonly priority: number;
-  readonly weight: number;
-  readonly port: number;
-  readonly name: string;
+/** Something that differs when the file has changed. Rejects with a `code` such as ENOENT. */
+export async function fileVersion(path: string): Promise<string> {
+  const { mtimeNs, size, ino } = await stat(path, { bigint: true });
+  return `${ino} ${mtimeNs} ${size}`;
+}
+
+/** The first 16 MiB of a file as UTF-8 text. Rejects with a `code` such as ENOENT. */
+export async function readFileStart(path: string): Promise<string> {
+  // Without O_NONBLOCK a FIFO in the file's place would hold a thread of the pool for good.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const chunks: Buffer[] = [];
+    for (let total = 0; total < MAX_FILE_BYTES;) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(64 << 10), 0, 64 << 10, null);
+      if (bytesRead === 0) break;
+      chunks.push(buffer.subarray(0, bytesRead));
+      total += bytesRead;
+    }
+    return Buffer.concat(chunks).toString("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
+/** A number from 0 to 65535 that cannot be foreseen. */
+export function randomId(): number {
+  return randomInt(0x10000);
+}
+
+/** The name of this machine; undefined if it has none. */
+export function machineName(): string | undefined {
+  return hostname() || undefined;
 }
 
 /**
- * The SRV records of a name, from `servers` (IP literals) or, if there are
- * none, those of resolv.conf. Never from a cache of this process.
+ * Whether getaddrinfo does all lookups: on macOS, and where variables are set
+ * that only the C library obeys.
  *
- * @throws {Error} with a `code` of node:dns, such as ENOTFOUND or ETIMEOUT.
+ * @see Go net/conf.go, initConfVal
  */
-export function resolveSrv(name: string, servers: readonly HostPort[]): Promise<SrvAnswer[]> {
-  return ask(servers, (resolver) => resolver.resolveSrv(name));
+export function prefersGetaddrinfo(environment: Readonly<Record<string, string | undefined>>) {
+  const { LOCALDOMAIN, RES_OPTIONS, HOSTALIASES } = environment;
+  return isDarwin || LOCALDOMAIN !== undefined || Boolean(RES_OPTIONS || HOSTALIASES);
 }
 
 /**
- * The addresses of a host, at least one. Without `servers` getaddrinfo is
- * asked, which honours the hosts file and search domains and sorts by RFC 6724;
- * with them DNS alone is, IPv4 addresses first.
+ * Returns how many calls of getaddrinfo may be under way. Each holds a thread of
+ * Bun's pool, which reads files too and of which one is always left.
+ */
+export function getaddrinfoLimit(environment: Readonly<Record<string, string | undefined>>) {
+  const { UV_THREADPOOL_SIZE, GOMAXPROCS } = environment;
+  // As Bun 1.4.5 counts its threads: never fewer than two.
+  const threads = Number(UV_THREADPOOL_SIZE) || Number(GOMAXPROCS) || availableParallelism();
+  return Math.max(1, Math.min(4, threads - 1));
+}
+
+/**
+ * The addresses of a host, at least one, as the C library finds and sorts them.
+ * Cannot be cancelled, and holds a thread until it ends.
  *
  * @throws {Error} with a `code` such as ENOTFOUND.
  */
-export async function lookupHost(
-  host: string,
-  servers: readonly HostPort[],
-): Promise<readonly string[]> {
-  if (servers.length === 0) {
-    const found = await dns.promises.lookup(host, { all: true, order: "verbatim" });
-    return found.map(({ address }) => address);
-  }
-  return ask(servers, async (resolver) => {
-    const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
-    const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
-    if (found.length > 0) return found;
-    // Of two failures, the one that is not "there is none" says more.
-    const errors = answers.flatMap((answer) =>
-      answer.status === "rejected" ? [answer.reason] : [],
-    );
-    throw (
-      errors.find(({ code }) => code !== "ENOTFOUND") ??
-      errors[0] ??
-      Object.assign(new Error(`no address of "${host}"`), { code: "ENOTFOUND" })
-    );
-  });
-}
-
-async function ask<T>(
-  servers: readonly HostPort[],
-  question: (resolver: dns.promises.Resolver) => Promise<T>,
-): Promise<T> {
-  // A new one each time: it reads resolv.conf afresh, and its cache is empty.
-  const resolver = new dns.promises.Resolver({ timeout: TRY_MS, tries: TRIES });
-  if (servers.length > 0) resolver.setServers(servers.map(formatHostPort));
-  const { promise, reject } = Promise.withResolvers<never>();
-  const cancelDeadline = systemClock.after(DEADLINE_MS, () =>
-    reject(Object.assign(new Error("no answer in time"), { code: "ETIMEOUT" })),
-  );
-  try {
-    return await Promise.race([question(resolver), promise]);
-  } finally {
-    cancelDeadline();
-  }
+export async function getaddrinfo(host: string): Promise<readonly string[]> {
+  const found = await dns.promises.lookup(host, { all: true, order: "verbatim" });
+  return found.map(({ address }) => address);
 }

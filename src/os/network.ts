@@ -1,12 +1,11 @@
-// What the gateway asks of the network beside its clients' traffic: DNS, and
-// etcd itself by TLS and HTTP. Files are read anew at each call, since
-// certificates are renewed while we run.
+// What the gateway asks of etcd itself beside its clients' traffic, by TLS and
+// HTTP. Files are read anew at each call, since certificates are renewed while
+// we run.
 import type { HostPort } from "../core/address.ts";
 import type { TlsFiles } from "../core/gateway-config.ts";
 import { type Answer, send } from "./http.ts";
 import { readTlsFiles, shakeHands } from "./tls.ts";
 
-export { lookupHost as lookup, resolveSrv } from "./dns.ts";
 export { checkTlsFiles } from "./tls.ts";
 
 /** @throws {Error} with a `code`, or a TlsFileError. */

@@ -13,6 +13,7 @@ const IPPROTO_TCP = 6;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 const BPF_RET_K = 0x06;
 const MSG_PEEK = 2;
+const ANY_PORT = 9;
 
 /** What is counted of a socket's bytes: Linux' ioctl, macOS' option. */
 const ARRIVED = { ioctl: 0x541b, option: 0x1020 }; // SIOCINQ, SO_NREAD
@@ -184,15 +185,34 @@ export function hasDescriptors(count: number): boolean {
  * if it cannot be told, as without descriptors, when nothing can be dialled.
  */
 export function isLocalAddress(address: string): boolean {
-  const target = socketAddress(address, 9); // any port: a UDP socket only asks for the route
+  const target = socketAddress(address, ANY_PORT);
+  const source = sourceName(target);
+  return source !== undefined && Buffer.compare(addressBytes(source), addressBytes(target)) === 0;
+}
+
+/**
+ * Returns the address from which the machine would reach an IP literal;
+ * undefined if it has no route, or no descriptor to ask for one. Sends nothing.
+ */
+export function sourceAddress(address: string): string | undefined {
+  try {
+    const source = sourceName(socketAddress(address, ANY_PORT));
+    return source && hostPortOf(source)?.host;
+  } catch {
+    return undefined; // its zone is not an interface
+  }
+}
+
+/** Connecting a UDP socket asks for the route, whatever the port. */
+function sourceName(target: Uint8Array): Uint8Array | undefined {
   const fd = libc.socket(familyOf(target), SOCK_DGRAM | abi.SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
+  if (fd < 0) return undefined;
   const source = new Uint8Array(target.length);
   const isRouted =
     libc.connect(fd, target, target.length) === 0 &&
     libc.getsockname(fd, source, Uint32Array.of(source.length)) === 0;
   libc.close(fd);
-  return isRouted && Buffer.compare(addressBytes(source), addressBytes(target)) === 0;
+  return isRouted ? source : undefined;
 }
 
 /** macOS' socket(2) has no flag for it. */

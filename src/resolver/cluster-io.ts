@@ -12,11 +12,23 @@ import { DnsCache } from "./dns-cache.ts";
 import { type SrvRecord, SrvSource } from "./srv.ts";
 import { Connector } from "./connector.ts";
 
-/** How the network is asked, for what is no client's traffic. `servers` are DNS servers; none: the system's. */
+/**
+ * How the network is asked, for what is no client's traffic. `servers` are DNS
+ * servers; none: the system's. Lookups end when their own schedule ends, or when
+ * `signal` is aborted, and reject with a `code`.
+ */
 export interface Network {
   /** Addresses of a host, at least one. */
-  lookup(host: string, servers: readonly HostPort[]): Promise<readonly string[]>;
-  resolveSrv(name: string, servers: readonly HostPort[]): Promise<readonly SrvRecord[]>;
+  lookup(
+    host: string,
+    servers: readonly HostPort[],
+    signal?: AbortSignal,
+  ): Promise<readonly string[]>;
+  resolveSrv(
+    name: string,
+    servers: readonly HostPort[],
+    signal?: AbortSignal,
+  ): Promise<readonly SrvRecord[]>;
   /** Whether the files that are named can be used; rejects with what is wrong. */
   checkTlsFiles(files: TlsFiles): Promise<void>;
   /** A TLS handshake with an IP literal, whose certificate must hold one of `names`. */
@@ -61,7 +73,10 @@ export interface ClusterIo {
 /** Opens nothing yet, and keeps nothing open between two calls. */
 export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
   const { config, clock, network, system, isSelf, onUnverified } = deps;
-  const names = new DnsCache((host) => network.lookup(host, config().discoveryServers), clock);
+  const names = new DnsCache(
+    (host, signal) => network.lookup(host, config().discoveryServers, signal),
+    clock,
+  );
   const timeoutMs = () => config().dialTimeoutMs;
   return {
     names,
@@ -73,7 +88,9 @@ export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
       isSelf,
       onUnverified,
     }),
-    srv: new SrvSource((name) => network.resolveSrv(name, config().discoveryServers)),
+    srv: new SrvSource((name, signal) =>
+      network.resolveSrv(name, config().discoveryServers, signal),
+    ),
     members: new MemberList({
       clock,
       names,

@@ -62,6 +62,13 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
     });
   }
 
+  isOwnAddress(spec: EndpointSpec, error: string): void {
+    this.#log.warn("endpoint is the gateway itself; it is never dialled", {
+      address: labelOf(spec),
+      error,
+    });
+  }
+
   discovered(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
     this.#log.info("discovered cluster from SRV", found(srv, specs));
   }

@@ -1,6 +1,5 @@
 // The cluster as the gateway sees it: who exists, who is up, how each is
 // reached. It puts the resolver's parts together and owns all that they start.
-import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
@@ -10,13 +9,14 @@ import type { TcpSystem } from "../net/tcp-socket.ts";
 import { Discovery } from "./discovery.ts";
 import { type HealthAnswer, ActiveHealth } from "./active-health.ts";
 import { PassiveHealth } from "./passive-health.ts";
-import { DnsCache } from "./dns-cache.ts";
+import type { DnsCache } from "./dns-cache.ts";
 import { Endpoint } from "./endpoint.ts";
 import { Pool } from "./pool.ts";
 import { ClusterLog } from "./cluster-log.ts";
 import type { Connector } from "./connector.ts";
+import { EndpointCheck } from "./endpoint-check.ts";
 import { createClusterIo, type Network } from "./cluster-io.ts";
-import { checkEndpoints, checkTlsFiles, noneResolves } from "./start-checks.ts";
+import { checkTlsFiles } from "./start-checks.ts";
 
 export interface ClusterDeps {
   readonly clock: Clock;
@@ -49,6 +49,7 @@ export class Cluster {
   readonly #log: ClusterLog;
   readonly #discovery: Discovery;
   readonly #activeHealth: ActiveHealth;
+  readonly #endpointCheck: EndpointCheck;
 
   /** Stores; `start` starts. */
   constructor(config: GatewayConfig, deps: ClusterDeps) {
@@ -71,6 +72,7 @@ export class Cluster {
     const { names, dialer, srv, members, verify } = sources;
     this.#names = names;
     this.dialer = dialer;
+    this.#endpointCheck = new EndpointCheck({ names, network, clock, isSelf, log: this.#log });
     this.health = new PassiveHealth({
       pool: this.pool,
       clock,
@@ -105,7 +107,7 @@ export class Cluster {
         names,
         isSelf,
         verify,
-        timeoutMs: () => this.#config.dialTimeoutMs,
+        clock,
         events: this.#log,
       },
       events: this.#log,
@@ -120,30 +122,15 @@ export class Cluster {
   }
 
   /**
-   * Checks what a configuration names, before it is taken over.
+   * Checks what a configuration names, before it is taken over. One endpoint that
+   * resolves is enough; what is found out about the others later is logged.
    *
    * @throws {UsageError} if an endpoint is the gateway itself, or a file cannot be used.
    * @throws {StartError} if no endpoint resolves.
    */
   async check(config: GatewayConfig): Promise<void> {
-    const { endpoints, srv, tls, dialTimeoutMs, listen, discoveryServers } = config;
-    const { network, clock } = this.#deps;
-    await checkTlsFiles(network, tls);
-    // Names that are found are kept for an outage of DNS, if the same servers were asked.
-    const isSame =
-      JSON.stringify(discoveryServers) === JSON.stringify(this.#config.discoveryServers);
-    const names = isSame
-      ? this.#names
-      : new DnsCache((host) => network.lookup(host, discoveryServers), clock);
-    const unresolved = await checkEndpoints(endpoints, {
-      names,
-      isSelf: this.#deps.isSelf,
-      timeoutMs: dialTimeoutMs,
-      listen: formatHostPort(listen),
-    });
-    if (srv !== undefined) return; // they are there in case that SRV names nothing
-    if (unresolved.length === endpoints.length) throw noneResolves(unresolved);
-    for (const [spec, why] of unresolved) this.#log.unresolved(spec, why);
+    await checkTlsFiles(this.#deps.network, config.tls);
+    await this.#endpointCheck.check(config, this.#config);
   }
 
   /**
@@ -191,6 +178,8 @@ export class Cluster {
 
   /** Stops everything. May be called twice. */
   close(): void {
+    this.#endpointCheck.close();
+    this.#names.close();
     this.#discovery.close();
     this.#activeHealth.close();
     this.health.close();

@@ -1,6 +1,5 @@
-// Who exists, followed while the gateway runs: SRV records, then the cluster's
-// own member list. It decides when to look and what to keep when looking fails;
-// nothing that it learns is ever replaced by nothing.
+// Follows which endpoints exist: SRV records, then the cluster's own member
+// list. Decides when to look, and keeps the last good set when that fails.
 import type { Clock } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import type { GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
@@ -11,7 +10,8 @@ import { RefreshStats } from "./refresh-stats.ts";
 import type { MemberList } from "./member-list.ts";
 import type { DiscoveryEvents, Source } from "./discovery-events.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { mustVerify, SrvError, type SrvSource } from "./srv.ts";
+import { SpecChanges } from "./spec-changes.ts";
+import { mustVerify, refreshDelayMs, SrvError, type SrvSource } from "./srv.ts";
 
 export interface DiscoveryDeps {
   readonly srv: SrvSource;
@@ -51,13 +51,13 @@ export class Discovery {
   #isClosed = false;
   /** How each place does. */
   readonly refreshStats = new RefreshStats();
-  readonly #said = new Map<string, string>();
+  readonly #changes = new SpecChanges();
 
   constructor(config: GatewayConfig, deps: DiscoveryDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.#srvVerifier = new EndpointVerifier(deps.verifier);
-    this.#memberVerifier = new EndpointVerifier(deps.verifier);
+    this.#srvVerifier = new EndpointVerifier(deps.verifier, () => this.#round(true, false));
+    this.#memberVerifier = new EndpointVerifier(deps.verifier, () => this.#round(false, true));
   }
 
   /**
@@ -65,7 +65,13 @@ export class Discovery {
    *
    * @throws {SrvError} if nothing is found that may be used, and --endpoints names nothing.
    */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    const started = this.#start();
+    this.#last = started.catch(() => {});
+    return started;
+  }
+
+  async #start(): Promise<void> {
     const { endpoints, srv } = this.#config;
     this.#seeds = endpoints;
     if (srv !== undefined) {
@@ -131,6 +137,7 @@ export class Discovery {
   /** Stops looking. What is under way publishes nothing more. May be called twice. */
   close(): void {
     this.#isClosed = true;
+    this.#deps.srv.close();
     this.#cancelSrv();
     this.#cancelMembers();
   }
@@ -191,9 +198,9 @@ export class Discovery {
   async #findBySrv(srv: SrvConfig): Promise<readonly EndpointSpec[]> {
     const { events } = this.#deps;
     const found = await this.#deps.srv.find(srv);
-    if (this.#isNews("discovered", found)) events.discovered(srv, found);
+    if (this.#changes.isNews("discovered", found)) events.discovered(srv, found);
     const plain = srv.isInsecure ? [] : found.filter(({ scheme }) => scheme === "http");
-    if (this.#isNews("dropped", plain) && plain.length > 0) events.dropped(srv, plain);
+    if (this.#changes.isNews("dropped", plain) && plain.length > 0) events.dropped(srv, plain);
     const candidates = found.filter((spec) => !plain.includes(spec));
     const admitted = await this.#srvVerifier.verifyAll(candidates, mustVerify(srv));
     if (admitted.length > 0) this.#srvVerifier.keepOnly(candidates);
@@ -201,7 +208,8 @@ export class Discovery {
       throw new SrvError(
         `Cannot use what --discovery-srv "${srv.domain}" names: no endpoint passed; see the lines before`,
       );
-    if (!srv.isInsecure && this.#isNews("validated", admitted)) events.validated(srv, admitted);
+    if (!srv.isInsecure && this.#changes.isNews("validated", admitted))
+      events.validated(srv, admitted);
     return admitted;
   }
 
@@ -245,27 +253,20 @@ export class Discovery {
     );
   }
 
-  #isNews(what: string, specs: readonly EndpointSpec[]): boolean {
-    const text = specs.map(labelOf).sort().join();
-    if (this.#said.get(what) === text) return false;
-    this.#said.set(what, text);
-    return true;
-  }
-
   #armSrv(): void {
     const { srv, discoveryRefreshMs } = this.#config;
     this.#cancelSrv();
     if (srv === undefined || discoveryRefreshMs === 0 || this.#isClosed) return;
-    const { clock } = this.#deps;
-    this.#cancelSrv = clock.after(discoveryRefreshMs, () => void this.#round(true, false));
+    const { clock, srv: source } = this.#deps;
+    const delayMs = refreshDelayMs(discoveryRefreshMs, source.ttlMs);
+    this.#cancelSrv = clock.after(delayMs, () => void this.#round(true, false));
   }
 
   #armMembers(): void {
     const { memberSyncMs } = this.#config;
     this.#cancelMembers();
     if (memberSyncMs === 0 || this.#isClosed) return;
-    const { clock } = this.#deps;
-    this.#cancelMembers = clock.after(memberSyncMs, () => void this.#round(false, true));
+    this.#cancelMembers = this.#deps.clock.after(memberSyncMs, () => void this.#round(false, true));
   }
 }
 

@@ -4,8 +4,11 @@
 import { isIP } from "node:net";
 import type { Clock } from "../core/clock.ts";
 
-/** Asks the system: hosts file, search domains, DNS. Rejects with a `code`, or gives at least one. */
-export type Lookup = (host: string) => Promise<readonly string[]>;
+/**
+ * Looks a host up and resolves with at least one address; rejects with a `code`,
+ * also when `signal` is aborted. It ends by itself.
+ */
+export type Lookup = (host: string, signal: AbortSignal) => Promise<readonly string[]>;
 
 /** IP literals in the order of preference, or, if there are none, why. */
 export type LookupResult = (addresses: readonly string[] | undefined, error?: LookupError) => void;
@@ -16,7 +19,7 @@ export interface Found {
   readonly error: LookupError | undefined;
 }
 
-/** `code` is dns.lookup's, such as ENOTFOUND. */
+/** `code` is one of node:dns's, such as ENOTFOUND. */
 export type LookupError = Error & { readonly code?: string };
 
 // How long dials wait for a new answer when they have an old one: the delay at
@@ -25,7 +28,7 @@ export type LookupError = Error & { readonly code?: string };
 const STALE_ANSWER_TIMEOUT_MS = 250;
 
 /** The lookup has not answered in time. */
-class LookupTimeout extends Error {
+export class LookupTimeout extends Error {
   readonly code = "ETIMEDOUT";
   constructor(host: string) {
     super(`no answer for "${host}"`);
@@ -40,10 +43,14 @@ interface CacheEntry {
   askedAt: number;
 }
 
+/** As long as the lookup itself takes, which ends by the resolver's own schedule. */
+export const UNTIL_ANSWERED = Number.POSITIVE_INFINITY;
+
 export class DnsCache {
   readonly #lookup: Lookup;
   readonly #clock: Clock;
   readonly #known = new Map<string, CacheEntry>();
+  readonly #controller = new AbortController();
 
   constructor(lookup: Lookup, clock: Clock) {
     this.#lookup = lookup;
@@ -51,9 +58,9 @@ export class DnsCache {
   }
 
   /**
-   * Answers once: at once for an IP literal, after `timeoutMs` at the latest.
-   * Questions for one name share one lookup. The function returned takes the
-   * question back.
+   * Answers once: at once for an IP literal, after `timeoutMs` at the latest,
+   * which may be UNTIL_ANSWERED. Questions for one name share one lookup. The
+   * function returned takes the question back; the lookup goes on, for others.
    */
   resolve(host: string, timeoutMs: number, answer: LookupResult): () => void {
     if (isIP(host) !== 0) {
@@ -74,7 +81,10 @@ export class DnsCache {
       answer(addresses, error);
     };
     waiting.add(settle);
-    cancelTimer = this.#clock.after(waitMs, () => settle(known.addresses, new LookupTimeout(host)));
+    if (waitMs !== UNTIL_ANSWERED)
+      cancelTimer = this.#clock.after(waitMs, () =>
+        settle(known.addresses, new LookupTimeout(host)),
+      );
     return () => {
       cancelTimer();
       waiting.delete(settle);
@@ -88,9 +98,14 @@ export class DnsCache {
     });
   }
 
-  /** Forgets the addresses of all other names. */
+  /** Forgets the addresses of all other names. What asks for one of them now is still answered. */
   keepOnly(hosts: ReadonlySet<string>): void {
     for (const host of this.#known.keys()) if (!hosts.has(host)) this.#known.delete(host);
+  }
+
+  /** Cancels all lookups, now and from now on. May be called twice. */
+  close(): void {
+    this.#controller.abort();
   }
 
   #patienceMs({ addresses, askedAt }: CacheEntry, timeoutMs: number): number {
@@ -111,7 +126,7 @@ export class DnsCache {
     const waiting = new Set<LookupResult>();
     known.waiting = waiting;
     known.askedAt = this.#clock.now();
-    this.#lookup(host).then(
+    this.#lookup(host, this.#controller.signal).then(
       (addresses) => {
         known.addresses = addresses;
         this.#tell(known, undefined);

@@ -2,8 +2,10 @@
 // gateway itself, and, where discovery must be verified, none that did not prove
 // itself in a TLS handshake.
 import type { HostPort } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
-import type { LookupError, DnsCache } from "./dns-cache.ts";
+import type { Found, LookupError, DnsCache } from "./dns-cache.ts";
+import { LookupGroup } from "./lookup-group.ts";
 import { isUnreached, describeTlsError } from "./tls-error.ts";
 
 /** Shakes hands with an IP literal, whose certificate must hold one of `names`. Rejects with a `code`. */
@@ -20,8 +22,7 @@ export interface EndpointVerifierDeps {
   readonly names: DnsCache;
   readonly isSelf: (address: string, port: number) => boolean;
   readonly verify: Verify;
-  /** For one name lookup, in milliseconds. */
-  readonly timeoutMs: () => number;
+  readonly clock: Clock;
   readonly events: VerifierEvents;
 }
 
@@ -30,6 +31,7 @@ export const MAX_HANDSHAKES = 16;
 
 export class EndpointVerifier {
   readonly #deps: EndpointVerifierDeps;
+  readonly #onLate: () => void;
   /** Addresses that proved themselves, and in which round of proofs; by label. */
   readonly #verified = new Map<string, Map<string, number>>();
   /** Raised when all have to prove themselves anew. */
@@ -37,23 +39,33 @@ export class EndpointVerifier {
   /** What was last said of an endpoint. */
   readonly #reasons = new Map<string, string>();
 
-  constructor(deps: EndpointVerifierDeps) {
+  /** `onLate`: a name has resolved after `admit` had stopped waiting for it. */
+  constructor(deps: EndpointVerifierDeps, onLate: () => void = () => {}) {
     this.#deps = deps;
+    this.#onLate = onLate;
   }
 
-  /** Returns those that may be used. One that was verified before, and stays, is not asked again. */
+  /**
+   * Returns those that may be used. One that was verified before, and stays, is
+   * not asked again. Names that are silent while others resolve count as names
+   * without an address, and are looked up in the background.
+   */
   async verifyAll(
     specs: readonly EndpointSpec[],
     mustVerify: boolean,
   ): Promise<readonly EndpointSpec[]> {
+    const { names, clock } = this.#deps;
+    const lookups = new LookupGroup(names, clock, this.#onLate);
+    const found = specs.map(({ address }) => lookups.find(address.host));
     const admitted: (EndpointSpec | undefined)[] = [];
     const waiting = specs.map((spec, i) => async () => {
-      admitted[i] = await this.#check(spec, mustVerify);
+      admitted[i] = await this.#check(spec, await found[i]!, mustVerify);
     });
     const work = async () => {
       for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) await check();
     };
     await Promise.all(Array.from({ length: MAX_HANDSHAKES }, work));
+    lookups.close();
     return admitted.filter((spec) => spec !== undefined);
   }
 
@@ -83,12 +95,14 @@ export class EndpointVerifier {
     }
   }
 
-  async #check(spec: EndpointSpec, mustVerify: boolean): Promise<EndpointSpec | undefined> {
-    const { names, isSelf, timeoutMs } = this.#deps;
-    const { host, port } = spec.address;
-    const { addresses, error } = await names.find(host, timeoutMs());
+  async #check(
+    spec: EndpointSpec,
+    { addresses, error }: Found,
+    mustVerify: boolean,
+  ): Promise<EndpointSpec | undefined> {
+    const { isSelf } = this.#deps;
     if (addresses === undefined) return this.#withoutAddress(spec, mustVerify, error);
-    const own = addresses.find((address) => isSelf(address, port));
+    const own = addresses.find((address) => isSelf(address, spec.address.port));
     if (own !== undefined) {
       this.#reject(spec, `it resolves to ${own}, the gateway's own listen address`);
       return undefined;

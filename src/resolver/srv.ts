@@ -11,10 +11,12 @@ export interface SrvRecord {
   readonly weight: number;
   readonly port: number;
   readonly name: string;
+  /** How long the record may be kept; undefined: unknown. */
+  readonly ttlSeconds?: number;
 }
 
-/** Asks DNS for SRV records; empty if there are none. Rejects with a `code` of node:dns. */
-export type ResolveSrv = (name: string) => Promise<readonly SrvRecord[]>;
+/** Asks DNS for SRV records; empty if there are none. Rejects with a `code`. */
+export type ResolveSrv = (name: string, signal: AbortSignal) => Promise<readonly SrvRecord[]>;
 
 /** Neither service has a usable record. The message names both and says why. */
 export class SrvError extends Error {
@@ -38,6 +40,14 @@ export function mustVerify(srv: SrvConfig | undefined): boolean {
   return srv !== undefined && !srv.isInsecure;
 }
 
+// A TTL of 0 says that records must not be kept: they are looked up this often.
+const MIN_TTL_MS = 1000;
+
+/** Returns how long after a lookup the next one is due: after `intervalMs`, or sooner by the TTL. */
+export function refreshDelayMs(intervalMs: number, ttlMs: number | undefined): number {
+  return ttlMs === undefined ? intervalMs : Math.min(intervalMs, Math.max(ttlMs, MIN_TTL_MS));
+}
+
 /** What a service answered, or why it did not. */
 type Outcome = { readonly specs: readonly EndpointSpec[]; readonly why?: string };
 
@@ -45,6 +55,8 @@ export class SrvSource {
   readonly #resolve: ResolveSrv;
   /** The last answer of each service name, for when the next lookup gives none. */
   readonly #lastGood = new Map<string, readonly EndpointSpec[]>();
+  readonly #controller = new AbortController();
+  #ttlMs: number | undefined;
 
   constructor(resolve: ResolveSrv) {
     this.#resolve = resolve;
@@ -59,6 +71,7 @@ export class SrvSource {
    */
   async find(srv: SrvConfig): Promise<readonly EndpointSpec[]> {
     const names = serviceNames(srv);
+    this.#ttlMs = undefined;
     const [secure, plain] = await Promise.all([
       this.#ask(names.https, "https", srv.domain),
       this.#ask(names.http, "http", srv.domain),
@@ -71,9 +84,21 @@ export class SrvSource {
     );
   }
 
+  /** The shortest TTL of the records that the last `find` found; undefined: unknown. */
+  get ttlMs(): number | undefined {
+    return this.#ttlMs;
+  }
+
+  /** Cancels lookups, now and from now on. May be called twice. */
+  close(): void {
+    this.#controller.abort();
+  }
+
   async #ask(service: string, scheme: Scheme, domain: string): Promise<Outcome> {
     try {
-      const records = await this.#resolve(service);
+      const records = await this.#resolve(service, this.#controller.signal);
+      for (const { ttlSeconds = Number.POSITIVE_INFINITY } of records)
+        this.#ttlMs = Math.min(this.#ttlMs ?? Number.POSITIVE_INFINITY, ttlSeconds * 1000);
       const specs = specsOf(records, scheme, domain);
       this.#lastGood.set(service, specs);
       return specs.length > 0 ? { specs } : { specs, why: whyUnusable(records) };
@@ -94,9 +119,9 @@ const NO_RECORD = "no such name, or it has no SRV record";
 const NO_NAME = new Set(["ENOTFOUND", "ENODATA"]);
 
 const WORDS: Record<string, string> = {
-  ECANCELLED: "the DNS server did not answer in time",
-  EBADNAME: "this is no name that DNS can be asked for",
+  ECANCELLED: "the lookup was cancelled",
   EBADRESP: "the DNS server's answer is malformed",
+  ELAMEREFERRAL: "the DNS server knows no answer and asks no other server",
   ECONNREFUSED: "the DNS server cannot be reached",
   EFORMERR: "the DNS server does not understand the question",
   ENOTIMP: "the DNS server does not implement the question",

@@ -5,7 +5,6 @@ import { closeSync, openSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { parseKeepAlive, parseTimer } from "../../src/cli/flag-values.ts";
 import { raiseDescriptorLimit } from "../../src/os/limits.ts";
-import { lookupHost } from "../../src/os/dns.ts";
 import {
   hasVanished,
   isLocalAddress,
@@ -17,17 +16,6 @@ import {
   startConnect,
 } from "../../src/os/tcp.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
-
-describe("lookupHost()", () => {
-  test("honours the hosts file", async () => {
-    expect(await lookupHost("localhost", [])).toContain("127.0.0.1");
-  });
-
-  test("rejects with a code for a name that does not exist", async () => {
-    // RFC 6761 reserves .invalid.
-    await expect(lookupHost("etcd.invalid", [])).rejects.toMatchObject({ code: "ENOTFOUND" });
-  });
-});
 
 describe("startConnect()", () => {
   test.each([

@@ -79,7 +79,7 @@ function setUp(changed: Partial<GatewayConfig>) {
     verifier: {
       names,
       isSelf: () => false,
-      timeoutMs: () => 1000,
+      clock,
       verify: ({ host }) =>
         world.untrusted.has(host)
           ? Promise.reject(Object.assign(new Error("no"), { code: "CERT_HAS_EXPIRED" }))

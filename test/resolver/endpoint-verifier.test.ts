@@ -21,7 +21,7 @@ function setUp() {
       return Promise.reject(Object.assign(new Error("no"), { code: "ENOTFOUND" }));
     }, new ManualClock()),
     isSelf: (address) => address === OWN,
-    timeoutMs: () => 1000,
+    clock: new ManualClock(),
     verify: async (address, names) => {
       most = Math.max(most, ++running);
       await Bun.sleep(0);

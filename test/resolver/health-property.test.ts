@@ -49,7 +49,12 @@ class World {
     this.cluster = new Cluster(config, {
       clock: this.clock,
       log: createLog({ level: "error", format: "json", write: () => true, now: () => 0 }),
-      network: { ...network, request: ({ host, port }) => this.#answer(`${host}:${port}`) },
+      network: {
+        ...network,
+        lookup: () => Promise.reject(new Error("no names here")),
+        resolveSrv: () => Promise.reject(new Error("no names here")),
+        request: ({ host, port }) => this.#answer(`${host}:${port}`),
+      },
       system,
       isSelf: () => false,
       reclaim: () => undefined,

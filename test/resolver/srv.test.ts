@@ -91,7 +91,7 @@ describe("SrvSource.find()", () => {
     ["EREFUSED", "the DNS server refused to answer"],
     ["ESERVFAIL", "the DNS server failed (SERVFAIL)"],
     ["ETIMEOUT", "the DNS server did not answer in time"],
-    ["ECANCELLED", "the DNS server did not answer in time"],
+    ["ECANCELLED", "the lookup was cancelled"],
     ["ENEW", "ENEW"],
   ])("names both services and why, of %p", async (answer, fact) => {
     const dns = new Dns();

@@ -2,11 +2,11 @@
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import type { GatewayConfig } from "../../src/core/gateway-config.ts";
 import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
+import { createNetwork } from "../../src/cli/network.ts";
 import type { Network } from "../../src/resolver/cluster-io.ts";
 import type { GatewayStatus } from "../../src/observe/status.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock, wallClock } from "../../src/os/clock.ts";
-import * as network from "../../src/os/network.ts";
 import * as system from "../../src/os/tcp.ts";
 import { until } from "./peer.ts";
 
@@ -68,7 +68,7 @@ export class LocalGateway {
       clock: systemClock,
       log: createLog({ level: "debug", format: "json", write, now: wallClock }),
       network: {
-        ...network,
+        ...createNetwork({}),
         lookup: () =>
           Promise.reject(Object.assign(new Error("no names here"), { code: "ENOTFOUND" })),
         ...options,

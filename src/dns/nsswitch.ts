@@ -1,0 +1,123 @@
+// nsswitch.conf(5): where host names are looked up, and whether this resolver
+// can do that or only the C library can.
+
+/** One source of the `hosts` line, such as `files` or `mdns4_minimal`. */
+export interface NssSource {
+  readonly name: string;
+  /** Whether its criteria in brackets change nothing, or it has none. */
+  readonly isStandard: boolean;
+}
+
+/** `system` is the C library's getaddrinfo. */
+export type LookupOrder = "files dns" | "dns files" | "files" | "dns" | "system";
+
+/**
+ * Reads the sources of `hosts`; empty if the file names none, undefined if it
+ * is malformed.
+ *
+ * @see Go net/nss.go, parseNSSConf
+ */
+export function parseNsswitch(text: string): readonly NssSource[] | undefined {
+  const hosts: NssSource[] = [];
+  for (const full of text.split("\n")) {
+    const line = full.replace(/#.*/, "").trim();
+    if (line === "") continue;
+    const colon = line.indexOf(":");
+    if (colon < 0) return undefined;
+    const sources = parseSources(line.slice(colon + 1));
+    if (sources === undefined) return undefined;
+    if (line.slice(0, colon).trim() === "hosts") hosts.push(...sources);
+  }
+  return hosts;
+}
+
+/** `files [notfound=return] dns` */
+function parseSources(text: string): NssSource[] | undefined {
+  const sources: NssSource[] = [];
+  for (let rest = text.trim(); rest !== "";) {
+    // A source ends at a space, and only there, as in Go.
+    const [, name, behind] = /^([^ ]+) ?(.*)$/s.exec(rest)!;
+    rest = behind!.trim();
+    let isStandard = true;
+    if (rest.startsWith("[")) {
+      const end = rest.indexOf("]");
+      const criteria = end < 0 ? undefined : parseCriteria(rest.slice(1, end));
+      if (criteria === undefined) return undefined;
+      isStandard = criteria.every((each, i) => isDefault(each, i === criteria.length - 1));
+      rest = rest.slice(end + 1).trim();
+    }
+    sources.push({ name: name!, isStandard });
+  }
+  return sources;
+}
+
+interface Criterion {
+  readonly isNegated: boolean;
+  readonly status: string;
+  readonly action: string;
+}
+
+/** `!UNAVAIL=return TRYAGAIN=continue` */
+function parseCriteria(text: string): Criterion[] | undefined {
+  const criteria: Criterion[] = [];
+  for (const field of text.split(/\s+/).filter((each) => each !== "")) {
+    const isNegated = field.startsWith("!");
+    const pair = (isNegated ? field.slice(1) : field).toLowerCase();
+    const equals = pair.indexOf("=");
+    if (pair.length < 3 || equals < 0) return undefined;
+    criteria.push({ isNegated, status: pair.slice(0, equals), action: pair.slice(equals + 1) });
+  }
+  return criteria;
+}
+
+/** Whether leaving the criterion out would change nothing. */
+function isDefault({ isNegated, status, action }: Criterion, isLast: boolean): boolean {
+  if (isNegated) return false;
+  if (status === "success") return action === "return";
+  if (!["notfound", "unavail", "tryagain"].includes(status)) return false;
+  return action === "continue" || (isLast && action === "return");
+}
+
+/** What the order depends on beside the name. */
+export interface OrderFacts {
+  /** Undefined: the file does not exist; `malformed`: it cannot be read or understood. */
+  readonly sources: readonly NssSource[] | "malformed" | undefined;
+  /** Of this machine; undefined if unknown. */
+  readonly hostname: string | undefined;
+  /** Whether /etc/mdns.allow exists, or may exist. */
+  readonly hasMdnsAllow: boolean;
+}
+
+/**
+ * Decides who looks `host` up: this resolver, from which sources in which order,
+ * or the C library, because a source is one that it alone knows.
+ *
+ * @see Go net/conf.go, lookupOrder
+ */
+export function lookupOrder(host: string, facts: OrderFacts): LookupOrder {
+  const { sources } = facts;
+  if (/[\\%]/.test(host)) return "system";
+  if (sources === "malformed") return "system";
+  if (sources === undefined || sources.length === 0) return "files dns";
+
+  const name = host.replace(/\.$/, "").toLowerCase();
+  const known: string[] = [];
+  for (const source of sources) {
+    if (source.name === "files" || source.name === "dns") {
+      if (!source.isStandard) return "system";
+      if (!known.includes(source.name)) known.push(source.name);
+    } else if (needsSystem(source.name, name, facts)) return "system";
+  }
+  return known.length === 0 ? "system" : (known.join(" ") as LookupOrder);
+}
+
+/** Whether a source other than `files` and `dns` may have an answer for this name. */
+function needsSystem(source: string, name: string, facts: OrderFacts): boolean {
+  if (name === "") return true;
+  if (source === "myhostname") {
+    const isSpecial = /(^|\.)localhost(\.localdomain)?$|^_gateway$|^_outbound$/.test(name);
+    return isSpecial || facts.hostname === undefined || name === facts.hostname.toLowerCase();
+  }
+  if (source.startsWith("mdns")) return name.endsWith(".local") || facts.hasMdnsAllow;
+  return true;
+}

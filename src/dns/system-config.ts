@@ -1,0 +1,95 @@
+// How this machine looks names up: resolv.conf, nsswitch.conf and the hosts
+// file, each read again when it changes, and whether this resolver may do it.
+import type { Clock } from "../core/clock.ts";
+import { CachedFile, type FileText, isAbsent } from "./cached-file.ts";
+import { findHost, parseHosts } from "./hosts-file.ts";
+import { type LookupOrder, lookupOrder, type OrderFacts, parseNsswitch } from "./nsswitch.ts";
+import { parseResolvConf, type ResolverConfig } from "./resolv-conf.ts";
+import type { FileReader } from "./transport.ts";
+
+export interface SystemConfigDeps {
+  readonly files: FileReader;
+  readonly clock: Clock;
+  /** The name of this machine; undefined if it has none. */
+  readonly hostname: () => string | undefined;
+  /** Whether getaddrinfo does all lookups: macOS, or variables that only the C library obeys. */
+  readonly prefersSystem: boolean;
+}
+
+/** Who looks a host up, from where; and the servers, should DNS be asked. */
+export interface HostPlan {
+  readonly order: LookupOrder;
+  readonly config: ResolverConfig;
+}
+
+export class SystemConfig {
+  readonly #deps: SystemConfigDeps;
+  readonly #resolvConf: CachedFile<{ config: ResolverConfig; isUsable: boolean }>;
+  readonly #nsswitch: CachedFile<OrderFacts["sources"]>;
+  readonly #hosts: CachedFile<ReturnType<typeof parseHosts>>;
+  readonly #mdnsAllow: CachedFile<boolean>;
+
+  /** Stores; nothing is read before it is needed. */
+  constructor(deps: SystemConfigDeps) {
+    this.#deps = deps;
+    const { files, clock } = deps;
+    this.#resolvConf = new CachedFile({
+      path: "/etc/resolv.conf",
+      parse: (file) => this.#readResolvConf(file),
+      isFinal: ({ config }) => config.noReload,
+      files,
+      clock,
+    });
+    this.#nsswitch = new CachedFile({ path: "/etc/nsswitch.conf", parse: sourcesOf, files, clock });
+    this.#hosts = new CachedFile({ path: "/etc/hosts", parse: hostsOf, files, clock });
+    this.#mdnsAllow = new CachedFile({ path: "/etc/mdns.allow", parse: mayExist, files, clock });
+  }
+
+  /** The servers and the search list, for what is always asked of DNS. */
+  async config(): Promise<ResolverConfig> {
+    await this.#resolvConf.refresh();
+    return this.#resolvConf.value.config;
+  }
+
+  /** @see Go net/conf.go, lookupOrder */
+  async plan(host: string): Promise<HostPlan> {
+    const { prefersSystem, hostname } = this.#deps;
+    if (!this.#resolvConf.isFresh) await this.#resolvConf.refresh();
+    const { config, isUsable } = this.#resolvConf.value;
+    if (prefersSystem || !isUsable || config.hasUnknownOption) return { order: "system", config };
+
+    if (!this.#nsswitch.isFresh) await this.#nsswitch.refresh();
+    const sources = this.#nsswitch.value;
+    const hasMdns = Array.isArray(sources) && sources.some(({ name }) => name.startsWith("mdns"));
+    if (hasMdns && !this.#mdnsAllow.isFresh) await this.#mdnsAllow.refresh();
+    const facts = { sources, hostname: hostname(), hasMdnsAllow: this.#mdnsAllow.value };
+    return { order: lookupOrder(host, facts), config };
+  }
+
+  /** The addresses that the hosts file has for `host`, at least one; undefined: none. */
+  async findInHosts(host: string): Promise<readonly string[] | undefined> {
+    if (!this.#hosts.isFresh) await this.#hosts.refresh();
+    return findHost(this.#hosts.value, host);
+  }
+
+  #readResolvConf(file: FileText): { config: ResolverConfig; isUsable: boolean } {
+    const text = "text" in file ? file.text : undefined;
+    return {
+      config: parseResolvConf(text, this.#deps.hostname() ?? ""),
+      isUsable: "text" in file || isAbsent(file.code),
+    };
+  }
+}
+
+function sourcesOf(file: FileText): OrderFacts["sources"] {
+  if ("text" in file) return parseNsswitch(file.text) ?? "malformed";
+  return file.code === "ENOENT" ? undefined : "malformed";
+}
+
+function hostsOf(file: FileText): ReturnType<typeof parseHosts> {
+  return parseHosts("text" in file ? file.text : "");
+}
+
+function mayExist(file: FileText): boolean {
+  return "text" in file || file.code !== "ENOENT";
+}

@@ -1,0 +1,147 @@
+// Whether what --endpoints names can be used: one that resolves is enough to go
+// on with, and none may be the gateway itself.
+import { formatHostPort, type HostPort } from "../core/address.ts";
+import { type Clock, pause } from "../core/clock.ts";
+import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
+import type { GatewayConfig } from "../core/gateway-config.ts";
+import { UsageError } from "../core/usage-error.ts";
+import { DnsCache, UNTIL_ANSWERED } from "./dns-cache.ts";
+import { StartError } from "../core/start-error.ts";
+
+export interface EndpointChecks {
+  readonly names: DnsCache;
+  readonly isSelf: (address: string, port: number) => boolean;
+  /** As the user wrote it. */
+  readonly listen: string;
+}
+
+/**
+ * Looks an endpoint of --endpoints up, for as long as the resolver tries.
+ * Returns why it has no address; undefined if it has one.
+ *
+ * @throws {UsageError} if it resolves to the gateway itself.
+ */
+export async function checkEndpoint(
+  spec: EndpointSpec,
+  { names, isSelf, listen }: EndpointChecks,
+): Promise<string | undefined> {
+  const { host, port } = spec.address;
+  const { addresses, error } = await names.find(host, UNTIL_ANSWERED);
+  const own = addresses?.find((address) => isSelf(address, port));
+  if (own !== undefined) {
+    throw new UsageError(
+      `Cannot use --endpoints "${labelOf(spec)}": it resolves to ${own}, the gateway's own --listen-addr "${listen}"; name etcd's address`,
+    );
+  }
+  return addresses === undefined ? (error?.code ?? "no address") : undefined;
+}
+
+export interface EndpointCheckDeps {
+  /** Keeps what it finds, for the dials to come. */
+  readonly names: DnsCache;
+  readonly network: {
+    lookup(
+      host: string,
+      servers: readonly HostPort[],
+      signal?: AbortSignal,
+    ): Promise<readonly string[]>;
+  };
+  readonly clock: Clock;
+  /** Whether a connection to this IP literal and port would reach the gateway itself. */
+  readonly isSelf: (address: string, port: number) => boolean;
+  readonly log: {
+    /** An endpoint has no address. */
+    unresolved(spec: EndpointSpec, why: string): void;
+    /** An endpoint turned out to be the gateway itself after the check was over. */
+    isOwnAddress(spec: EndpointSpec, error: string): void;
+  };
+}
+
+// Endpoints whose names are answered at once are part of the verdict, though one is enough.
+const SETTLE_MS = 250;
+
+export class EndpointCheck {
+  readonly #deps: EndpointCheckDeps;
+  /** The configuration that was checked last, and not refused. */
+  #checked: GatewayConfig | undefined;
+  #isClosed = false;
+
+  constructor(deps: EndpointCheckDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Looks up what --endpoints names until one endpoint has an address, for as
+   * long as the resolver tries. The others are looked up in the background, and
+   * what is found out about them is logged. `current` is in force until then.
+   *
+   * @throws {UsageError} if an endpoint resolves to the gateway itself.
+   * @throws {StartError} if none resolves, and there is no SRV domain that may name others.
+   */
+  async check(config: GatewayConfig, current: GatewayConfig): Promise<void> {
+    const before = this.#checked;
+    this.#checked = config;
+    try {
+      await this.#check(config, this.#namesFor(config, current));
+    } catch (error) {
+      this.#checked = before;
+      throw error;
+    }
+  }
+
+  /** Logs nothing any more. May be called twice. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  async #check(config: GatewayConfig, names: DnsCache): Promise<void> {
+    const { clock, isSelf } = this.#deps;
+    const { endpoints, srv } = config;
+    const listen = formatHostPort(config.listen);
+    const unresolved: [EndpointSpec, string][] = [];
+    const { promise: isEnough, resolve: enough } = Promise.withResolvers<void>();
+    let isOver = false;
+    const check = async (spec: EndpointSpec): Promise<void> => {
+      try {
+        const why = await checkEndpoint(spec, { names, isSelf, listen });
+        if (why === undefined) enough();
+        else if (isOver) this.#logUnresolved(config, spec, why);
+        else unresolved.push([spec, why]);
+      } catch (error) {
+        if (!isOver || !(error instanceof UsageError)) throw error;
+        if (this.#isNews(config)) this.#deps.log.isOwnAddress(spec, error.message);
+      }
+    };
+
+    // With SRV they are there in case that it names nothing.
+    if (srv !== undefined) enough();
+    const all = Promise.all(endpoints.map(check));
+    await Promise.race([all, isEnough.then(() => pause(clock, SETTLE_MS, { until: all }))]);
+    isOver = true;
+    if (srv === undefined && unresolved.length === endpoints.length) throw noneResolves(unresolved);
+    for (const [spec, why] of unresolved) this.#logUnresolved(config, spec, why);
+  }
+
+  /** What is found is kept for an outage of DNS, if the same servers were asked. */
+  #namesFor({ discoveryServers }: GatewayConfig, current: GatewayConfig): DnsCache {
+    const { names, network, clock } = this.#deps;
+    const isSame = JSON.stringify(discoveryServers) === JSON.stringify(current.discoveryServers);
+    if (isSame) return names;
+    return new DnsCache((host, signal) => network.lookup(host, discoveryServers, signal), clock);
+  }
+
+  #logUnresolved(config: GatewayConfig, spec: EndpointSpec, why: string): void {
+    if (config.srv === undefined && this.#isNews(config)) this.#deps.log.unresolved(spec, why);
+  }
+
+  /** Not of a configuration that another has replaced, nor of lookups that the end has cancelled. */
+  #isNews(config: GatewayConfig): boolean {
+    return !this.#isClosed && this.#checked === config;
+  }
+}
+
+/** No endpoint has an address: why, of each. */
+function noneResolves(unresolved: readonly [EndpointSpec, string][]): StartError {
+  const names = unresolved.map(([spec, why]) => `"${labelOf(spec)}" (${why})`);
+  return new StartError(`Cannot resolve any of --endpoints: ${names.join(", ")}`);
+}

@@ -1,0 +1,3 @@
+module go-lookup
+
+go 1.21
