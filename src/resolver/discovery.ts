@@ -49,7 +49,6 @@ export class Discovery {
   /** Raised by each reconfiguration: what was begun before it changes nothing any more. */
   #generation = 0;
   #isClosed = false;
-  /** How each place does. */
   readonly refreshStats = new RefreshStats();
   readonly #changes = new SpecChanges();
 
@@ -258,8 +257,8 @@ export class Discovery {
     this.#cancelSrv();
     if (srv === undefined || discoveryRefreshMs === 0 || this.#isClosed) return;
     const { clock, srv: source } = this.#deps;
-    const delayMs = refreshDelayMs(discoveryRefreshMs, source.ttlMs);
-    this.#cancelSrv = clock.after(delayMs, () => void this.#round(true, false));
+    const dueMs = refreshDelayMs(discoveryRefreshMs, source.ttlMs);
+    this.#cancelSrv = clock.after(dueMs, () => void this.#round(true, false));
   }
 
   #armMembers(): void {
