@@ -4,7 +4,7 @@ import type { DnsServer } from "./dns-server.ts";
 import { randomFrom, seed } from "./random-input.ts";
 
 /** RFC 1035, section 4.1.1. */
-const RCODES = { empty: 0, servfail: 2, nxdomain: 3, refused: 5 } as const;
+const RCODES = { empty: 0, servfail: 2, nxdomain: 3, notimp: 4, refused: 5 } as const;
 
 /** `truncated` says that the answer is to be had over TCP, where nobody listens. */
 export type Fault = keyof typeof RCODES | "silent" | "garbage" | "truncated";
@@ -26,23 +26,25 @@ export class BrokenDns {
   /** What it was asked: `SRV _etcd-client._tcp.a.test`. */
   readonly questions: string[] = [];
   readonly #behind: DnsServer | undefined;
+  readonly #host: string;
   readonly #random = randomFrom(seed);
   readonly #sockets = new Set<Socket>();
   #port = 0;
 
-  private constructor(faults: Faults, behind: DnsServer | undefined) {
+  private constructor(faults: Faults, behind: DnsServer | undefined, host: string) {
     this.faults = faults;
     this.#behind = behind;
+    this.#host = host;
   }
 
   /** A server with these faults, on the port that another has left, or on any. UDP only. */
   static async start(
     faults: Faults,
     port = 0,
-    { behind }: { behind?: DnsServer } = {},
+    { behind, host = "127.0.0.1" }: { behind?: DnsServer; host?: string } = {},
   ): Promise<BrokenDns> {
-    const broken = new BrokenDns(faults, behind);
-    const socket = await broken.#open(port, (message, fromPort, fromAddress) => {
+    const broken = new BrokenDns(faults, behind, host);
+    const socket = await broken.#open(host, port, (message, fromPort, fromAddress) => {
       broken.#take(message, (answer) => send(socket, answer, fromPort, fromAddress));
     });
     broken.#port = socket.port;
@@ -50,7 +52,7 @@ export class BrokenDns {
   }
 
   get address(): string {
-    return `127.0.0.1:${this.#port}`;
+    return `${this.#host}:${this.#port}`;
   }
 
   /** Questions so far. */
@@ -76,7 +78,7 @@ export class BrokenDns {
     if (this.#behind === undefined) throw new Error("no server is behind this one");
     const [host, port] = this.#behind.address.split(":") as [string, string];
     // A socket for each: two clients may have chosen the same number for their questions.
-    const socket = await this.#open(0, (bytes) => {
+    const socket = await this.#open("127.0.0.1", 0, (bytes) => {
       answer(bytes);
       this.#sockets.delete(socket);
       socket.close();
@@ -85,11 +87,12 @@ export class BrokenDns {
   }
 
   async #open(
+    hostname: string,
     port: number,
     take: (message: Buffer, port: number, address: string) => void,
   ): Promise<Socket> {
     const socket = await Bun.udpSocket({
-      hostname: "127.0.0.1",
+      hostname,
       port,
       socket: {
         data: (_, message, fromPort, fromAddress) => take(message, fromPort, fromAddress),

@@ -23,6 +23,8 @@ export interface Zone {
   readonly hosts?: Readonly<Record<string, readonly string[]>>;
   /** Targets by alias. */
   readonly cnames?: Readonly<Record<string, string>>;
+  /** Of all records, in seconds; 60 unless it is given. */
+  readonly ttl?: number;
 }
 
 export class DnsServer {
@@ -107,13 +109,14 @@ export class DnsServer {
     return join(this.#folder, "dnsmasq.conf");
   }
 
-  #configuration({ srv = [], hosts = {}, cnames = {} }: Zone): string {
+  #configuration({ srv = [], hosts = {}, cnames = {}, ttl = 60 }: Zone): string {
     return [
       `listen-address=${this.#host}`,
       `port=${this.port}`,
       // As who started it: otherwise it becomes nobody, who cannot read this file.
       ...(process.getuid?.() === 0 ? ["user=root"] : []),
       ...["bind-interfaces", "no-resolv", "no-hosts", "pid-file="],
+      `local-ttl=${ttl}`,
       ...["local=/test/", "cache-size=0", "log-queries", "log-facility=-"],
       ...srv.map(
         ({ name, target, port, priority = 0, weight = 0 }) =>

@@ -13,7 +13,9 @@ export type Elsewhere =
   /** DNS is asked, and is out of order. */
   | "broken"
   /** DNS is asked, at port 53 of this address. */
-  | { readonly nameserver: string };
+  | { readonly nameserver: string }
+  /** As these files say. */
+  | { readonly resolv: string; readonly nsswitch?: string };
 
 export class Hosts {
   readonly #folder: string;
@@ -25,12 +27,16 @@ export class Hosts {
   /** A hosts file with these lines, in a folder that `close` removes. */
   static async create(text: string, elsewhere: Elsewhere = "unknown"): Promise<Hosts> {
     const hosts = new Hosts(await mkdtemp(join(tmpdir(), "etcd-gateway-hosts-")));
-    hosts.#put("nsswitch.conf", `hosts: files${elsewhere === "unknown" ? "" : " dns"}\n`);
-    // Or else an address of loopback at which nobody answers questions.
-    const nameserver = typeof elsewhere === "object" ? elsewhere.nameserver : "127.0.0.254";
-    hosts.#put("resolv.conf", `nameserver ${nameserver}\noptions timeout:1 attempts:1\n`);
+    const { resolv, nsswitch } = filesFor(elsewhere);
+    hosts.#put("nsswitch.conf", nsswitch);
+    hosts.#put("resolv.conf", resolv);
     hosts.write(text);
     return hosts;
+  }
+
+  /** From now on this resolv.conf, also for gateways that run. */
+  writeResolv(text: string): void {
+    this.#put("resolv.conf", text);
   }
 
   /** From now on these lines, also for gateways that run. */
@@ -56,4 +62,15 @@ export class Hosts {
     // Never a new file in an old one's place: it is the old one that is mounted.
     writeFileSync(join(this.#folder, file), text);
   }
+}
+
+function filesFor(elsewhere: Elsewhere): { resolv: string; nsswitch: string } {
+  if (typeof elsewhere === "object" && "resolv" in elsewhere)
+    return { nsswitch: "hosts: files dns\n", ...elsewhere };
+  // An address of loopback at which no server answers, unless there is one.
+  const nameserver = typeof elsewhere === "object" ? elsewhere.nameserver : "127.0.0.254";
+  return {
+    resolv: `nameserver ${nameserver}\noptions timeout:1 attempts:1\n`,
+    nsswitch: `hosts: files${elsewhere === "unknown" ? "" : " dns"}\n`,
+  };
 }

@@ -21,6 +21,9 @@ export interface GatewayOptions extends CommandOptions {
 
 const READY = "ready to proxy client requests";
 
+// A start waits for DNS as long as the resolver tries: 5 s for each server, twice.
+const START_MS = 60_000;
+
 /** Ours, compiled, or the one inside etcd. */
 export type GatewayKind = "ours" | "etcd";
 
@@ -102,10 +105,11 @@ export class GatewayProcess extends Command {
   async logged(
     message: string,
     accepts: (line: LogLine) => boolean = () => true,
+    timeoutMs = 10_000,
   ): Promise<LogLine> {
     const find = () => this.lines(message).find(accepts);
     const isDecided = () => find() !== undefined || this.status !== undefined;
-    await until(isDecided, `"${message}" was logged`).catch(() => undefined);
+    await until(isDecided, `"${message}" was logged`, timeoutMs).catch(() => undefined);
     const line = find();
     if (line !== undefined) return line;
     throw new Error(`waited in vain for "${message}"; the log was:\n${this.stdout}${this.stderr}`);
@@ -137,7 +141,7 @@ export class GatewayProcess extends Command {
   async #readyOrEnded(): Promise<void> {
     const isDecided = () => this.lines(READY).length > 0 || this.status !== undefined;
     try {
-      await until(isDecided, "the gateway was ready");
+      await until(isDecided, "the gateway was ready", START_MS);
     } catch (error) {
       await this.close();
       throw new Error(`${(error as Error).message}: ${this.stdout}${this.stderr}`);
