@@ -73,6 +73,20 @@ describe("a first server that answers with an error", () => {
       expect(first.server.count).toBeGreaterThan(0);
     });
 
+  for (const kind of ["ours", "etcd"] as const)
+    test.each(faults)(`%s: ${kind} asks the next of resolv.conf for SRV`, async (fault) => {
+      const zone: Zone = {
+        hosts: NAMES,
+        srv: [{ name: "_etcd-client._tcp.a.test", target: "m1.a.test", port }],
+      };
+      const [first, second] = [await broken(fault), await sound(zone)];
+      const resolv = `nameserver ${first.host}\nnameserver ${second.host}\n`;
+      const flags = ["--discovery-srv=a.test", "--insecure-discovery"];
+      const gateway = await launch(kind, flags, await machine({ resolv }));
+      expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
+      expect(await greeting(gateway.port)).toBe("127.0.0.1");
+    });
+
   test.each(faults)(
     "%s: the next of --discovery-servers is asked, for SRV as well",
     async (fault) => {

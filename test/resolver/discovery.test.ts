@@ -159,6 +159,43 @@ describe("SRV discovery", () => {
     ]);
   });
 
+  test.each<[ttlSeconds: number | undefined, dueMs: number]>([
+    [undefined, REFRESH],
+    [3600, REFRESH],
+    [30, REFRESH],
+    [7, 7000],
+    [1, 1000],
+    [0, 1000],
+  ])("looks again when records of TTL %p expire, after %d ms", async (ttlSeconds, dueMs) => {
+    const { discovery, world, asked, after } = setUp({ srv });
+    const record = { name: "10.0.0.1", port: 1, priority: 0, weight: 0 };
+    const long = { ...record, name: "10.0.0.2", ttlSeconds: 7200 };
+    world.plain = [{ ...record, ...(ttlSeconds !== undefined && { ttlSeconds }) }, long];
+    await discovery.start();
+    discovery.follow();
+    await after(dueMs - 1);
+    expect(asked.srv).toBe(2);
+    await after(1);
+    expect(asked.srv).toBe(4);
+    // What failed has no TTL: the interval counts.
+    world.plain = "ESERVFAIL";
+    await after(dueMs);
+    const before = asked.srv;
+    await after(REFRESH - 1);
+    expect(asked.srv).toBe(before);
+    await after(1);
+    expect(asked.srv).toBe(before + 2);
+  });
+
+  test("an interval of 0 looks at start only, whatever the TTL", async () => {
+    const { discovery, world, clock, after } = setUp({ srv, discoveryRefreshMs: 0 });
+    world.plain = [{ name: "10.0.0.1", port: 1, priority: 0, weight: 0, ttlSeconds: 1 }];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(clock.pending).toBe(0);
+  });
+
   test("says nothing of the same answer in another order", async () => {
     const { discovery, world, log, after } = setUp({ srv });
     world.plain = ["10.0.0.1", "10.0.0.2"];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { DnsCache } from "../../src/resolver/dns-cache.ts";
+import { DnsCache, UNTIL_ANSWERED } from "../../src/resolver/dns-cache.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 function setUp() {
@@ -9,7 +9,9 @@ function setUp() {
     resolve: (found: string[]) => void;
     reject: (error: Error) => void;
   }[] = [];
-  const names = new DnsCache((host) => {
+  const signals: AbortSignal[] = [];
+  const names = new DnsCache((host, signal) => {
+    signals.push(signal);
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
     lookups.push({ host, resolve, reject });
     return promise;
@@ -19,7 +21,7 @@ function setUp() {
     names.resolve(host, 3000, (addresses, error) => {
       answers.push(addresses?.join(",") ?? (error as { code?: string }).code ?? "?");
     });
-  return { clock, names, lookups, answers, ask };
+  return { clock, names, lookups, answers, ask, signals };
 }
 
 const settle = () => Promise.resolve().then(() => {});
@@ -122,6 +124,27 @@ describe("DnsCache.resolve()", () => {
     ask("etcd");
     clock.advance(3000);
     expect(answers).toEqual(["ETIMEDOUT"]);
+  });
+
+  test("waits as long as the lookup takes with UNTIL_ANSWERED", async () => {
+    const { names, lookups, clock } = setUp();
+    const found = names.find("etcd", UNTIL_ANSWERED);
+    clock.advance(3_600_000);
+    expect(clock.pending).toBe(0);
+    lookups[0]!.resolve(["10.0.0.1"]);
+    expect(await found).toEqual({ addresses: ["10.0.0.1"], error: undefined });
+  });
+
+  test("close() cancels the lookups, which are told so", async () => {
+    const { names, ask, signals, answers, lookups } = setUp();
+    ask("etcd");
+    expect(signals[0]!.aborted).toBe(false);
+    names.close();
+    names.close();
+    expect(signals[0]!.aborted).toBe(true);
+    lookups[0]!.reject(Object.assign(new Error("cancelled"), { code: "ECANCELLED" }));
+    await settle();
+    expect(answers).toEqual(["ECANCELLED"]);
   });
 
   test("answers nobody who took the question back", async () => {

@@ -1,0 +1,28 @@
+// Looks names up as the gateway does: `host NAME` or `srv NAME`, a JSON line for
+// each, as go-lookup/main.go prints it.
+import { createNetwork } from "../../src/cli/network.ts";
+
+const network = createNetwork(process.env);
+const words = process.argv.slice(2);
+for (let i = 0; i + 1 < words.length; i += 2)
+  console.log(JSON.stringify(await lookup(words[i]!, words[i + 1]!)));
+process.exit(0);
+
+async function lookup(kind: string, name: string) {
+  const start = performance.now();
+  const seconds = () => Math.round((performance.now() - start) / 1000);
+  try {
+    const found =
+      kind === "host"
+        ? await network.lookup(name, [])
+        : (await network.resolveSrv(name, [])).map(
+            (record) =>
+              `${record.priority} ${record.weight} ${record.port} ${record.name.toLowerCase()}`,
+          );
+    return { found, notFound: false, isTimeout: false, seconds: seconds() };
+  } catch (error) {
+    const { code } = error as { code: string };
+    const isTimeout = code === "ETIMEOUT";
+    return { found: [], notFound: code === "ENOTFOUND", isTimeout, seconds: seconds() };
+  }
+}
