@@ -36,7 +36,7 @@ export const discoveryFlags = {
     value: "DURATION",
     default: "30s",
     summary:
-      "How often the SRV records are looked up again. 0: at start, and when every endpoint is down. Otherwise at least 100ms.",
+      "How often the SRV records are looked up again; sooner if their TTL is shorter. 0: at start, and when every endpoint is down. Otherwise at least 100ms.",
     example: "1m",
     parse: (text: string) => parseTimer(text, 100, "or 0"),
   },
@@ -44,7 +44,7 @@ export const discoveryFlags = {
     value: "HOST:PORT,...",
     repeatable: true,
     summary:
-      "DNS servers, by IP address, to ask instead of the system's for SRV records and for the names of endpoints. The hosts file is not read then.",
+      "DNS servers, by IP address, to ask in order instead of the system's, for SRV records and for the names of endpoints. The hosts file and the search list are not used then.",
     example: "10.0.0.53:53",
     parse: parseDnsServers,
   },

@@ -6,7 +6,7 @@ const DESCRIPTORS_PER_RELAY = 2;
 
 // Standard streams, epoll and the listener (about 12 in all), and clients that are
 // being refused.
-const OWN_RESERVE = 24;
+const OWN_RESERVE = 32;
 
 // The listener of --metrics-addr, and its clients.
 const ADMIN_RESERVE = MAX_ADMIN_CONNECTIONS + 1;
@@ -14,7 +14,7 @@ const ADMIN_RESERVE = MAX_ADMIN_CONNECTIONS + 1;
 export interface DescriptorBudget {
   readonly descriptorLimit: number;
   readonly endpoints: number;
-  /** Whether endpoints are looked up while the gateway runs. */
+  /** Whether endpoints, or the names of some, are looked up while the gateway runs. */
   readonly hasDiscovery: boolean;
   /** Whether the admin server listens. */
   readonly hasAdminServer: boolean;

@@ -1,5 +1,6 @@
 // The L4 gateway, put together: accepts clients, finds an endpoint for each,
 // relays bytes, and drains. It owns everything that it starts; `close` frees it.
+import { isIP } from "node:net";
 import type { HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import { formatDuration } from "../core/duration.ts";
@@ -222,7 +223,10 @@ export class Gateway
     return connectionLimit(this.#config.maxConnections, {
       descriptorLimit: this.#deps.descriptorLimit,
       endpoints: this.#cluster.pool.endpoints.length,
-      hasDiscovery: this.#cluster.hasDiscovery || this.#config.healthUrl !== undefined,
+      hasDiscovery:
+        this.#cluster.hasDiscovery ||
+        this.#config.healthUrl !== undefined ||
+        this.#config.endpoints.some(({ address }) => isIP(address.host) === 0),
       hasAdminServer: this.#config.metrics !== undefined,
     });
   }

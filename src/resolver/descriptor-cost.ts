@@ -5,15 +5,13 @@ import { MAX_HEDGES } from "../net/race.ts";
 import { MAX_HANDSHAKES } from "./endpoint-verifier.ts";
 import { MAX_PROBES } from "./failover.ts";
 
-// Four calls of getaddrinfo with two sockets each (os/dns.ts).
-const SYSTEM_LOOKUPS = 8;
+// Files of handshakes, and requests for health and the member list. Where
+// getaddrinfo is called, its four calls (os/dns.ts) take the place of exchanges.
+const REQUESTS = 16;
 
-// Requests for health and the member list, and the files of handshakes.
-const REQUESTS = 48;
-
-/** `hasDiscovery`: whether endpoints are discovered or checked while the proxy runs. */
+/** `hasDiscovery`: whether endpoints or names are looked up, or checked, while the proxy runs. */
 export function resolverDescriptors(endpoints: number, hasDiscovery: boolean): number {
   const probes = Math.min(endpoints, MAX_PROBES);
-  const discovery = hasDiscovery ? MAX_HANDSHAKES + REQUESTS : 0;
-  return MAX_HEDGES + MAX_EXCHANGES + SYSTEM_LOOKUPS + probes + discovery;
+  const discovery = hasDiscovery ? MAX_EXCHANGES + MAX_HANDSHAKES + REQUESTS : 0;
+  return MAX_HEDGES + probes + discovery;
 }

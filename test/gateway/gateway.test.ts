@@ -186,6 +186,15 @@ describe("names", () => {
     expect(asked).toEqual(["etcd.test", "etcd.test", "etcd.test"]);
   });
 
+  test("descriptors are set aside for looking names up, and for nothing where all are addresses", async () => {
+    const { port } = greeter();
+    const lookup = () => found("127.0.0.1");
+    const named = await gatewayTo([`etcd.test:${port}`], { lookup, descriptorLimit: 1024 });
+    const plain = await gatewayTo([`127.0.0.1:${port}`], { descriptorLimit: 1024 });
+    const limits = [named, plain].map((gateway) => gateway.status().maxConnections);
+    expect(limits).toEqual([447, 479]);
+  });
+
   test("every address of a name is tried, IPv6 and IPv4", async () => {
     const { port } = greeter();
     const gateway = await gatewayTo([`etcd.test:${port}`], {
