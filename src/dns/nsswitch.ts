@@ -36,8 +36,8 @@ function parseSources(text: string): NssSource[] | undefined {
   const sources: NssSource[] = [];
   for (let rest = text.trim(); rest !== "";) {
     // A source ends at a space, and only there, as in Go.
-    const [, name, behind] = /^([^ ]+) ?(.*)$/s.exec(rest)!;
-    rest = behind!.trim();
+    const [, name, following] = /^([^ ]+) ?(.*)$/s.exec(rest)!;
+    rest = following!.trim();
     let isStandard = true;
     if (rest.startsWith("[")) {
       const end = rest.indexOf("]");
@@ -78,7 +78,7 @@ function isDefault({ isNegated, status, action }: Criterion, isLast: boolean): b
   return action === "continue" || (isLast && action === "return");
 }
 
-/** What the order depends on beside the name. */
+/** What the order depends on apart from the name. */
 export interface OrderFacts {
   /** Undefined: the file does not exist; `malformed`: it cannot be read or understood. */
   readonly sources: readonly NssSource[] | "malformed" | undefined;
@@ -89,7 +89,7 @@ export interface OrderFacts {
 }
 
 /**
- * Decides who looks `host` up: this resolver, from which sources in which order,
+ * Decides what looks `host` up: this resolver, from which sources in which order,
  * or the C library, because a source is one that it alone knows.
  *
  * @see Go net/conf.go, lookupOrder

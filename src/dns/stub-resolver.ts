@@ -1,5 +1,5 @@
-// A stub resolver that behaves as Go's own: which names are asked for, of whom,
-// in which order, and what counts as an answer. It keeps no answers: how long
+// A stub resolver that behaves as Go's own: which names are asked for, of
+// which server, in which order, and what counts as an answer. It keeps no answers: how long
 // one serves is its user's business.
 import type { HostPort } from "../core/address.ts";
 import { type SourceAddress, sortAddresses } from "./address-order.ts";
@@ -60,7 +60,7 @@ export class StubResolver {
 
   /**
    * Looks a host up. With `servers` they alone are asked, for `host` as an
-   * absolute name; without, the machine's files say who is.
+   * absolute name; without, the machine's files decide.
    *
    * @see Go net/dnsclient_unix.go, goLookupIPCNAMEOrder
    */

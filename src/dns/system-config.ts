@@ -16,7 +16,7 @@ export interface SystemConfigDeps {
   readonly prefersSystem: boolean;
 }
 
-/** Who looks a host up, from where; and the servers, should DNS be asked. */
+/** What looks a host up, from which sources; and the servers, should DNS be asked. */
 export interface HostPlan {
   readonly order: LookupOrder;
   readonly config: ResolverConfig;

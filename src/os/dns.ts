@@ -1,7 +1,5 @@
 // What the machine lends to the stub resolver: its files, its name, random
 // numbers, and getaddrinfo for sources that only the C library knows.
-import { randomInt } from "node:crypto";
-import dns from "node:dns";
 import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { availableParallelism, hostname } from "node:os";
@@ -37,9 +35,11 @@ export async function readFileStart(path: string): Promise<string> {
   }
 }
 
+const id = new Uint16Array(1);
+
 /** A number from 0 to 65535 that cannot be foreseen. */
 export function randomId(): number {
-  return randomInt(0x10000);
+  return crypto.getRandomValues(id)[0]!;
 }
 
 /** The name of this machine; undefined if it has none. */
@@ -76,6 +76,8 @@ export function getaddrinfoLimit(environment: Readonly<Record<string, string | u
  * @throws {Error} with a `code` such as ENOTFOUND.
  */
 export async function getaddrinfo(host: string): Promise<readonly string[]> {
+  // Loaded when it is needed, which it seldom is: it takes 3 MB.
+  const dns = await import("node:dns");
   const found = await dns.promises.lookup(host, { all: true, order: "verbatim" });
   return found.map(({ address }) => address);
 }

@@ -1,6 +1,6 @@
-// What the gateway asks of etcd itself beside its clients' traffic, by TLS and
-// HTTP. Files are read anew at each call, since certificates are renewed while
-// we run.
+// What the gateway asks of etcd itself, apart from its clients' traffic, by TLS
+// and HTTP. Files are read at each call, since certificates are renewed while we
+// run.
 import type { HostPort } from "../core/address.ts";
 import type { TlsFiles } from "../core/gateway-config.ts";
 import { type Answer, send } from "./http.ts";

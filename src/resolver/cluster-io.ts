@@ -13,7 +13,7 @@ import { type SrvRecord, SrvSource } from "./srv.ts";
 import { Connector } from "./connector.ts";
 
 /**
- * How the network is asked, for what is no client's traffic. `servers` are DNS
+ * How the network is asked, for what is not a client's traffic. `servers` are DNS
  * servers; none: the system's. Lookups end when their own schedule ends, or when
  * `signal` is aborted, and reject with a `code`.
  */

@@ -151,7 +151,7 @@ describe("a message made to cost time", () => {
     const message = readAnswer(bytes, ID, { name: "h.test.", type: "SRV" })!;
     expect(message.answers.length).toBeGreaterThan(1000);
     const start = performance.now();
-    // Names behind more than ten pointers are malformed, as for Go.
+    // Names after more than ten pointers are malformed, as for Go.
     expect(message.answers.map((each) => readSrv(bytes, each)).filter(Boolean)).toEqual([]);
     expect(performance.now() - start).toBeLessThan(1000);
   });

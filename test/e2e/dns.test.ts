@@ -312,3 +312,13 @@ test("sources that only the C library knows are asked of it, for the names that 
   );
   expect(await greeting(gateway.port)).toBe("127.0.0.3");
 });
+
+test("the C library finds a name where nsswitch.conf has a source that it alone knows", async () => {
+  const { host, server } = await sound({ hosts: { "m.a.test": ["127.0.0.2"] } });
+  const nsswitch = "hosts: files resolve [!UNAVAIL=return] dns\n";
+  const hosts = await machine({ resolv: `nameserver ${host}\n`, nsswitch }, "127.0.0.1 known.test");
+  const endpoints = `--endpoints=known.test:${port},m.a.test:${port}`;
+  const gateway = await launch("ours", [endpoints], hosts);
+  expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.1": 2, "127.0.0.2": 2 });
+  expect(server.questions).toContain("A m.a.test");
+});

@@ -1,4 +1,4 @@
-// Our resolver beside Go's own (GODEBUG=netdns=go), name by name, on the same
+// Our resolver compared with Go's own (GODEBUG=netdns=go), name by name, on the same
 // files and servers. Where Go is not installed it is skipped, and says so.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";

@@ -74,6 +74,31 @@ describe("an endpoint that appears", () => {
   });
 });
 
+describe("an endpoint whose name is silent at start", () => {
+  test("does not hold the start, and is used once its name resolves", async () => {
+    const [server, late] = [greeter(undefined, "127.0.0.1"), greeter(undefined, "127.0.0.2")];
+    const silent = Promise.withResolvers<string[]>();
+    const records = [server, late].map(({ port }, i) => ({
+      ...recordAt(port),
+      name: `m${i}.a.test`,
+    }));
+    const gateway = await gatewayTo([], {
+      srv: secure,
+      discoveryRefreshMs: 3_600_000,
+      lookup: (host) => (host === "m1.a.test" ? silent.promise : Promise.resolve(["127.0.0.1"])),
+      resolveSrv: (name) => Promise.resolve(name.includes("-ssl") ? records : []),
+      verify: () => Promise.resolve(),
+    });
+    await served(gateway);
+    expect(late.accepted).toHaveLength(0);
+    silent.resolve(["127.0.0.2"]);
+    const [line] = await gateway.logged("endpoints changed");
+    expect(line).toMatchObject({ added: [`m1.a.test:${late.port}`], removed: [] });
+    for (let i = 0; i < 2; i++) await served(gateway);
+    expect(late.accepted).toHaveLength(1);
+  });
+});
+
 describe("an endpoint that disappears", () => {
   test("gets no new client, and its relays are reset after the drain timeout", async () => {
     const zone = new Zone();

@@ -33,7 +33,7 @@ async function udpServer(
   hostname: string,
   take: (socket: Udp, data: Buffer, port: number, address: string) => void = () => {},
 ): Promise<Udp> {
-  // An error is an answer that found nobody: the kernel refuses it for a connected socket.
+  // An answer from another socket than the client's server is refused by the kernel.
   const socket = await Bun.udpSocket({ hostname, port: 0, socket: { data: take, error() {} } });
   return closers.add(socket);
 }
@@ -141,7 +141,7 @@ describe("exchangeTcp()", () => {
     return { server, received };
   }
 
-  test("sends and reads messages behind their length, in pieces of any size", async () => {
+  test("sends and reads messages after their length, in pieces of any size", async () => {
     const bytes = Buffer.concat([Uint8Array.of(0, 6), Buffer.from("answer and more")]);
     const pieces = [
       bytes.subarray(0, 1),

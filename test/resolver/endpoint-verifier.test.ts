@@ -175,3 +175,47 @@ describe("with verification", () => {
     expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
   });
 });
+
+describe("a name that is silent while another resolves", () => {
+  const silentScene = () => {
+    const clock = new ManualClock();
+    const silent = Promise.withResolvers<readonly string[]>();
+    let late = 0;
+    const log: string[] = [];
+    const verifier = new EndpointVerifier(
+      {
+        names: new DnsCache(() => silent.promise, clock),
+        isSelf: () => false,
+        clock,
+        verify: () => Promise.resolve(),
+        events: {
+          rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
+          unresolved: (spec, why) => log.push(`unresolved ${labelOf(spec)}: ${why}`),
+        },
+      },
+      () => late++,
+    );
+    const specs = ["10.0.0.1:1", "m.test:1"].map(parseStaticEndpoint);
+    const verifyAll = async (mustVerify: boolean) =>
+      (await verifier.verifyAll(specs, mustVerify)).map(labelOf);
+    return { clock, silent, log, verifyAll, late: () => late };
+  };
+
+  test.each<[mustVerify: boolean, first: string[], line: string]>([
+    [true, ["10.0.0.1:1"], "rejected m.test:1: it does not resolve (ETIMEDOUT)"],
+    [false, ["10.0.0.1:1", "m.test:1"], "unresolved m.test:1: ETIMEDOUT"],
+  ])(
+    "is waited for a second (verified: %p), and admitted once it has resolved",
+    async (mustVerify, first, line) => {
+      const { clock, silent, log, verifyAll, late } = silentScene();
+      const admitted = verifyAll(mustVerify);
+      clock.advance(1000);
+      expect([await admitted, log, late()]).toEqual([first, [line], 0]);
+      silent.resolve(["10.0.0.2"]);
+      await Bun.sleep(0);
+      expect(late()).toBe(1);
+      expect(await verifyAll(mustVerify)).toEqual(["10.0.0.1:1", "m.test:1"]);
+      expect([late(), clock.pending]).toEqual([1, 0]);
+    },
+  );
+});
