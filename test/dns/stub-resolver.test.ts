@@ -192,7 +192,10 @@ describe("answers that are none", () => {
   ]; // prettier-ignore
   test.each(forged)("%s is not listened to while the right one may come", async (_, forge) => {
     const only = zone({ "A h.test.": ["192.0.2.1"] });
-    const server = (asked: Asked) => [forge(asked, only(asked) as Buffer), only(asked) as Buffer];
+    const server = (asked: Asked) => [
+      forge(asked, answer(asked, ["192.0.2.66"])),
+      only(asked) as Buffer,
+    ];
     const { dns, clock, resolver } = scriptedResolver(
       { [A]: server },
       { [RESOLV]: "nameserver 10.0.0.1" },
@@ -385,6 +388,24 @@ describe("the files", () => {
     expect(await timed(clock, resolver.lookupHost("h"))).toEqual([known, 3]);
     expect(await timed(clock, resolver.lookupHost("h"))).toEqual([known, 0]);
   });
+});
+
+test("a file that cannot be read for a moment keeps what it said", async () => {
+  let code: string | undefined;
+  const read = async (path: string) => {
+    if (code !== undefined) throw Object.assign(new Error(path), { code });
+    if (path !== HOSTS) throw Object.assign(new Error(path), { code: "ENOENT" });
+    return "192.0.2.9 h";
+  };
+  const { clock, resolver } = scriptedResolver({}, {}, { files: { version: read, read } });
+  const addressOf = async () => {
+    clock.advance(5000);
+    const found = await resolver.lookupHost("h", [], AbortSignal.timeout(10_000));
+    return "value" in found ? found.value.addresses[0] : found.code;
+  };
+  expect(await addressOf()).toBe("192.0.2.9");
+  code = "EMFILE";
+  expect(await addressOf()).toBe("192.0.2.9");
 });
 
 describe("a signal", () => {
