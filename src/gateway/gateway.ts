@@ -13,7 +13,7 @@ import type { Logger } from "../observe/log.ts";
 import type { GatewayStatus } from "../observe/status.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Network } from "../resolver/cluster-io.ts";
-import { Cluster } from "../resolver/cluster.ts";
+import { Cluster, type ClusterListener } from "../resolver/cluster.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { FailoverDeps } from "../resolver/failover.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
@@ -49,7 +49,7 @@ const NO_DESCRIPTORS = "the system has no descriptors or memory left";
 const NOTHING_UP = "no endpoint accepts connections";
 
 export class Gateway
-  implements AcceptorListener, ClientConnectionListener, ConnectionTableListener
+  implements AcceptorListener, ClientConnectionListener, ClusterListener, ConnectionTableListener
 {
   #config: GatewayConfig;
   readonly #deps: GatewayDeps;
@@ -82,11 +82,6 @@ export class Gateway
     this.#cluster = new Cluster(config, {
       ...{ clock, log: deps.log, network, system, random },
       isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
-      reclaim: (label) => this.#draining.reclaim(label),
-      onRemoved: (endpoint) => this.#draining.add(endpoint, this.#config.drainTimeoutMs),
-      onChanged: () => this.#acceptor.setMaxConnections(this.#limit()),
-      resetRelays: (endpoint) => this.#connections.resetRelays(endpoint, "endpoint_unhealthy"),
-      onActivated: () => this.#refusals.end(NOTHING_UP),
     });
     this.#acceptor = new Acceptor(config, {
       ...{ clock, log, system },
@@ -113,7 +108,7 @@ export class Gateway
     this.#listen = await whereToListen(listen, this.#deps);
     await this.#cluster.check(this.#config);
     try {
-      await this.#cluster.start();
+      await this.#cluster.start(this);
     } catch (error) {
       throw error instanceof SrvError ? new StartError(error.message, { cause: error }) : error;
     }
@@ -216,6 +211,26 @@ export class Gateway
     if (this.#config.hasAccessLog)
       logAccess(this.#log, relay, { endpoint, now: this.#deps.clock.now() });
     this.#acceptor.release(relay);
+  }
+
+  reclaim(label: string): Endpoint | undefined {
+    return this.#draining.reclaim(label);
+  }
+
+  endpointRemoved(endpoint: Endpoint): void {
+    this.#draining.add(endpoint, this.#config.drainTimeoutMs);
+  }
+
+  endpointsChanged(): void {
+    this.#acceptor.setMaxConnections(this.#limit());
+  }
+
+  endpointUp(): void {
+    this.#refusals.end(NOTHING_UP);
+  }
+
+  endpointFailing(endpoint: Endpoint): void {
+    this.#connections.resetRelays(endpoint, "endpoint_unhealthy");
   }
 
   /** Endpoints are probed while all relays are open, so more endpoints leave room for fewer relays. */

@@ -1,5 +1,5 @@
-// The cluster as the gateway sees it: who exists, who is up, how each is
-// reached. It puts the resolver's parts together and owns all that they start.
+// The cluster that a proxy serves: which endpoints exist, which are up, and how
+// each is reached. It assembles the resolver and owns everything that it starts.
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
@@ -23,20 +23,24 @@ export interface ClusterDeps {
   readonly log: Logger;
   readonly network: Network;
   readonly system: TcpSystem;
-  /** Whether a connection to this IP literal and port would reach the gateway itself. */
+  /** Whether a connection to this IP literal and port would reach the proxy itself. */
   readonly isSelf: (address: string, port: number) => boolean;
-  /** The endpoint that is about to leave under this label; it stays then. */
-  readonly reclaim: (label: string) => Endpoint | undefined;
-  /** The endpoint is no longer one of the pool's. */
-  readonly onRemoved: (endpoint: Endpoint) => void;
-  /** Endpoints came, left or changed. */
-  readonly onChanged: () => void;
-  /** One that was down is up. */
-  readonly onActivated: () => void;
-  /** The endpoint is not healthy, and its clients can move to one that is: resets its relays. */
-  readonly resetRelays: (endpoint: Endpoint) => void;
-  /** From 0 to 1. */
+  /** Returns a number from 0 to 1. */
   readonly random: () => number;
+}
+
+/** What a proxy learns of its cluster. */
+export interface ClusterListener {
+  /** Returns the endpoint that is draining under this label, which stays then; undefined if none is. */
+  reclaim(label: string): Endpoint | undefined;
+  /** The endpoint has left the pool; connections to it may go on. */
+  endpointRemoved(endpoint: Endpoint): void;
+  /** Endpoints were added, removed or changed. */
+  endpointsChanged(): void;
+  /** An endpoint that was down is up. */
+  endpointUp(endpoint: Endpoint): void;
+  /** An endpoint fails its health checks while another passes: its connections should be reset. */
+  endpointFailing(endpoint: Endpoint): void;
 }
 
 export class Cluster {
@@ -50,6 +54,7 @@ export class Cluster {
   readonly #discovery: Discovery;
   readonly #activeHealth: ActiveHealth;
   readonly #endpointCheck: EndpointCheck;
+  #listener: ClusterListener | undefined;
 
   /** Stores; `start` starts. */
   constructor(config: GatewayConfig, deps: ClusterDeps) {
@@ -122,10 +127,10 @@ export class Cluster {
   }
 
   /**
-   * Checks what a configuration names, before it is taken over. One endpoint that
-   * resolves is enough; what is found out about the others later is logged.
+   * Checks the endpoints and files of a configuration before it is applied. One
+   * endpoint that resolves is enough; the results of the others are logged later.
    *
-   * @throws {UsageError} if an endpoint is the gateway itself, or a file cannot be used.
+   * @throws {UsageError} if an endpoint is the proxy itself, or a file cannot be used.
    * @throws {StartError} if no endpoint resolves.
    */
   async check(config: GatewayConfig): Promise<void> {
@@ -134,31 +139,32 @@ export class Cluster {
   }
 
   /**
-   * Finds the first endpoints.
+   * Finds the first endpoints. The listener is called from now on.
    *
    * @throws {SrvError} if there are none.
    */
-  start(): Promise<void> {
+  start(listener: ClusterListener): Promise<void> {
+    this.#listener = listener;
     return this.#discovery.start();
   }
 
-  /** Follows all changes from now on. */
+  /** Starts to follow changes of the cluster, and health checks. */
   follow(): void {
     this.#discovery.follow();
     this.#activeHealth.sync();
   }
 
-  /** Looks for other endpoints now, if there is a place to look; resolves when that is over. */
+  /** Discovers endpoints now, if there is a source, and resolves when that is over. */
   refresh(): Promise<void> {
     return this.#discovery.refresh();
   }
 
-  /** Whether `refresh` may find other endpoints than there are. */
+  /** Whether there is a source that `refresh` can ask. */
   get hasDiscovery(): boolean {
     return this.#discovery.hasDiscovery;
   }
 
-  /** Goes by another configuration from now on; resolves when everything was looked up anew. */
+  /** Applies another configuration, and resolves when every lookup was repeated. */
   reconfigure(config: GatewayConfig): Promise<void> {
     const before = this.#config;
     this.#config = config;
@@ -188,22 +194,26 @@ export class Cluster {
   #reconcile(specs: readonly EndpointSpec[]): void {
     const isFirst = this.pool.endpoints.length === 0;
     const before = new Map(this.pool.endpoints.map(({ label, spec }) => [label, spec]));
-    const changes = this.pool.reconcile(specs, this.#deps.reclaim, this.#deps.clock.now());
+    const changes = this.pool.reconcile(
+      specs,
+      (label) => this.#listener!.reclaim(label),
+      this.#deps.clock.now(),
+    );
     for (const endpoint of this.pool.endpoints) {
       const sizeBefore = before.get(endpoint.label)?.verifiedAddresses?.size ?? 0;
       const { verifiedAddresses } = endpoint.spec;
-      // It may have been down for want of a verified address.
+      // It may have been down because none of its addresses was verified.
       if (!endpoint.isUp && (verifiedAddresses?.size ?? 0) > sizeBefore)
         this.health.probeNow(endpoint, () => {});
     }
     for (const endpoint of changes.removed) {
       this.health.forget(endpoint);
-      this.#deps.onRemoved(endpoint);
+      this.#listener!.endpointRemoved(endpoint);
     }
     if (changes.removed.length > 0)
       this.#names.keepOnly(new Set(this.pool.endpoints.map(({ address }) => address.host)));
     if (!isFirst) this.#log.changed(changes);
-    this.#deps.onChanged();
+    this.#listener!.endpointsChanged();
     if (!isFirst) this.#activeHealth.sync();
   }
 
@@ -218,17 +228,17 @@ export class Cluster {
   }
 
   /**
-   * Resets the relays to an endpoint that has just failed a check, if another has
-   * passed its own. Where none has, clients are better off where they are; and a
-   * cluster that recovers as a whole loses no client.
+   * Moves clients off an endpoint that has just failed a check, if another endpoint
+   * has passed its own. While none has, clients are better off where they are, and
+   * a cluster that recovers as a whole loses no client.
    */
   #moveClients(endpoint: Endpoint): void {
     if (this.#config.isClosedWhenUnhealthy && this.pool.hasPassing)
-      this.#deps.resetRelays(endpoint);
+      this.#listener!.endpointFailing(endpoint);
   }
 
   #onUp(endpoint: Endpoint): void {
     this.#log.activated(endpoint);
-    this.#deps.onActivated();
+    this.#listener!.endpointUp(endpoint);
   }
 }

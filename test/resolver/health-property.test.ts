@@ -4,7 +4,7 @@
 import { expect, test } from "bun:test";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { parseHealthUrl } from "../../src/core/health-url.ts";
-import { Cluster } from "../../src/resolver/cluster.ts";
+import { Cluster, type ClusterListener } from "../../src/resolver/cluster.ts";
 import { createLog } from "../../src/observe/log.ts";
 import * as network from "../../src/os/network.ts";
 import * as system from "../../src/os/tcp.ts";
@@ -31,7 +31,7 @@ interface Client {
 
 const answers: readonly Answer[] = ["ok", "error", "silence"];
 
-class World {
+class World implements ClusterListener {
   readonly clock = new ManualClock();
   readonly answerOf = new Map<string, Answer>(ENDPOINTS.map((label) => [label, "ok"]));
   clients: Client[] = [];
@@ -57,13 +57,6 @@ class World {
       },
       system,
       isSelf: () => false,
-      reclaim: () => undefined,
-      onRemoved: () => {},
-      onChanged: () => {},
-      onActivated: () => {},
-      resetRelays: (endpoint) => {
-        this.clients = this.clients.filter((client) => client.endpoint !== endpoint);
-      },
       random: () => random(1001) / 1000,
     });
   }
@@ -76,6 +69,15 @@ class World {
       const failure = Object.assign(new Error("no answer"), { code: "ETIMEDOUT" });
       this.clock.after(TIMEOUT_MS, () => reject(failure));
     });
+  }
+
+  reclaim(): undefined {}
+  endpointRemoved(): void {}
+  endpointsChanged(): void {}
+  endpointUp(): void {}
+
+  endpointFailing(endpoint: Endpoint): void {
+    this.clients = this.clients.filter((client) => client.endpoint !== endpoint);
   }
 
   connect(): void {
@@ -105,7 +107,7 @@ test("Cluster: while an endpoint passes its checks, no client stays on one that 
   for (let history = 0; history < HISTORIES; history++) {
     const random = randomFrom(seed + history);
     const world = new World(random);
-    await world.cluster.start();
+    await world.cluster.start(world);
     world.cluster.follow();
     let connected = 0;
     let longest = 0;
