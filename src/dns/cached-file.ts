@@ -13,7 +13,7 @@ const READ_TIMEOUT_MS = 1000;
 /** The text of a file, or the code of the error with which it could not be read. */
 export type FileText = { readonly text: string } | { readonly code: string };
 
-/** Whether an error says that there is no such file for this process, and no other file either. */
+/** Returns whether an error says that the file does not exist, or not for this process. */
 export function isAbsent(code: string): boolean {
   return code === "ENOENT" || code === "EACCES" || code === "EPERM";
 }

@@ -107,7 +107,7 @@ function readTrailer(bytes: Uint8Array, answersEnd: number | undefined, code: nu
   return { responseCode: (upper << 4) | code, hasAdditional: records.length > 0 };
 }
 
-/** Where the question section ends; undefined unless it begins with this question. */
+/** Returns where the question section ends; undefined unless it begins with this question. */
 function questionEnd(bytes: Uint8Array, { name, type }: Question): number | undefined {
   const end = nameEnd(bytes, HEADER_BYTES);
   if (end === undefined || end + 4 > bytes.length) return undefined;
@@ -136,7 +136,7 @@ function readRecords(bytes: Uint8Array, start: number, count: number) {
   return { records, at };
 }
 
-/** Where a name ends that begins at `start`; undefined if it is malformed. */
+/** Returns where the name that begins at `start` ends; undefined if it is malformed. */
 function nameEnd(bytes: Uint8Array, start: number): number | undefined {
   for (let at = start; at < bytes.length;) {
     const length = bytes[at]!;
@@ -148,7 +148,7 @@ function nameEnd(bytes: Uint8Array, start: number): number | undefined {
   return undefined;
 }
 
-/** The name at `start`, with its trailing dot; undefined if it is malformed. */
+/** Returns the name at `start`, with its trailing dot; undefined if it is malformed. */
 function decodeName(bytes: Uint8Array, start: number): string | undefined {
   if (countPointers(bytes, start) > MAX_POINTERS) return undefined;
   try {
@@ -172,7 +172,7 @@ function countPointers(bytes: Uint8Array, start: number): number {
   return pointers;
 }
 
-/** The address of an A or AAAA record; undefined if it is malformed. */
+/** Returns the address of an A or AAAA record; undefined if it is malformed. */
 export function readAddress(bytes: Uint8Array, { type, at, length }: RecordRef) {
   const isIPv4 = type === TYPES.A;
   if (length !== (isIPv4 ? 4 : 16)) return undefined;
@@ -190,7 +190,7 @@ export interface SrvData {
 
 const SRV_FIXED_BYTES = 6;
 
-/** The data of an SRV record (RFC 2782); undefined if it is malformed. */
+/** Returns the data of an SRV record (RFC 2782); undefined if it is malformed. */
 export function readSrv(bytes: Uint8Array, { at, length }: RecordRef): SrvData | undefined {
   const end = nameEnd(bytes, at + SRV_FIXED_BYTES);
   const name = decodeName(bytes, at + SRV_FIXED_BYTES);

@@ -164,7 +164,7 @@ function namesFor(name: string, config: ResolverConfig): readonly string[] {
   return isDomainName(name) ? searchNames(name, config) : [];
 }
 
-/** Of two failures the one that is not "there is none", and else the later one. */
+/** Returns of two failures the one that is not "there is none", and else the later one. */
 function moreTelling(code: string, later: string): string {
   return later === NOT_FOUND ? code : later;
 }
@@ -183,7 +183,7 @@ function readSrvAnswer(message: Message): Result<SrvAnswer> {
   return { value: { records, ttlSeconds: ttlOf(message) } };
 }
 
-/** The shortest of all answers, aliases included. A TTL with its highest bit set is 0 (RFC 2181, section 8). */
+/** Returns the shortest TTL of all answers, aliases included. A TTL with its highest bit set is 0 (RFC 2181, section 8). */
 function ttlOf({ answers }: Message): number {
   return Math.min(...answers.map(({ ttlSeconds }) => (ttlSeconds > 0x7fffffff ? 0 : ttlSeconds)));
 }

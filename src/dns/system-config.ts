@@ -45,13 +45,13 @@ export class SystemConfig {
     this.#mdnsAllow = new CachedFile({ path: "/etc/mdns.allow", parse: mayExist, files, clock });
   }
 
-  /** The servers and the search list, for what is always asked of DNS. */
+  /** Returns the servers and the search list, for what is always asked of DNS. */
   async config(): Promise<ResolverConfig> {
     await this.#resolvConf.refresh();
     return this.#resolvConf.value.config;
   }
 
-  /** @see Go net/conf.go, lookupOrder */
+  /** Decides how `host` is looked up. @see Go net/conf.go, lookupOrder */
   async plan(host: string): Promise<HostPlan> {
     const { prefersSystem, hostname } = this.#deps;
     if (!this.#resolvConf.isFresh) await this.#resolvConf.refresh();
@@ -66,7 +66,7 @@ export class SystemConfig {
     return { order: lookupOrder(host, facts), config };
   }
 
-  /** The addresses that the hosts file has for `host`, at least one; undefined: none. */
+  /** Returns the addresses that the hosts file has for `host`, at least one; undefined: none. */
   async findInHosts(host: string): Promise<readonly string[] | undefined> {
     if (!this.#hosts.isFresh) await this.#hosts.refresh();
     return findHost(this.#hosts.value, host);

@@ -11,13 +11,13 @@ export { sourceAddress } from "./tcp.ts";
 // Larger than any list of blocked names in use; what comes after it is not read.
 const MAX_FILE_BYTES = 16 << 20;
 
-/** Something that differs when the file has changed. Rejects with a `code` such as ENOENT. */
+/** Resolves with a text that differs when the file has changed. Rejects with a `code` such as ENOENT. */
 export async function fileVersion(path: string): Promise<string> {
   const { mtimeNs, size, ino } = await stat(path, { bigint: true });
   return `${ino} ${mtimeNs} ${size}`;
 }
 
-/** The first 16 MiB of a file as UTF-8 text. Rejects with a `code` such as ENOENT. */
+/** Reads the first 16 MiB of a file as UTF-8 text. Rejects with a `code` such as ENOENT. */
 export async function readFileStart(path: string): Promise<string> {
   // Without O_NONBLOCK a FIFO in the file's place would hold a thread of the pool for good.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -37,18 +37,18 @@ export async function readFileStart(path: string): Promise<string> {
 
 const id = new Uint16Array(1);
 
-/** A number from 0 to 65535 that cannot be foreseen. */
+/** Returns a number from 0 to 65535 that cannot be predicted. */
 export function randomId(): number {
   return crypto.getRandomValues(id)[0]!;
 }
 
-/** The name of this machine; undefined if it has none. */
+/** Returns the name of this machine; undefined if it has none. */
 export function machineName(): string | undefined {
   return hostname() || undefined;
 }
 
 /**
- * Whether getaddrinfo does all lookups: on macOS, and where variables are set
+ * Returns whether getaddrinfo does all lookups: on macOS, and where variables are set
  * that only the C library obeys.
  *
  * @see Go net/conf.go, initConfVal
@@ -70,8 +70,8 @@ export function getaddrinfoLimit(environment: Readonly<Record<string, string | u
 }
 
 /**
- * The addresses of a host, at least one, as the C library finds and sorts them.
- * Cannot be cancelled, and holds a thread until it ends.
+ * Looks a host up as the C library does, which also sorts its addresses; at least
+ * one. Cannot be cancelled, and holds a thread until it ends.
  *
  * @throws {Error} with a `code` such as ENOTFOUND.
  */

@@ -166,6 +166,11 @@ function rotateAddresses(addresses: readonly string[], turn: number): readonly s
   return [...preferred.slice(start), ...preferred.slice(0, start), ...rest];
 }
 
+// Of a DNS server that was not reached; the endpoint must not be counted as one that refused.
+const NO_SERVER = new Set(["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH"]);
+
 function lookupFailure(endpoint: Endpoint, error: LookupError | undefined): DialError {
-  return new DialError(`dial tcp: lookup ${endpoint.address.host}`, error?.code ?? "ENOTFOUND");
+  const code = error?.code ?? "ENOTFOUND";
+  const tried = `dial tcp: lookup ${endpoint.address.host}`;
+  return new DialError(tried, NO_SERVER.has(code) ? "EAI_AGAIN" : code);
 }

@@ -175,7 +175,7 @@ describe("the query", () => {
   });
 });
 
-describe("answers that are none", () => {
+describe("answers that do not match", () => {
   const forged: [what: string, forge: (asked: Asked, right: Buffer) => Buffer][] = [
     ["another id", (_, right) => Buffer.concat([Uint8Array.of(0, 1), right.subarray(2)])],
     ["a question, no answer", (_, right) => {

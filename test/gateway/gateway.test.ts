@@ -195,6 +195,27 @@ describe("names", () => {
     expect(limits).toEqual([447, 479]);
   });
 
+  test.each<[code: string, words: string, outcome: string]>([
+    ["ENOTFOUND", "no such host", "failed"],
+    ["ESERVFAIL", "server misbehaving", "failed"],
+    ["ETIMEOUT", "i/o timeout", "failed"],
+    ["ECONNREFUSED", "temporary failure in name resolution", "failed"],
+    ["EHOSTUNREACH", "temporary failure in name resolution", "failed"],
+  ])(
+    "a lookup that fails by %s is %p, and no answer of the endpoint",
+    async (code, words, outcome) => {
+      const { port } = greeter();
+      const lookup = () => Promise.reject(Object.assign(new Error(code), { code }));
+      const gateway = await gatewayTo([`etcd.test:${port}`, local(port)], { lookup });
+      await served(gateway);
+      await served(gateway);
+      expect((await gateway.logged("deactivated endpoint"))[0]!.error).toBe(
+        `dial tcp: lookup etcd.test: ${words}`,
+      );
+      expect(gateway.status().endpoints[0]!.dials).toMatchObject({ [outcome]: 1, refused: 0 });
+    },
+  );
+
   test("every address of a name is tried, IPv6 and IPv4", async () => {
     const { port } = greeter();
     const gateway = await gatewayTo([`etcd.test:${port}`], {

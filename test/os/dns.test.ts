@@ -13,6 +13,7 @@ import {
   prefersGetaddrinfo,
   randomId,
   readFileStart,
+  sourceAddress,
 } from "../../src/os/dns.ts";
 import { Blackhole } from "../support/blackhole.ts";
 import { Closers, output } from "../support/gateway-command.ts";
@@ -199,6 +200,19 @@ describe("exchangeTcp()", () => {
     const exchange = exchangeTcp(at(server), query, controller.signal);
     setTimeout(() => controller.abort(), 50);
     await expect(exchange).rejects.toMatchObject({ code: "ECANCELLED" });
+  });
+});
+
+describe("sourceAddress()", () => {
+  test.each<[address: string, source: string | undefined]>([
+    ["127.0.0.1", "127.0.0.1"],
+    ["127.9.9.9", "127.0.0.1"],
+    ["::1", "::1"],
+    ["fe80::1%nosuchzone", undefined],
+  ])("of %p is %p", (address, source) => {
+    const before = descriptors();
+    expect(sourceAddress(address)).toBe(source);
+    expect(descriptors()).toBe(before);
   });
 });
 
