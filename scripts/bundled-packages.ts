@@ -1,16 +1,16 @@
-// What of bun.lock is inside the binary: the dependencies and their dependencies,
-// not what only development needs.
+// Lists the packages of bun.lock that are inside the binary: the dependencies and
+// their dependencies, without those that only development needs.
 import lock from "../bun.lock";
 import packageJson from "../package.json" with { type: "json" };
 
 export interface BundledPackage {
   readonly name: string;
   readonly version: string;
-  /** SPDX. */
+  /** An SPDX expression. */
   readonly license: string;
-  /** As npm has it: `sha512-` and base64. */
+  /** npm's format: `sha512-` and base64. */
   readonly integrity: string;
-  /** Where it is installed. */
+  /** The folder where it is installed. */
   readonly folder: string;
   /** Keys of `bundledPackages`. */
   readonly dependencies: readonly string[];
@@ -25,23 +25,29 @@ type LockRow = readonly [
 ];
 const rows = (lock as unknown as { packages: Readonly<Record<string, LockRow>> }).packages;
 
-/** The keys of bun.lock on which the gateway itself depends. */
+/** Keys of bun.lock: the packages that the gateway itself depends on. */
 export const directDependencies: readonly string[] = keysOf(packageJson.dependencies, "");
 
-/** By key of bun.lock: the name, or behind a slash in whose node_modules it is nested. */
+/**
+ * Returns the packages by their key in bun.lock: the name, or for a package nested
+ * in another's node_modules, both names with a slash in between.
+ */
 export async function bundledPackages(): Promise<ReadonlyMap<string, BundledPackage>> {
   const packages = new Map<string, BundledPackage>();
-  const waiting = [...directDependencies];
-  for (let key = waiting.pop(); key !== undefined; key = waiting.pop()) {
+  const pending = [...directDependencies];
+
+  for (let key = pending.pop(); key !== undefined; key = pending.pop()) {
     if (packages.has(key)) continue;
     const [nameAndVersion, , relations, integrity] = rows[key]!;
     const at = nameAndVersion.lastIndexOf("@");
+    const version = nameAndVersion.slice(at + 1);
+
     const folder = `node_modules/${namesIn(key).join("/node_modules/")}`;
     const installed = (await Bun.file(`${folder}/package.json`).json()) as Record<string, string>;
-    const version = nameAndVersion.slice(at + 1);
     if (installed["version"] !== version)
-      throw new Error(`${folder} is ${installed["version"]}, bun.lock says ${version}`);
-    if (!installed["license"]) throw new Error(`${folder}/package.json names no licence`);
+      throw new Error(`${folder} has version ${installed["version"]}, bun.lock ${version}`);
+    if (!installed["license"]) throw new Error(`${folder}/package.json does not name a licence`);
+
     const dependencies = keysOf(
       { ...relations.dependencies, ...relations.optionalDependencies },
       key,
@@ -54,12 +60,13 @@ export async function bundledPackages(): Promise<ReadonlyMap<string, BundledPack
       folder,
       dependencies,
     });
-    waiting.push(...dependencies);
+    pending.push(...dependencies);
   }
+
   return new Map([...packages].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Each name's key: nested as deep in `parent` as there is one, as modules are found. */
+/** Resolves names to keys as modules are resolved: the most deeply nested in `parent` wins. */
 function keysOf(names: Names, parent: string): string[] {
   return Object.keys(names).flatMap((name) => {
     const parents = namesIn(parent);
@@ -67,11 +74,11 @@ function keysOf(names: Names, parent: string): string[] {
       const key = [...parents, name].join("/");
       if (key in rows) return [key];
     }
-    return name in rows ? [name] : []; // an optional one that is not installed
+    return name in rows ? [name] : []; // absent: an optional dependency that is not installed
   });
 }
 
-/** `a/@b/c` is c of @b, inside a. */
+/** Splits a key into package names: `a/@b/c` is `@b/c` inside `a`. */
 function namesIn(key: string): string[] {
   return key.match(/(@[^/]+\/)?[^/]+/g) ?? [];
 }

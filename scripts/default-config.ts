@@ -1,33 +1,34 @@
-// Prints the config file that packages install: every key that it may have,
-// explained, and commented out with its default.
+// Prints the config file that packages install: every key, explained, and commented
+// out with its default.
 import { flagNamed, flagNames, variableOf } from "../src/cli/flags.ts";
 
 const WIDTH = 78;
 
 const parts = [
-  `# Configuration of etcd-gateway. All keys are optional; what is commented out is
-# the default, or an example where there is none. A flag on the command line and a
-# variable (${variableOf("endpoints")}) win over this file.
+  `# Configuration of etcd-gateway. All keys are optional. A commented-out value is the
+# default, or an example where there is no default. A flag on the command line and
+# an environment variable (${variableOf("endpoints")}) override this file.
 #
-# After a change: systemctl reload etcd-gateway. It reads the file again without
-# touching a connection; listen-addr and log-format need a restart.`,
+# To apply a change: systemctl reload etcd-gateway. The gateway reads the file again
+# and keeps all connections. listen-addr, reuse-port, metrics-addr and log-format
+# need a restart.`,
 ];
 for (const name of flagNames) {
   const { onlyFor, default: fallback, example, summary, value } = flagNamed(name);
   if (onlyFor !== undefined || name === "config-file") continue;
   const text = fallback === undefined ? `${summary} For example:` : summary;
   const isBare = value === "" || value === "COUNT";
-  const written = fallback ?? example;
-  parts.push(`${comment(text)}\n#${name}: ${isBare ? written : quoted(written)}`);
+  const setting = fallback ?? example;
+  parts.push(`${comment(text)}\n#${name}: ${isBare ? setting : quoted(setting)}`);
 }
 console.log(parts.join("\n\n"));
 
-/** In single quotes where YAML would take it for something else than a text. */
+/** Quotes `text` where YAML would not read it as a string. */
 function quoted(text: string): string {
   return /^[a-z/][\w./ -]*$|^\d+[a-z]\w*$/i.test(text) ? text : `'${text.replaceAll("'", "''")}'`;
 }
 
-/** Wrapped, each line behind a number sign and a space. */
+/** Wraps `text` into lines that begin with "# ". */
 function comment(text: string): string {
   const lines = ["#"];
   for (const word of text.split(" ")) {

@@ -1,8 +1,7 @@
-// Prints what is inside a binary, as CycloneDX 1.5: the gateway, Bun and the npm
-// packages that are bundled. All of it is read from package.json, bun.lock,
-// node_modules and the npm package that Bun's executable was taken from.
+// Prints the bill of materials of a binary as CycloneDX 1.5: the gateway, Bun and the
+// bundled npm packages, read from package.json, bun.lock, node_modules and the npm
+// package that Bun's executable comes from. SOURCE_DATE_EPOCH is the time in seconds.
 //   bun scripts/sbom.ts BINARY TARGET BUN_PACKAGE_JSON BUN_SHA512SUM
-// with the time, in seconds, in SOURCE_DATE_EPOCH.
 import packageJson from "../package.json" with { type: "json" };
 import { bundledPackages, directDependencies } from "./bundled-packages.ts";
 
@@ -29,7 +28,7 @@ const document = {
   $schema: "http://cyclonedx.org/schema/bom-1.5.schema.json",
   bomFormat: "CycloneDX",
   specVersion: "1.5",
-  // The same for the same binary.
+  // Derived from the binary, so that the same binary has the same number.
   serialNumber: `urn:uuid:${Bun.randomUUIDv5(`${own}#${sha256}`, "url")}`,
   version: 1,
   metadata: {
@@ -71,7 +70,7 @@ function npmComponent(
     "bom-ref": purl,
     name: packageName,
     version: packageVersion,
-    // Of the archive in the npm registry, not of what became of it in here.
+    // The hash of the archive in the npm registry, not of the code in the binary.
     hashes: [{ alg: "SHA-512", content: sha512 }],
     licenses: licensesOf(packageLicense),
     purl,

@@ -83,6 +83,6 @@ describe("etcd-gateway(1)", () => {
     expect(source).toContain("\n.Dd November 21, 2026\n");
     const { status, stderr } = await run([process.execPath, "scripts/man-page.ts"]);
     expect(status).toBe(1);
-    expect(stderr).toContain("which date has the page? For example 2026-11-21");
+    expect(stderr).toContain('missing date of the page, for example "2026-11-21"');
   });
 });
