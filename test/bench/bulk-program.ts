@@ -1,9 +1,9 @@
-// One end of the bulk benchmark, as a process of its own so that neither end is
-// what is measured: bulk-program.ts sink|source PORT [CONNECTIONS BYTES]
+// One end of the bulk benchmark: `bun bulk-program.ts sink|source PORT [CONNECTIONS
+// BYTES]`. In a process of its own, so that the ends do not limit the throughput.
 const [role, portText, connections, bytes] = process.argv.slice(2);
 const port = Number(portText);
 const BLOCK = Buffer.alloc(1 << 20);
-// What is shorter is a small request, and is answered.
+// A shorter chunk is a small request, which the sink sends back.
 const SMALL_BYTES = 100;
 
 if (role === "sink") {
@@ -21,11 +21,11 @@ if (role === "sink") {
   for (let i = 0; i < Number(connections); i++) void send(share);
 }
 
-/** Resolves once the sink has read everything. */
+/** Sends `length` bytes; resolves once the sink has read them all. */
 async function send(length: number): Promise<void> {
   const { promise: read, resolve } = Promise.withResolvers<void>();
   let left = length;
-  const go = (socket: Bun.Socket) => {
+  const flush = (socket: Bun.Socket) => {
     while (left > 0) {
       const block = BLOCK.subarray(0, Math.min(left, BLOCK.length));
       const written = socket.write(block);
@@ -34,11 +34,12 @@ async function send(length: number): Promise<void> {
     }
     socket.shutdown();
   };
+
   await Bun.connect({
     hostname: "127.0.0.1",
     port,
     allowHalfOpen: true,
-    socket: { open: go, drain: go, data() {}, end: () => resolve(), close: () => resolve() },
+    socket: { open: flush, drain: flush, data() {}, end: () => resolve(), close: () => resolve() },
   });
   await read;
 }

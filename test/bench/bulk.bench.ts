@@ -1,5 +1,5 @@
-// Figures, not verdicts, of bulk: how fast it goes through, what it costs, and
-// how long small requests of others wait meanwhile.
+// Measures bulk transfers: throughput, CPU time, and how long small requests of other
+// clients take meanwhile. Prints figures and sets no limits.
 import { test } from "bun:test";
 import { freePort } from "../support/free-port.ts";
 import { Child, forEachGateway, median } from "./processes.ts";
@@ -8,16 +8,19 @@ const GIB = 1 << 30;
 const BYTES = 4 * GIB;
 const PROGRAM = [process.execPath, `${import.meta.dir}/bulk-program.ts`];
 
-test.each([1, 8])("4 GiB over %d connections, and small requests beside them", async (count) => {
-  const port = freePort();
-  const sink = new Child([...PROGRAM, "sink", String(port)], port);
-  await sink.ready();
-  try {
-    await forEachGateway([port], (gateway) => bulk(gateway, count));
-  } finally {
-    await sink.stop();
-  }
-});
+test.each([1, 8])(
+  "a gateway relays 4 GiB over %d connections, and small requests",
+  async (count) => {
+    const port = freePort();
+    const sink = new Child([...PROGRAM, "sink", String(port)], port);
+    await sink.ready();
+    try {
+      await forEachGateway([port], (gateway) => bulk(gateway, count));
+    } finally {
+      await sink.stop();
+    }
+  },
+);
 
 async function bulk(gateway: Child, connections: number): Promise<object> {
   const ticks = gateway.cpuTicks;
@@ -36,26 +39,28 @@ async function bulk(gateway: Child, connections: number): Promise<object> {
   };
 }
 
-/** How long each of one byte took, one after the other until `over`. */
-async function smallRequests(port: number, over: Promise<unknown>): Promise<number[]> {
+/** Sends one-byte requests one after the other until `end`; returns their durations in ms. */
+async function smallRequests(port: number, end: Promise<unknown>): Promise<number[]> {
   let isOver = false;
-  void over.then(() => {
+  void end.then(() => {
     isOver = true;
   });
-  let answered = () => {};
+
+  let onResponse = () => {};
   const socket = await Bun.connect({
     hostname: "127.0.0.1",
     port,
-    socket: { data: () => answered() },
+    socket: { data: () => onResponse() },
   });
+
   const waits: number[] = [];
   while (!isOver) {
     const start = performance.now();
-    const answer = new Promise<void>((resolve) => {
-      answered = resolve;
+    const response = new Promise<void>((resolve) => {
+      onResponse = resolve;
     });
     socket.write("x");
-    await answer;
+    await response;
     waits.push(performance.now() - start);
     await Bun.sleep(2);
   }

@@ -1,5 +1,6 @@
-// Figures, not verdicts: shared machines are noisy, so nothing here is a limit
-// on time. What must hold is asserted: nothing lost, nothing left open.
+// Measures request and connection rates, memory and descriptors. Prints figures without
+// limits on time, because shared machines are noisy; asserts that no request is lost
+// and no descriptor leaks.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   type Child,
@@ -13,33 +14,34 @@ import {
 const ROUNDS = 5;
 const ROUND_SECONDS = 4;
 const IDLE = 5000;
-const ENDED = 50_000;
+const CONNECTIONS = 50_000;
 
 const report = (name: string, figures: object) => console.log(name, JSON.stringify(figures));
 
-describe("beside etcd's own gateway, HAProxy and no gateway at all", () => {
-  const ways: Record<string, Child> = {};
+describe("etcd-gateway, compared with etcd's own gateway, HAProxy and no gateway", () => {
+  const targets: Record<string, Child> = {};
   let removeEtcd: () => Promise<void>;
 
   beforeAll(async () => {
     const { etcd, remove } = await startEtcd();
     removeEtcd = remove;
     await etcd.ready();
-    ways["direct"] = etcd;
-    ways["etcd"] = startEtcdGateway(etcd.port);
+
+    targets["direct"] = etcd;
+    targets["etcd"] = startEtcdGateway(etcd.port);
     const haproxy = await startHaproxy(etcd.port);
-    if (haproxy !== undefined) ways["haproxy"] = haproxy;
-    ways["ours"] = startGateway(etcd.port);
-    await Promise.all(Object.values(ways).map((way) => way.ready()));
+    if (haproxy !== undefined) targets["haproxy"] = haproxy;
+    targets["ours"] = startGateway(etcd.port);
+    await Promise.all(Object.values(targets).map((target) => target.ready()));
   });
 
   afterAll(async () => {
-    const { direct: _, ...gateways } = ways;
+    const { direct: _, ...gateways } = targets;
     await Promise.all(Object.values(gateways).map((gateway) => gateway.stop()));
     await removeEtcd();
   });
 
-  /** Requests of `/version` a second; `headers` may make each a connection of its own. */
+  /** Returns requests of `/version` per second; `headers` may make each use a new connection. */
   async function wrk(port: number, headers: string[]): Promise<number> {
     const command = ["wrk", "-t1", "-c32", `-d${ROUND_SECONDS}s`, ...headers];
     const { stdout } = Bun.spawnSync([...command, `http://127.0.0.1:${port}/version`]);
@@ -50,16 +52,20 @@ describe("beside etcd's own gateway, HAProxy and no gateway at all", () => {
   }
 
   test.each([
-    ["requests a second, 32 connections", []],
-    ["connections a second, one request each", ["-H", "Connection: close"]],
-  ])("%s", async (name, headers) => {
+    ["requests per second, 32 connections", []],
+    ["connections per second, one request each", ["-H", "Connection: close"]],
+  ])("%s", async (title, headers) => {
     const rates: Record<string, number[]> = {};
     for (let round = 0; round < ROUNDS; round++)
-      for (const [way, { port }] of Object.entries(ways))
-        (rates[way] ??= []).push(await wrk(port, headers));
-    const medians = Object.entries(rates).map(([way, values]) => [way, Math.round(median(values))]);
+      for (const [name, { port }] of Object.entries(targets))
+        (rates[name] ??= []).push(await wrk(port, headers));
+
+    const medians = Object.entries(rates).map(([name, values]) => [
+      name,
+      Math.round(median(values)),
+    ]);
     const ratios = rates["ours"]!.map((rate, round) => rate / rates["etcd"]![round]!);
-    report(name, {
+    report(title, {
       ...Object.fromEntries(medians),
       "median ratio to etcd's": Number(median(ratios).toFixed(3)),
       rounds: rates,
@@ -67,13 +73,13 @@ describe("beside etcd's own gateway, HAProxy and no gateway at all", () => {
   });
 });
 
-describe("memory and descriptors", () => {
+describe("memory and descriptors of etcd-gateway", () => {
   let server: Bun.TCPSocketListener<undefined>;
   let gateway: Child;
   let greets = false;
   let accepted = 0;
 
-  // Idle at first; later it greets, and then ends every other connection itself.
+  // Silent until `greets` is set. Then it greets clients, and ends every other connection.
   beforeAll(() => {
     server = Bun.listen({
       hostname: "127.0.0.1",
@@ -103,7 +109,7 @@ describe("memory and descriptors", () => {
   const connect = () =>
     Bun.connect({ hostname: "127.0.0.1", port: gateway.port, socket: { data() {} } });
 
-  test("at start", async () => {
+  test("start: the gateway accepts a connection", async () => {
     const ms = await gateway.ready();
     await settled();
     report("start", {
@@ -112,13 +118,14 @@ describe("memory and descriptors", () => {
     });
   });
 
-  test(`${IDLE} idle relays`, async () => {
+  test(`${IDLE} idle relays leave no descriptor open`, async () => {
     const before = { rss: gateway.residentKib, descriptors: gateway.descriptors };
     const clients = [];
     for (let i = 0; i < IDLE; i += 100)
       clients.push(...(await Promise.all(Array.from({ length: 100 }, connect))));
     await settled();
     expect(gateway.descriptors).toBe(before.descriptors + 2 * IDLE);
+
     const ticks = gateway.cpuTicks;
     const each = (gateway.residentKib - before.rss) / IDLE;
     await Bun.sleep(5000);
@@ -126,29 +133,31 @@ describe("memory and descriptors", () => {
       "KiB each": Number(each.toFixed(2)),
       "CPU % while idle": (gateway.cpuTicks - ticks) / 5,
     });
+
     for (const client of clients) client.terminate();
     await settled();
     expect(gateway.descriptors).toBe(before.descriptors);
   });
 
-  test(`${ENDED} connections ended in mixed ways`, async () => {
+  test(`${CONNECTIONS} connections ended in mixed ways leave no descriptor open`, async () => {
     greets = true;
     const before = { "RSS KiB": gateway.residentKib, descriptors: gateway.descriptors };
-    const onTheWay: number[] = [];
-    for (let i = 0; i < ENDED; i += 50) {
+    const samples: number[] = [];
+    for (let i = 0; i < CONNECTIONS; i += 50) {
       await Promise.all(Array.from({ length: 50 }, (_, k) => converse(i + k)));
-      if (i % 10_000 === 0) onTheWay.push(gateway.residentKib);
+      if (i % 10_000 === 0) samples.push(gateway.residentKib);
     }
     await settled();
-    report(`${ENDED} connections ended`, {
+
+    report(`${CONNECTIONS} connections ended`, {
       before,
       after: { "RSS KiB": gateway.residentKib, descriptors: gateway.descriptors },
-      "RSS KiB on the way": onTheWay,
+      "RSS KiB meanwhile": samples,
     });
     expect(gateway.descriptors).toBe(before.descriptors);
   });
 
-  /** A client that ends on its own after a word, by FIN, reset or close, or when the server does. */
+  /** Runs a client that ends after the greeting, by FIN, reset or close, or when the server ends. */
   async function converse(index: number): Promise<void> {
     const closed = Promise.withResolvers<void>();
     const client = await Bun.connect({

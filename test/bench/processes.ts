@@ -1,5 +1,5 @@
-// What the benchmark runs and reads: processes on free loopback ports, and
-// their figures in /proc.
+// The processes that the benchmark measures: gateways and etcd on free loopback ports,
+// and their figures in /proc.
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { HAPROXY_DEFAULTS } from "../faults/gateways.ts";
 import { freePorts } from "../support/free-port.ts";
 
-/** A child process; its log goes nowhere, its end is awaited. */
+/** A child process that listens on `port`. Its output is discarded. */
 export class Child {
   readonly #process: Bun.Subprocess;
 
@@ -18,7 +18,7 @@ export class Child {
     this.#process = Bun.spawn(command, { stdout: "ignore", stderr: "ignore" });
   }
 
-  /** Milliseconds until a connection is accepted. */
+  /** Resolves with the milliseconds until it accepts a connection. */
   async ready(): Promise<number> {
     const start = performance.now();
     for (;;) {
@@ -46,7 +46,7 @@ export class Child {
     return readdirSync(`/proc/${this.#process.pid}/fd`).length;
   }
 
-  /** Hundredths of a second of CPU so far, user and system. */
+  /** CPU time so far, user and system, in hundredths of a second. */
   get cpuTicks(): number {
     const fields = readFileSync(`/proc/${this.#process.pid}/stat`, "utf8").split(" ");
     return Number(fields[13]) + Number(fields[14]);
@@ -58,17 +58,17 @@ export class Child {
   }
 }
 
-/** The gateway under test, in front of endpoints of this machine. */
+/** Starts the gateway under test, in front of loopback endpoints. */
 export function startGateway(...endpointPorts: number[]): Child {
   return startInFrontOf(endpointPorts, ["dist/etcd-gateway", "start"]);
 }
 
-/** etcd's own gateway, in front of the same. */
+/** Starts etcd's own gateway, in front of loopback endpoints. */
 export function startEtcdGateway(...endpointPorts: number[]): Child {
   return startInFrontOf(endpointPorts, ["etcd", "gateway", "start"]);
 }
 
-/** HAProxy, in front of the same; undefined where it is not installed. */
+/** Starts HAProxy, in front of loopback endpoints; undefined if it is not installed. */
 export async function startHaproxy(...endpointPorts: number[]): Promise<Child | undefined> {
   const program = Bun.which("haproxy", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
   if (program === null) return undefined;
@@ -80,7 +80,7 @@ export async function startHaproxy(...endpointPorts: number[]): Promise<Child | 
   return new Child([program, "-db", "-f", file], port);
 }
 
-/** Measures each gateway after the other, so that none has the other's load, and prints what it gave. */
+/** Measures one gateway after the other, so that they do not compete, and prints the figures. */
 export async function forEachGateway(
   ports: number[],
   measure: (gateway: Child) => Promise<object>,
@@ -104,7 +104,7 @@ function startInFrontOf(endpointPorts: number[], words: string[]): Child {
   return new Child([...words, `--endpoints=${endpoints}`, `--listen-addr=127.0.0.1:${port}`], port);
 }
 
-/** An etcd of one member; `port` is its clients'. */
+/** Starts a single-member etcd; its `port` serves clients. */
 export async function startEtcd(): Promise<{ etcd: Child; remove: () => Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-bench-"));
   const [clients, peers] = freePorts(2) as [number, number];

@@ -29,11 +29,11 @@ describe("parseEndpoint()", () => {
     ["http://[fe80::1%25eth0]:2379", "[fe80::1%eth0]:2379"],
     ["[::ffff:10.0.0.1]:2379", "[::ffff:10.0.0.1]:2379"],
   ];
-  test.each(accepted)("reads %p as %p", (text, label) => {
+  test.each(accepted)("parses %p as %p", (text, label) => {
     expect(formatHostPort(parseEndpoint(text))).toBe(label);
   });
 
-  const refused: [text: string, fact: string][] = [
+  const rejected: [text: string, fact: string][] = [
     ["", "missing port"],
     ["h", "missing port"],
     ["127.0.0.1", "missing port"],
@@ -67,7 +67,7 @@ describe("parseEndpoint()", () => {
     ["unix:///run/etcd.sock", "a Unix socket is not a TCP address"],
     ["unixs://h:1", "a Unix socket is not a TCP address"],
   ];
-  test.each(refused)("refuses %p: %s", (text, fact) => {
+  test.each(rejected)("rejects %p: %s", (text, fact) => {
     expect(() => parseEndpoint(text)).toThrow(new RangeError(fact));
   });
 });
@@ -81,15 +81,15 @@ describe("parseListenAddress()", () => {
     ["[::]:23790", "[::]:23790"],
     ["127.0.0.1:0", "127.0.0.1:0"],
   ];
-  test.each(accepted)("reads %p as %p", (text, label) => {
+  test.each(accepted)("parses %p as %p", (text, label) => {
     expect(formatHostPort(parseListenAddress(text))).toBe(label);
   });
 
-  test("refuses a missing port", () => {
+  test("rejects a missing port", () => {
     expect(() => parseListenAddress("127.0.0.1")).toThrow(new RangeError("missing port"));
   });
 
-  test("refuses a scheme, which a listener has no use for", () => {
+  test("rejects a scheme, which has no meaning for a listener", () => {
     expect(() => parseListenAddress("http://127.0.0.1:23790")).toThrow(RangeError);
   });
 });
@@ -111,7 +111,7 @@ describe("isDnsName()", () => {
     ["a b", false],
     ["exa$mple", false],
   ];
-  test.each(rows)("of %p is %p", (name, isName) => {
+  test.each(rows)("returns for %p: %p", (name, isName) => {
     expect(isDnsName(name)).toBe(isName);
   });
 });

@@ -4,7 +4,7 @@ import { formatDuration, parseDuration } from "../../src/core/duration.ts";
 const HOUR = 3_600_000;
 
 describe("parseDuration()", () => {
-  // The accepted rows are those of Go's own time_test.go (parseDurationTests).
+  // From Go's time_test.go, parseDurationTests.
   const accepted: [text: string, ms: number][] = [
     ["0", 0],
     ["5s", 5000],
@@ -42,11 +42,11 @@ describe("parseDuration()", () => {
     ["1m0s", 60_000],
     ["1h15m30.5s", 4_530_500],
   ];
-  test.each(accepted)("reads %p as %p ms", (text, ms) => {
+  test.each(accepted)("parses %p as %p ms", (text, ms) => {
     expect(parseDuration(text)).toBeCloseTo(ms, 6);
   });
 
-  const refused: [text: string, fact: string][] = [
+  const rejected: [text: string, fact: string][] = [
     ["", "not a duration"],
     ["3", "missing unit"],
     ["123", "missing unit"],
@@ -68,13 +68,13 @@ describe("parseDuration()", () => {
     ["9223372036854775.808us", "longer than 292 years"],
     ["3000000h", "longer than 292 years"],
   ];
-  test.each(refused)("refuses %p: %s", (text, fact) => {
+  test.each(rejected)("rejects %p: %s", (text, fact) => {
     expect(() => parseDuration(text)).toThrow(new RangeError(fact));
   });
 });
 
 describe("formatDuration()", () => {
-  // Go's time_test.go, durationTests.
+  // From Go's time_test.go, durationTests.
   const rows: [ms: number, text: string][] = [
     [0, "0s"],
     [0.000001, "1ns"],
@@ -89,11 +89,11 @@ describe("formatDuration()", () => {
     [HOUR, "1h0m0s"],
     [-1500, "-1.5s"],
   ];
-  test.each(rows)("writes %p ms as %p", (ms, text) => {
+  test.each(rows)("formats %p ms as %p", (ms, text) => {
     expect(formatDuration(ms)).toBe(text);
   });
 
-  test("is read back by parseDuration() for 1000 seeded values", () => {
+  test("is the inverse of parseDuration() for 1000 seeded values", () => {
     let seed = 20_261_121;
     for (let i = 0; i < 1000; i++) {
       seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;

@@ -1,5 +1,5 @@
-// Whatever is thrown at the parsers of config/, they give a sound value or a
-// RangeError of their own words.
+// For any input, the parsers of core/ return a sound value or throw a RangeError with
+// a message of their own.
 import { describe, expect, test } from "bun:test";
 import { isIP } from "node:net";
 import {
@@ -34,8 +34,8 @@ const durations: Samples = {
   tokens: [..."0123456789.+-", ...UNITS, "9223372036854775807", "e", " ", "d"],
 };
 
-/** The value, or undefined if it was refused in the parser's own words. */
-function tried<T>(parse: (text: string) => T, text: string): T | undefined {
+/** Returns the parsed value, or undefined if the parser rejects it with its own message. */
+function tryParse<T>(parse: (text: string) => T, text: string): T | undefined {
   try {
     return parse(text);
   } catch (error) {
@@ -54,10 +54,10 @@ function expectAddress({ host, port }: HostPort, leastPort: number): void {
 }
 
 describe(`${COUNT} random texts (FUZZ_SEED=${seed})`, () => {
-  test("parseEndpoint() gives an address that it reads again as the same, or a RangeError", () => {
+  test("parseEndpoint() returns an address that survives a round trip, or throws a RangeError", () => {
     let accepted = 0;
     fuzz(COUNT, addresses, (text) => {
-      const endpoint = tried(parseEndpoint, text);
+      const endpoint = tryParse(parseEndpoint, text);
       if (endpoint === undefined) return;
       accepted++;
       expectAddress(endpoint, 1);
@@ -66,10 +66,10 @@ describe(`${COUNT} random texts (FUZZ_SEED=${seed})`, () => {
     expect(accepted).toBeGreaterThan(COUNT / 20);
   });
 
-  test("parseListenAddress() gives an address that it reads again as the same, or a RangeError", () => {
+  test("parseListenAddress() returns an address that survives a round trip, or throws a RangeError", () => {
     let accepted = 0;
     fuzz(COUNT, addresses, (text) => {
-      const address = tried(parseListenAddress, text);
+      const address = tryParse(parseListenAddress, text);
       if (address === undefined) return;
       accepted++;
       // Without a host it is every address.
@@ -84,13 +84,13 @@ describe(`${COUNT} random texts (FUZZ_SEED=${seed})`, () => {
     const grammar = new RegExp(`^[+-]?(0|(${term})+)$`);
     let accepted = 0;
     fuzz(COUNT, durations, (text) => {
-      const ms = tried(parseDuration, text);
+      const ms = tryParse(parseDuration, text);
       const isLong = ms === undefined && grammar.test(text) && Math.abs(sumOf(text)) > 9.2e12;
       expect(ms !== undefined || isLong).toBe(grammar.test(text));
       if (ms === undefined) return;
       accepted++;
       expect(Math.abs(ms)).toBeLessThanOrEqual(2 ** 63 / 1e6);
-      // Go cuts each fraction off at a nanosecond.
+      // Go truncates each fraction to nanoseconds.
       const slack = text.length * 1e-6 + Math.abs(ms) * 1e-12;
       expect(Math.abs(ms - sumOf(text))).toBeLessThanOrEqual(slack);
       if (Math.abs(ms) < 2 ** 31)
@@ -100,7 +100,7 @@ describe(`${COUNT} random texts (FUZZ_SEED=${seed})`, () => {
   });
 });
 
-/** Milliseconds, the lazy way. */
+/** Computes the milliseconds independently, without validation. */
 function sumOf(text: string): number {
   const scale = [1e-6, 1e-3, 1e-3, 1e-3, 1, 1e3, 60e3, 3600e3];
   let sum = 0;

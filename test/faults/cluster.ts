@@ -1,16 +1,16 @@
-// The real etcd of the suite: members that each live in a namespace of their
-// own, are killed, frozen, starved and healed, and tell in the end what they hold.
+// The etcd cluster of the suite: members in network namespaces of their own, which can
+// be killed, frozen and filled, and recover. Reads back what they stored.
 import { join } from "node:path";
 import { decode, encode } from "../support/etcd-json.ts";
 import { Command, eventually, requireTool } from "../support/gateway-command.ts";
 import { hostOf, type Network } from "./network.ts";
 
 const CLIENT_PORT = 2379;
-// Read back in portions, or else one answer holds all that a row has put.
+// Keys in one response when reading back; all keys of a row would make it huge.
 const PAGE_KEYS = 200;
 
-// With pre-vote, as etcd does by itself from 3.5 on: a member that comes back
-// must not depose a leader, which would be a second fault in each row.
+// Pre-vote is the default since etcd 3.5. Without it, a member that comes back deposes
+// the leader, which would be a second fault in each row.
 const TIMING = ["--heartbeat-interval=100", "--election-timeout=1000", "--pre-vote=true"];
 
 export class Member {
@@ -50,13 +50,13 @@ export class Member {
     this.#life?.signal(name);
   }
 
-  /** Ends it with -9; resolves when it has gone. */
+  /** Sends SIGKILL; resolves when the process has exited. */
   async kill(): Promise<void> {
     await this.#life?.close();
   }
 
-  /** Asks this member, past every gateway. Throws what it answers if that is no 200. */
-  async ask(path: string, body: object = {}): Promise<any> {
+  /** Posts to this member directly, not through a gateway. Throws unless the status is 200. */
+  async post(path: string, body: object = {}): Promise<any> {
     const response = await fetch(`http://${this.address}${path}`, {
       method: "POST",
       body: JSON.stringify(body),
@@ -68,9 +68,9 @@ export class Member {
     return JSON.parse(text);
   }
 
-  /** Resolves when it reads through a leader. */
+  /** Resolves when the member serves a linearizable read, which needs a leader. */
   async healthy(): Promise<void> {
-    await eventually(() => this.ask("/v3/kv/range", { key: encode("healthy") }), `m${this.index} was healthy`, 30_000); // prettier-ignore
+    await eventually(() => this.post("/v3/kv/range", { key: encode("healthy") }), `m${this.index} was healthy`, 30_000); // prettier-ignore
   }
 }
 
@@ -92,12 +92,12 @@ export class Cluster {
     return cluster;
   }
 
-  /** The one that faults strike. Never the leader: an election is etcd's own pause, with or without a gateway. */
+  /** The member that faults hit. Never the leader, since an election stalls etcd itself. */
   get victim(): Member {
     return this.members[0]!;
   }
 
-  /** One that no fault strikes. */
+  /** A member that faults spare. */
   get survivor(): Member {
     return this.members[1]!;
   }
@@ -110,77 +110,78 @@ export class Cluster {
     for (const member of this.members) await member.healthy();
   }
 
-  /** Makes the survivor the leader. */
+  /** Transfers the leadership to the survivor. */
   async leadBySurvivor(): Promise<void> {
     await eventually(async () => {
-      const { header, leader } = await this.survivor.ask("/v3/maintenance/status");
+      const { header, leader } = await this.survivor.post("/v3/maintenance/status");
       if (header.member_id === leader) return true;
-      const statuses = this.members.map((member) => member.ask("/v3/maintenance/status"));
+
+      const statuses = this.members.map((member) => member.post("/v3/maintenance/status"));
       const all = await Promise.all(statuses);
       const at = all.findIndex((status) => status.header.member_id === leader);
-      await this.members[at]?.ask("/v3/maintenance/transfer-leadership", {
+      await this.members[at]?.post("/v3/maintenance/transfer-leadership", {
         targetID: header.member_id,
       });
       return undefined;
     }, "the survivor led");
   }
 
-  /** What the survivor holds under a prefix, in base64 as it came. */
+  /** Returns the survivor's keys that begin with `prefix`, with their values in base64. */
   async readBack(prefix: string): Promise<Map<string, string>> {
     const found = new Map<string, string>();
     const end = encode(`${prefix}\xff`);
     for (let from = prefix; ;) {
       const range = { key: encode(from), range_end: end, limit: PAGE_KEYS };
-      const { kvs = [], more } = await this.survivor.ask("/v3/kv/range", range);
+      const { kvs = [], more } = await this.survivor.post("/v3/kv/range", range);
       for (const { key, value } of kvs) found.set(decode(key), value);
       if (more !== true) return found;
       from = `${decode(kvs.at(-1).key)}\0`;
     }
   }
 
-  /** Forgets all that is under a prefix, so that a long run stays small. */
-  async forget(prefix: string): Promise<void> {
+  /** Deletes and compacts the keys that begin with `prefix`, so that a long run stays small. */
+  async deletePrefix(prefix: string): Promise<void> {
     const range = { key: encode(prefix), range_end: encode(`${prefix}\xff`) };
-    const { header, deleted } = await this.survivor.ask("/v3/kv/deleterange", range);
-    // Nothing was put, so there is nothing to compact either.
+    const { header, deleted } = await this.survivor.post("/v3/kv/deleterange", range);
     if (deleted === undefined) return;
+
     const compaction = { revision: header.revision, physical: true };
-    await this.survivor.ask("/v3/kv/compaction", compaction);
+    await this.survivor.post("/v3/kv/compaction", compaction);
   }
 
-  /** Starts the victim again with room for little more than it holds. */
+  /** Restarts the victim with a storage quota of its current size plus `moreBytes`. */
   async limitVictim(moreBytes: number): Promise<void> {
-    const { dbSize } = await this.victim.ask("/v3/maintenance/status");
+    const { dbSize } = await this.victim.post("/v3/maintenance/status");
     await this.#restartVictim([`--quota-backend-bytes=${Number(dbSize) + moreBytes}`]);
   }
 
-  /** Puts through the survivor until the victim has raised its alarm. */
+  /** Puts through the survivor until the victim raises the NOSPACE alarm. */
   async fillVictim(prefix: string): Promise<void> {
     const value = Buffer.alloc(1 << 20, "filler").toString("base64");
     for (let i = 0; i < 100; i++) {
-      const { alarms = [] } = await this.survivor.ask("/v3/maintenance/alarm");
+      const { alarms = [] } = await this.survivor.post("/v3/maintenance/alarm");
       if (alarms.length > 0) return;
       const put = { key: encode(`${prefix}${i}`), value };
-      // The last one is refused.
-      await this.survivor.ask("/v3/kv/put", put).catch(() => undefined);
+      // etcd rejects the last one.
+      await this.survivor.post("/v3/kv/put", put).catch(() => undefined);
     }
     throw new Error("no alarm after 100 MiB");
   }
 
-  /** What an operator does: makes room, and takes the alarm back. */
+  /** Frees space and disarms the alarm, as an operator would. */
   async relieveVictim(prefix: string): Promise<void> {
-    await this.forget(prefix);
-    await this.victim.ask("/v3/maintenance/defragment");
+    await this.deletePrefix(prefix);
+    await this.victim.post("/v3/maintenance/defragment");
     await eventually(async () => {
-      const { alarms = [] } = await this.survivor.ask("/v3/maintenance/alarm");
+      const { alarms = [] } = await this.survivor.post("/v3/maintenance/alarm");
       for (const alarm of alarms)
-        await this.survivor.ask("/v3/maintenance/alarm", { ...alarm, action: "DEACTIVATE" });
-      // A put that was under way may have raised it again.
+        await this.survivor.post("/v3/maintenance/alarm", { ...alarm, action: "DEACTIVATE" });
+      // A put under way may raise the alarm again, so a second pass confirms.
       return alarms.length === 0 || undefined;
-    }, "no alarm was left");
+    }, "the alarm was disarmed");
   }
 
-  /** The victim as it was, without a limit. */
+  /** Restarts the victim without the quota. */
   async unlimitVictim(): Promise<void> {
     await this.#restartVictim([]);
   }

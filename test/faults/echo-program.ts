@@ -1,8 +1,8 @@
-// The program behind echo.ts: `bun echo-program.ts HOST PORT` sends back what it receives.
+// The echo server that echo.ts runs: `bun echo-program.ts HOST PORT`.
 import { createServer } from "node:net";
 
 const [host, port] = process.argv.slice(2);
-// node:net, whose pipe() waits for who reads slowly.
+// node:net, because its pipe() applies backpressure.
 const server = createServer((socket) => {
   socket.on("error", () => socket.destroy());
   socket.pipe(socket);

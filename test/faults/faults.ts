@@ -1,5 +1,5 @@
-// What breaks, one thing a row, and how it is mended. How clients are busy
-// meanwhile, and what they saw, is elsewhere.
+// The faults: how each row of the table injects one and heals it. The load is in
+// load.ts, the measurement in main.ts.
 import { Closers, requireTool } from "../support/gateway-command.ts";
 import { Hosts } from "../support/gateway-hosts.ts";
 import { DnsServer } from "../support/dns-server.ts";
@@ -8,7 +8,7 @@ import { probeEcho, startEchoServer } from "./echo.ts";
 import type { Gateway, GatewayPlan } from "./gateways.ts";
 import { holdIdle } from "./held.ts";
 import type { Workload } from "./load.ts";
-import { DNS_HOST, type Network, NOBODY_HOST } from "./network.ts";
+import { DNS_HOST, type Network, UNUSED_HOST } from "./network.ts";
 import type { WireFault } from "./wire.ts";
 
 export interface Lab {
@@ -18,28 +18,28 @@ export interface Lab {
 
 export interface Fault {
   readonly name: string;
-  /** From the strike to the mending, in seconds. */
-  readonly lasts: number;
-  /** What must hold for ours, beside no wrong byte. */
-  readonly mustHold?: { readonly failsNone?: boolean; readonly longestWaitMs?: number };
-  /** Connections to the victim are held from before on, and their ends awaited. */
+  /** The time from injecting the fault to healing it. */
+  readonly seconds: number;
+  /** Requirements for our gateway, besides that no byte is wrong. */
+  readonly requires?: { readonly failsNone?: boolean; readonly longestWaitMs?: number };
+  /** Opens connections to the victim before the fault, and measures when they end. */
   readonly holdsClients?: boolean;
   readonly workload?: Workload;
-  /** All that comes before the gateways start. */
-  readonly arrange: (lab: Lab) => Promise<Arranged>;
+  /** Sets up what must exist before the gateways start. */
+  readonly prepare: (lab: Lab) => Promise<Prepared>;
 }
 
-/** A row that is ready to begin. */
-export interface Arranged {
+/** A row that is ready to run. */
+export interface Prepared {
   readonly plan?: Partial<GatewayPlan>;
-  strike(gateways: readonly Gateway[]): Promise<unknown>;
+  inject(gateways: readonly Gateway[]): Promise<unknown>;
   heal(gateways: readonly Gateway[]): Promise<unknown>;
-  /** Takes back what `arrange` did. What it returns is printed beside the row's name. */
+  /** Undoes `prepare`. A returned text is printed next to the row's name. */
   remove?(): Promise<string | void>;
 }
 
 const nothing = () => Promise.resolve();
-/** Ours are asked no more than this of a client that meets silence: what a person does not notice. */
+/** The longest a client of ours may wait when an endpoint is silent; people do not notice less. */
 const UNNOTICED_MS = 1000;
 const DESCRIPTORS = 256;
 const IDLE_CLIENTS = 150;
@@ -47,23 +47,23 @@ const IDLE_CLIENTS = 150;
 export const FAULTS: readonly Fault[] = [
   {
     name: "none",
-    lasts: 5,
-    mustHold: { failsNone: true },
-    arrange: async () => ({ strike: nothing, heal: nothing }),
+    seconds: 5,
+    requires: { failsNone: true },
+    prepare: async () => ({ inject: nothing, heal: nothing }),
   },
   onWire("50 ms of delay each way", 6, { delayMs: 50 }),
   onWire("200 ms of delay each way", 6, { delayMs: 200 }),
   onWire("5 % of packets lost", 8, { loss: 0.05 }),
-  onWire("5 % of packets doubled", 5, { duplication: 0.05 }),
+  onWire("5 % of packets duplicated", 5, { duplication: 0.05 }),
   {
     name: "5 % of packets lost, bulk echo",
-    lasts: 8,
-    mustHold: { failsNone: true },
+    seconds: 8,
+    requires: { failsNone: true },
     workload: "echo",
-    arrange: async (lab) => {
+    prepare: async (lab) => {
       const closers = new Closers();
       const echo = closers.add(await startEchoServer(lab.network, lab.cluster.victim));
-      const wired = await onWire("", 0, { loss: 0.05 }).arrange(lab);
+      const wired = await onWire("", 0, { loss: 0.05 }).prepare(lab);
       const remove = async () => {
         await closers.close();
         return await wired.remove!();
@@ -72,89 +72,89 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
-    ...onWire("SYNs swallowed, what is established lives", 6, { swallowSynsTo: 2379 }),
-    mustHold: { failsNone: true, longestWaitMs: UNNOTICED_MS },
+    ...onWire("SYNs dropped, established connections unaffected", 6, { dropSynsTo: 2379 }),
+    requires: { failsNone: true, longestWaitMs: UNNOTICED_MS },
   },
   {
-    name: "a fourth endpoint that swallows everything, from the start",
-    lasts: 5,
-    mustHold: { failsNone: true, longestWaitMs: UNNOTICED_MS },
-    arrange: async ({ cluster }) => ({
-      plan: { endpoints: [`${NOBODY_HOST}:2379`, ...cluster.addresses] },
-      strike: nothing,
+    name: "a fourth endpoint that drops every packet, from the start",
+    seconds: 5,
+    requires: { failsNone: true, longestWaitMs: UNNOTICED_MS },
+    prepare: async ({ cluster }) => ({
+      plan: { endpoints: [`${UNUSED_HOST}:2379`, ...cluster.addresses] },
+      inject: nothing,
       heal: nothing,
     }),
   },
   {
-    name: "partition: a member's packets vanish both ways",
-    lasts: 12,
-    arrange: async ({ network }) => ({
-      strike: () => network.unplug(0),
+    name: "partition: a member's packets are lost both ways",
+    seconds: 12,
+    prepare: async ({ network }) => ({
+      inject: () => network.unplug(0),
       heal: () => network.plug(0),
     }),
   },
-  ...[false, true].map((asksHealth) => ({
-    name: `a member frozen (SIGSTOP)${andHealth(asksHealth)}`,
-    lasts: 13,
-    arrange: async ({ cluster: { victim } }: Lab) => ({
-      plan: { asksHealth },
-      strike: async () => victim.signal("SIGSTOP"),
+  ...[false, true].map((checksHealth) => ({
+    name: `a member frozen (SIGSTOP)${withHealthChecks(checksHealth)}`,
+    seconds: 13,
+    prepare: async ({ cluster: { victim } }: Lab) => ({
+      plan: { checksHealth },
+      inject: async () => victim.signal("SIGSTOP"),
       heal: async () => victim.signal("SIGCONT"),
     }),
   })),
   {
-    name: "power loss: a member is gone without a FIN",
-    lasts: 45,
+    name: "power loss: a member disappears without a FIN",
+    seconds: 45,
     holdsClients: true,
-    arrange: async ({ network, cluster: { victim } }) => ({
-      async strike() {
-        await network.darken(0);
+    prepare: async ({ network, cluster: { victim } }) => ({
+      async inject() {
+        await network.setLinkDown(0);
         await victim.kill();
       },
       async heal() {
-        await network.light(0);
+        await network.setLinkUp(0);
         victim.start();
       },
     }),
   },
-  ...[false, true].map((asksHealth) => ({
-    name: `a member cut from its quorum, not from clients${andHealth(asksHealth)}`,
-    lasts: 12,
-    arrange: async ({ network }: Lab) => ({
-      plan: { asksHealth },
-      strike: () => network.isolateFromPeers(0),
+  ...[false, true].map((checksHealth) => ({
+    name: `a member cut off from its quorum, not from clients${withHealthChecks(checksHealth)}`,
+    seconds: 12,
+    prepare: async ({ network }: Lab) => ({
+      plan: { checksHealth },
+      inject: () => network.isolateFromPeers(0),
       heal: () => network.rejoinPeers(0),
     }),
   })),
-  ...[false, true].map((asksHealth) => ({
-    name: `a member out of its storage quota (NOSPACE)${andHealth(asksHealth)}`,
-    lasts: 6,
-    arrange: async ({ cluster }: Lab) => {
+  ...[false, true].map((checksHealth) => ({
+    name: `a member out of its storage quota (NOSPACE)${withHealthChecks(checksHealth)}`,
+    seconds: 6,
+    prepare: async ({ cluster }: Lab) => {
       await cluster.limitVictim(16 << 20);
       return {
-        plan: { asksHealth },
-        strike: () => cluster.fillVictim("filler/"),
+        plan: { checksHealth },
+        inject: () => cluster.fillVictim("filler/"),
         heal: () => cluster.relieveVictim("filler/"),
         remove: () => cluster.unlimitVictim(),
       };
     },
   })),
-  withoutDns("DNS gone: its server refuses", {
-    strike: (_, dns) => dns.stop(),
+  withoutDns("DNS outage: the server refuses", {
+    inject: (_, dns) => dns.stop(),
     heal: (_, dns) => dns.restart(),
   }),
-  withoutDns("DNS gone: its server is silent", {
-    strike: (network) => network.serveDns(false),
+  withoutDns("DNS outage: the server is silent", {
+    inject: (network) => network.serveDns(false),
     heal: (network) => network.serveDns(true),
   }),
   {
-    name: `${IDLE_CLIENTS} idle clients more, and ${DESCRIPTORS} descriptors`,
-    lasts: 6,
-    arrange: async () => {
+    name: `${IDLE_CLIENTS} additional idle clients, and ${DESCRIPTORS} descriptors`,
+    seconds: 6,
+    prepare: async () => {
       let release = () => {};
       return {
         plan: { wrapper: [requireTool("prlimit"), `--nofile=${DESCRIPTORS}:${DESCRIPTORS}`] },
-        async strike(gateways) {
+        async inject(gateways) {
           const held = await Promise.all(gateways.map(({ port }) => holdIdle(port, IDLE_CLIENTS)));
           release = () => held.forEach((clients) => clients.release());
         },
@@ -163,10 +163,10 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
-    name: "the gateway killed with -9 each second, and restarted at once",
-    lasts: 5,
-    arrange: async () => ({
-      async strike(gateways) {
+    name: "the gateway killed with SIGKILL each second, and restarted at once",
+    seconds: 5,
+    prepare: async () => ({
+      async inject(gateways) {
         for (let i = 0; i < 4; i++) {
           await Promise.all(gateways.map((gateway) => gateway.crash()));
           await Bun.sleep(1000);
@@ -176,57 +176,57 @@ export const FAULTS: readonly Fault[] = [
     }),
   },
   {
-    name: "a member killed with -9, and restarted",
-    lasts: 5,
-    arrange: async ({ cluster: { victim } }) => ({
-      strike: () => victim.kill(),
+    name: "a member killed with SIGKILL, and restarted",
+    seconds: 5,
+    prepare: async ({ cluster: { victim } }) => ({
+      inject: () => victim.kill(),
       heal: async () => victim.start(),
     }),
   },
 ];
 
-/** For `--short`: what ours must hide from every client. */
+/** The rows of `--short`: faults that our gateway must hide from every client. */
 export const SHORT = new Set([
   "200 ms of delay each way",
   "5 % of packets lost",
-  "SYNs swallowed, what is established lives",
+  "SYNs dropped, established connections unaffected",
 ]);
 
-function andHealth(asksHealth: boolean): string {
-  return asksHealth ? ", health asked" : "";
+function withHealthChecks(checksHealth: boolean): string {
+  return checksHealth ? ", with health checks" : "";
 }
 
-function onWire(name: string, lasts: number, harm: WireFault): Fault {
+function onWire(name: string, seconds: number, harm: WireFault): Fault {
   return {
     name,
-    lasts,
-    mustHold: { failsNone: true },
-    arrange: async ({ network }) => {
+    seconds,
+    requires: { failsNone: true },
+    prepare: async ({ network }) => {
       const wire = await network.wire(0);
       return {
-        strike: () => wire.set(harm),
+        inject: () => wire.set(harm),
         heal: () => wire.set({}),
         async remove() {
-          const { carried, lost, doubled, swallowed } = await wire.close();
-          const told = Object.entries({ lost, doubled, "SYNs swallowed": swallowed });
-          const harmed = told.filter(([, count]) => count > 0);
-          const of = `of ${carried + lost + swallowed} packets`;
-          return harmed.map(([what, count]) => `${count} ${of} ${what}`).join(", ");
+          const { carried, lost, duplicated, droppedSyns } = await wire.close();
+          const counts = Object.entries({ lost, duplicated, dropped: droppedSyns });
+          const affected = counts.filter(([, count]) => count > 0);
+          const of = `of ${carried + lost + droppedSyns} packets`;
+          return affected.map(([what, count]) => `${count} ${of} ${what}`).join(", ");
         },
       };
     },
   };
 }
 
-/** Endpoints are names here, of a server that is struck. */
+/** Returns a fault of the DNS server that resolves the endpoints. */
 function withoutDns(
   name: string,
-  { strike, heal }: Record<"strike" | "heal", (network: Network, dns: DnsServer) => Promise<void>>,
+  { inject, heal }: Record<"inject" | "heal", (network: Network, dns: DnsServer) => Promise<void>>,
 ): Fault {
   return {
     name,
-    lasts: 5,
-    arrange: async ({ network, cluster }) => {
+    seconds: 5,
+    prepare: async ({ network, cluster }) => {
       await network.serveDns(true);
       const hosts = cluster.members.map(({ host, index }) => [`m${index}.test`, [host]]);
       const dns = await DnsServer.start({ hosts: Object.fromEntries(hosts) }, DNS_HOST, 53);
@@ -234,7 +234,7 @@ function withoutDns(
       const endpoints = cluster.members.map(({ index }) => `m${index}.test:2379`);
       return {
         plan: { endpoints, wrapper: files.wrapper },
-        strike: () => strike(network, dns),
+        inject: () => inject(network, dns),
         heal: () => heal(network, dns),
         async remove() {
           await dns.close();

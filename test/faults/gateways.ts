@@ -1,17 +1,17 @@
-// The gateways that are compared, each as its user would start it: its defaults,
-// and what a row says on top. They listen beside each other on fixed ports, of
-// which there are enough in a namespace of one's own.
+// The gateways that are compared, each started as its user would start it: with its
+// defaults, plus what a row requires. They run at the same time, on fixed ports that
+// are free because the suite has its own network namespace.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encode } from "../support/etcd-json.ts";
 import { Command, eventually, requireTool } from "../support/gateway-command.ts";
 import { gatewayBinary } from "../support/gateway-process.ts";
-import { ask } from "./ask.ts";
+import { post } from "./post.ts";
 
-/** Flags of ours beyond its defaults, in every row. */
+/** Flags of our gateway in every row, in addition to its defaults. */
 export const OUR_FLAGS: readonly string[] = [];
 
-/** What an administrator who knows HAProxy writes for etcd; `timeout` as long as watches are silent. */
+/** A configuration that an HAProxy expert would write for etcd. Watches may be silent for an hour. */
 export const HAPROXY_DEFAULTS = `defaults
   mode tcp
   balance roundrobin
@@ -29,11 +29,11 @@ const PORTS: Readonly<Record<Kind, number>> = { ours: 23790, etcd: 23791, haprox
 
 export interface GatewayPlan {
   readonly endpoints: readonly string[];
-  /** Members are asked for /health, by those gateways that can: ours and HAProxy. */
-  readonly asksHealth?: boolean;
-  /** One request of this row's clients; rejects if it was not answered. Default: a get. */
+  /** Our gateway and HAProxy request /health from members; etcd's gateway cannot. */
+  readonly checksHealth?: boolean;
+  /** Sends one request as this row's clients do; rejects if it fails. Default: a get. */
   readonly probe?: (port: number) => Promise<void>;
-  /** A command that ends in exec, before the gateway's own words. */
+  /** A command prefix that ends in exec. */
   readonly wrapper?: readonly string[];
 }
 
@@ -46,13 +46,13 @@ export class Gateway {
     this.port = PORTS[kind];
   }
 
-  /** A gateway through which a request was answered. `folder` takes its configuration. */
+  /** Starts a gateway; resolves once a request succeeds. Its configuration goes into `folder`. */
   static async start(kind: Kind, plan: GatewayPlan, folder: string): Promise<Gateway> {
     const gateway = new Gateway(kind);
     gateway.#words = [...(plan.wrapper ?? []), ...(await wordsOf[kind](plan, folder))];
-    gateway.#begin();
+    gateway.#spawn();
     await eventually(async () => {
-      if (!gateway.isRunning) throw new Error(`it has ended: ${gateway.#log}`);
+      if (!gateway.isRunning) throw new Error(`it has exited: ${gateway.#log}`);
       await (plan.probe ?? get)(gateway.port);
       return true;
     }, `the gateway (${kind}) served`);
@@ -63,10 +63,10 @@ export class Gateway {
     return this.#life?.status === undefined;
   }
 
-  /** Kills it with -9, and is its supervisor: starts it again as soon as it has gone. */
+  /** Sends SIGKILL and, as a supervisor would, restarts the gateway at once. */
   async crash(): Promise<void> {
     await this.#life?.close();
-    this.#begin();
+    this.#spawn();
   }
 
   async close(): Promise<void> {
@@ -77,17 +77,17 @@ export class Gateway {
     return `${this.#life?.stdout}${this.#life?.stderr}`;
   }
 
-  #begin(): void {
+  #spawn(): void {
     this.#life = new Command(this.#words);
   }
 }
 
 async function get(port: number): Promise<void> {
-  const { failure } = await ask(port, "/v3/kv/range", { key: encode("ready") });
+  const { failure } = await post(port, "/v3/kv/range", { key: encode("ready") });
   if (failure !== undefined) throw new Error(failure);
 }
 
-/** What of the three can run here. */
+/** Returns the gateways that are installed on this machine. */
 export function installedKinds(): Kind[] {
   return KINDS.filter((kind) => kind !== "haproxy" || haproxy() !== null);
 }
@@ -107,20 +107,20 @@ const listenAddress = (kind: Kind) => `127.0.0.1:${PORTS[kind]}`;
 const haproxy = () => Bun.which("haproxy", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
 
 const wordsOf: Record<Kind, (plan: GatewayPlan, folder: string) => Promise<string[]>> = {
-  ours: async ({ endpoints, asksHealth }) => [
+  ours: async ({ endpoints, checksHealth }) => [
     ...[gatewayBinary(), "start", `--endpoints=${endpoints.join(",")}`],
     ...[`--listen-addr=${listenAddress("ours")}`, ...OUR_FLAGS],
-    ...(asksHealth ? ["--health-url=http://{host}:{port}/health"] : []),
+    ...(checksHealth ? ["--health-url=http://{host}:{port}/health"] : []),
   ],
   etcd: async ({ endpoints }) => [
     ...[requireTool("etcd"), "gateway", "start", `--endpoints=${endpoints.join(",")}`],
     `--listen-addr=${listenAddress("etcd")}`,
   ],
-  haproxy: async ({ endpoints, asksHealth }, folder) => {
+  haproxy: async ({ endpoints, checksHealth }, folder) => {
     const file = join(folder, "haproxy.cfg");
     const lines = [
       HAPROXY_DEFAULTS,
-      ...(asksHealth ? ["  option httpchk GET /health"] : []),
+      ...(checksHealth ? ["  option httpchk GET /health"] : []),
       "listen etcd",
       `  bind ${listenAddress("haproxy")}`,
       ...endpoints.map((endpoint, i) => `  server m${i} ${endpoint}`),

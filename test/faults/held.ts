@@ -1,24 +1,25 @@
-// Clients that hold a connection open, as watches do: silent ones, and ones
-// that ask something each second. When does the gateway tell them of a fault?
+// Clients that hold a connection open, as watches do, half of them silent and half
+// sending requests. Measures how long after a fault the gateway ends the connection.
 import { encode } from "../support/etcd-json.ts";
 import { until } from "../support/peer.ts";
-import { requestFor } from "./ask.ts";
+import { requestFor } from "./post.ts";
 
-// Enough that round-robin brings two of each kind to one member of three.
+// Enough for round-robin to assign at least two of each kind to one member of three.
 const CLIENTS = 15;
-const ASK_EVERY_MS = 1000;
+const REQUEST_INTERVAL_MS = 1000;
 
-const WHOAMI = requestFor("/v3/kv/range", { key: encode("held") }, "1.1");
+const REQUEST = requestFor("/v3/kv/range", { key: encode("held") }, "1.1");
 
 export interface Endings {
-  /** Clients that were connected to the member. */
+  /** The number of clients that were connected to the member. */
   readonly clients: number;
-  /** The longest that one of them was left in the dark, in ms; Infinity: as long as was waited. */
+  /** The longest time until a silent client's connection ended; Infinity if one did not end. */
   readonly silentMs: number;
-  readonly askingMs: number;
+  /** The same for clients that send requests. */
+  readonly activeMs: number;
 }
 
-/** Connections that were established to one member, by the id that it tells in its answers. */
+/** Connections to one member, selected by the member id in its responses. */
 export class HeldClients {
   readonly #clients: readonly Client[];
 
@@ -31,21 +32,22 @@ export class HeldClients {
     const isMembers = ({ text }: Client) => text.includes(`"member_id":"${memberId}"`);
     for (const client of all) if (!isMembers(client)) client.release();
     const clients = all.filter(isMembers);
-    if (clients.length < 2) throw new Error(`no two of ${CLIENTS} clients met the member`);
-    for (const client of clients.filter((_, i) => i % 2 === 1)) client.askOnAndOn();
+    if (clients.length < 2)
+      throw new Error(`fewer than two of ${CLIENTS} clients are connected to the member`);
+    for (const client of clients.filter((_, i) => i % 2 === 1)) client.sendRequests();
     return new HeldClients(clients);
   }
 
-  /** Lets all go; how long each had to wait from `since` for its connection's end. */
+  /** Closes all connections; returns the times from `since` until the gateway ended them. */
   release(since: number): Endings {
     const waits = this.#clients.map(({ endedAt }) => endedAt - since);
     for (const client of this.#clients) client.release();
     const longest = (odd: number) => Math.max(...waits.filter((_, i) => i % 2 === odd));
-    return { clients: waits.length, silentMs: longest(0), askingMs: longest(1) };
+    return { clients: waits.length, silentMs: longest(0), activeMs: longest(1) };
   }
 }
 
-/** That many clients which say nothing, whether or not they are let in. */
+/** Opens `count` connections that stay silent. A refused one is not an error. */
 export async function holdIdle(port: number, count: number) {
   const clients = await Promise.all(Array.from({ length: count }, () => Client.open(port)));
   return { release: () => clients.forEach((client) => client?.release()) };
@@ -57,7 +59,7 @@ class Client {
   #socket: Bun.Socket | undefined;
   #timer: Timer | undefined;
 
-  /** Undefined if it is refused. */
+  /** Connects; undefined if the connection is refused. */
   static async open(port: number): Promise<Client | undefined> {
     const client = new Client();
     const connected = Bun.connect({
@@ -77,24 +79,24 @@ class Client {
     return client.#socket && client;
   }
 
-  /** One that has been answered. */
+  /** Connects, and receives a response. */
   static async connect(port: number): Promise<Client> {
     const client = await Client.open(port);
     if (client === undefined) throw new Error("a client was refused before the fault");
-    client.#ask();
-    await until(() => client.text.includes("member_id"), "a client was answered");
+    client.#send();
+    await until(() => client.text.includes("member_id"), "a client received its response");
     return client;
   }
 
-  askOnAndOn(): void {
-    this.#timer = setInterval(() => this.#ask(), ASK_EVERY_MS);
+  sendRequests(): void {
+    this.#timer = setInterval(() => this.#send(), REQUEST_INTERVAL_MS);
   }
 
   release(): void {
     this.#socket?.terminate();
   }
 
-  #ask(): void {
-    this.#socket?.write(WHOAMI);
+  #send(): void {
+    this.#socket?.write(REQUEST);
   }
 }

@@ -1,48 +1,48 @@
-// What clients do through one gateway while something breaks, and what they
-// saw of it: workers that put and get, each attempt on a connection of its own.
+// The clients of one gateway during a fault, and the figures of what they noticed:
+// workers that put and get keys, each attempt on a new connection.
 import { randomBytes } from "node:crypto";
 import { encode } from "../support/etcd-json.ts";
-import { ask, type Outcome } from "./ask.ts";
 import type { Cluster } from "./cluster.ts";
+import { type Outcome, post } from "./post.ts";
 
 export const WORKERS = 4;
-// A pace that leaves CPU to the members, on a machine of two cores.
+// Pause between attempts, which leaves CPU time to the members on two cores.
 const PACE_MS = 25;
 const LARGE_BYTES = 48 * 1024;
 
 export interface Figures {
   readonly attempts: number;
   readonly failed: number;
-  /** How often each failure occurred. */
+  /** The number of attempts by failure. */
   readonly failures: Readonly<Record<string, number>>;
-  /** Of the failed, those that began when the fault was over. */
+  /** Failed attempts that began after the fault was over. */
   readonly failedAfter: number;
   readonly longestWaitMs: number;
-  /** Between two successes of any worker, or the load's begin or end. */
+  /** The longest time between two successes of any worker, counting the load's start and end. */
   readonly longestGapMs: number;
   readonly checkedBytes: number;
   readonly wrongBytes: number;
 }
 
-/** What clients do: put and get keys, or send bulk and have it back. */
+/** Clients put and get keys, or send bulk to an echo server. */
 export type Workload = "keys" | "echo";
 
-/** Clients of one gateway that are at it. */
+/** The running clients of one gateway. */
 export interface Clients {
-  /** Resolves when no client works any more. */
+  /** Stops the clients; resolves when their last attempts are over. */
   stop(): Promise<void>;
-  /** `healedAt`: when the fault was over. Call it once, after `stop`. */
+  /** Returns what the clients noticed; the fault was over at `healedAt`. Call once, after `stop`. */
   figures(healedAt: number): Promise<Figures>;
 }
 
-/** One worker's next attempt: its outcome, and the bytes that it could check on the way. */
+/** One attempt of a worker: its outcome, and the bytes that it checked. */
 export interface Attempted {
   readonly outcome: Omit<Outcome, "body">;
   readonly checkedBytes?: number;
   readonly wrongBytes?: number;
 }
 
-/** Workers without end: what they attempt is the caller's. */
+/** Runs attempts, which the caller provides, in WORKERS workers until they are stopped. */
 export class Workers implements Clients {
   readonly #outcomes: Omit<Outcome, "body">[] = [];
   readonly #startedAt = performance.now();
@@ -64,10 +64,12 @@ export class Workers implements Clients {
     const failed = this.#outcomes.filter(({ failure }) => failure !== undefined);
     const failures: Record<string, number> = {};
     for (const { failure } of failed) failures[failure!] = (failures[failure!] ?? 0) + 1;
+
     const successes = this.#outcomes
       .filter(({ failure, endedAt }) => failure === undefined && endedAt < this.#stoppedAt)
       .map(({ endedAt }) => endedAt);
     const marks = [this.#startedAt, ...successes.toSorted((a, b) => a - b), this.#stoppedAt];
+
     return {
       attempts: this.#outcomes.length,
       failed: failed.length,
@@ -91,9 +93,9 @@ export class Workers implements Clients {
   }
 }
 
-/** Puts of values of many sizes; what was acknowledged is read again at once, and once more in the end. */
+/** Puts values of many sizes, and reads each acknowledged one back at once and at the end. */
 export class PutAndGet implements Clients {
-  readonly #tried = new Map<string, string>();
+  readonly #attempted = new Map<string, string>();
   readonly #acknowledged = new Set<string>();
   readonly #workers: Workers;
   readonly #cluster: Cluster;
@@ -111,15 +113,16 @@ export class PutAndGet implements Clients {
 
   async figures(healedAt: number): Promise<Figures> {
     const figures = await this.#workers.figures(healedAt);
-    const held = await this.#cluster.readBack(this.#prefix);
+    const stored = await this.#cluster.readBack(this.#prefix);
+
     let { checkedBytes, wrongBytes } = figures;
-    for (const [key, value] of this.#tried) {
-      // Without an answer nobody knows whether it was put; if it was, then whole.
-      if (!this.#acknowledged.has(key) && !held.has(key)) continue;
+    for (const [key, value] of this.#attempted) {
+      // A put without a response may be missing, but what is stored must be complete.
+      if (!this.#acknowledged.has(key) && !stored.has(key)) continue;
       checkedBytes += sizeOf(value);
-      wrongBytes += wrongIn(held.get(key), value);
+      wrongBytes += countWrongBytes(stored.get(key), value);
     }
-    await this.#cluster.forget(this.#prefix);
+    await this.#cluster.deletePrefix(this.#prefix);
     return { ...figures, checkedBytes, wrongBytes };
   }
 
@@ -128,15 +131,17 @@ export class PutAndGet implements Clients {
       const key = `${this.#prefix}${worker}/${i}`;
       const bytes = i % 16 === 15 ? LARGE_BYTES : 1 + ((i * 397) % 4096);
       const value = randomBytes(bytes).toString("base64");
-      this.#tried.set(key, value);
-      const put = await ask(port, "/v3/kv/put", { key: encode(key), value });
+      this.#attempted.set(key, value);
+
+      const put = await post(port, "/v3/kv/put", { key: encode(key), value });
       yield { outcome: put };
       if (put.failure !== undefined) continue;
       this.#acknowledged.add(key);
-      const got = await ask(port, "/v3/kv/range", { key: encode(key) });
+
+      const got = await post(port, "/v3/kv/range", { key: encode(key) });
       if (got.failure !== undefined) yield { outcome: got };
       else {
-        const wrongBytes = wrongIn(got.body.kvs?.[0]?.value, value);
+        const wrongBytes = countWrongBytes(got.body.kvs?.[0]?.value, value);
         yield { outcome: got, checkedBytes: bytes, wrongBytes };
       }
     }
@@ -145,11 +150,11 @@ export class PutAndGet implements Clients {
 
 const sizeOf = (base64: string) => Buffer.from(base64, "base64").length;
 
-/** How many bytes are not what they should be; all of them if there are none. */
-function wrongIn(found: string | undefined, wanted: string): number {
-  if (found === wanted) return 0;
-  const bytes = Buffer.from(wanted, "base64");
-  const others = Buffer.from(found ?? "", "base64");
+/** Counts the bytes of `actual` that differ from `expected`, missing and surplus ones included. */
+function countWrongBytes(actual: string | undefined, expected: string): number {
+  if (actual === expected) return 0;
+  const bytes = Buffer.from(expected, "base64");
+  const others = Buffer.from(actual ?? "", "base64");
   const wrong = bytes.filter((byte, i) => byte !== others[i]).length;
   return wrong + Math.max(0, others.length - bytes.length);
 }

@@ -1,20 +1,20 @@
-// The suite's own network, inside the namespaces that scripts/faults unshared:
-// a switch, the gateways and clients beside it, and one namespace a member at
-// the end of a cable. Nothing here is seen by, or touches, the machine's own.
+// The network of the suite, inside the namespaces of scripts/faults: a switch, to which
+// the gateways and clients are attached directly, and each member's own namespace by a
+// cable. It is isolated from the machine's own network.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { output, requireTool } from "../support/gateway-command.ts";
 import { Wire } from "./wire.ts";
 
-/** Where the name server of the rows about DNS is. */
+/** The address of the DNS server in the rows about DNS. */
 export const DNS_HOST = "10.77.0.53";
-/** An address on the switch's network that nobody has. */
-export const NOBODY_HOST = "10.77.0.99";
+/** An address of the network that no machine has. */
+export const UNUSED_HOST = "10.77.0.99";
 
 const SWITCH = "switch";
-// Where a cable is plugged in while a wire lies between it and the switch.
+// The bridge that a cable is plugged into while a wire lies between it and the switch.
 const DETOUR = "detour";
-const NOBODY_MAC = "02:00:00:00:00:99";
+const UNUSED_MAC = "02:00:00:00:00:99";
 
 export const hostOf = (member: number) => `10.77.0.${11 + member}`;
 const macOf = (member: number) => `02:00:00:00:00:${11 + member}`;
@@ -38,18 +38,18 @@ export class Network {
       `link set ${SWITCH} up`,
       `link add ${DETOUR} type bridge`,
       `link set ${DETOUR} up`,
-      ...[NOBODY_HOST, DNS_HOST].map((host) => neighbour(host, NOBODY_MAC, SWITCH)),
+      ...[UNUSED_HOST, DNS_HOST].map((host) => neighbour(host, UNUSED_MAC, SWITCH)),
     ]);
     for (const member of network.#members()) await network.#addMember(member);
     return network;
   }
 
-  /** What starts a program in a member's namespace: put before its words. */
+  /** Returns the command prefix that runs a program in a member's namespace. */
   inside(member: number): string[] {
     return [requireTool("nsenter"), `--net=${join(this.#folder, `net${member}`)}`];
   }
 
-  /** The cable is out of the switch: packets vanish both ways, and neither end is told. */
+  /** Unplugs the cable from the switch: packets are lost both ways, and neither end notices. */
   async unplug(member: number): Promise<void> {
     await ip([`link set ${portOf(member)} nomaster`]);
   }
@@ -58,25 +58,25 @@ export class Network {
     await ip([`link set ${portOf(member)} master ${SWITCH}`]);
   }
 
-  /** The port is dark: as after a power cut, what the member's kernel would still say is lost. */
-  async darken(member: number): Promise<void> {
+  /** Takes the port down, as a power cut does: even what the member's kernel still sends is lost. */
+  async setLinkDown(member: number): Promise<void> {
     await ip([`link set ${portOf(member)} down`]);
   }
 
-  async light(member: number): Promise<void> {
+  async setLinkUp(member: number): Promise<void> {
     await ip([`link set ${portOf(member)} up`]);
   }
 
-  /** The member and its peers send each other's packets to nobody; clients reach it as before. */
+  /** Stops packets between the member and its peers. Clients still reach the member. */
   async isolateFromPeers(member: number): Promise<void> {
-    await this.#addressPeers(member, () => NOBODY_MAC);
+    await this.#addressPeers(member, () => UNUSED_MAC);
   }
 
   async rejoinPeers(member: number): Promise<void> {
     await this.#addressPeers(member, macOf);
   }
 
-  /** A wire that can harm packets, between the member's cable and the switch, until it is closed. */
+  /** Inserts a wire that can harm packets between the member's cable and the switch. */
   async wire(member: number): Promise<Wire> {
     const wire = await Wire.open();
     try {
@@ -93,7 +93,7 @@ export class Network {
     return wire;
   }
 
-  /** Whether packets to DNS_HOST reach this machine's name server, or nobody. */
+  /** Assigns DNS_HOST to this namespace, where the DNS server listens, or removes it. */
   async serveDns(isServed: boolean): Promise<void> {
     await ip([`addr ${isServed ? "add" : "del"} ${DNS_HOST}/32 dev lo`]);
   }
@@ -101,9 +101,10 @@ export class Network {
   async #addMember(member: number): Promise<void> {
     const file = join(this.#folder, `net${member}`);
     await writeFile(file, "");
-    // A namespace that lasts as long as this file is mounted, whoever runs in it.
+    // The namespace exists while this file is mounted, even without a process in it.
     await output([requireTool("unshare"), `--net=${file}`, "true"]);
     const others = this.#members().filter((other) => other !== member);
+
     await ip(
       [
         "link set lo up",
@@ -134,8 +135,8 @@ export class Network {
   }
 }
 
-// Nobody asks for anybody's address: an ARP question without an answer would
-// tell a sender within seconds (EHOSTUNREACH) what a router's silence does not.
+// Returns the command for a static ARP entry. With ARP, a sender would get EHOSTUNREACH
+// within seconds when a member is gone; with a router in between, it gets nothing.
 function neighbour(host: string, mac: string, device: string): string {
   return `neigh replace ${host} lladdr ${mac} dev ${device} nud permanent`;
 }

@@ -1,12 +1,12 @@
-// docs/faults.md, made of what was measured: nothing in it is typed by hand.
+// Renders docs/faults.md, and the output for the terminal, from the measured figures.
 import { cpus, release, totalmem } from "node:os";
-import { PATIENCE_MS } from "./ask.ts";
 import type { Fault } from "./faults.ts";
 import { HAPROXY_DEFAULTS, type Kind, KINDS, OUR_FLAGS } from "./gateways.ts";
 import type { Endings } from "./held.ts";
 import { type Figures, WORKERS } from "./load.ts";
+import { CLIENT_TIMEOUT_MS } from "./post.ts";
 
-/** What one gateway's clients saw of one fault. */
+/** What the clients of one gateway noticed of one fault. */
 export interface Cell {
   readonly figures: Figures;
   readonly endings?: Endings | undefined;
@@ -14,7 +14,7 @@ export interface Cell {
 
 export interface Row {
   readonly fault: Fault;
-  /** What was done, in the words of whoever did it. */
+  /** What the fault did, such as the number of lost packets; may be empty. */
   readonly note: string;
   readonly cells: ReadonlyMap<Kind, Cell>;
 }
@@ -25,28 +25,51 @@ const TITLES: Readonly<Record<Kind, string>> = {
   haproxy: "HAProxy",
 };
 
-/** What did not hold for ours; empty if all did. */
-export function broken({ fault, cells }: Row): string[] {
-  const { failsNone, longestWaitMs } = fault.mustHold ?? {};
+const SETUP = `A three-member etcd cluster, each member in its own network namespace. The gateways share another namespace and face
+the same fault at the same time, each with ${WORKERS} workers that put and get keys of 1 byte to 48 KiB before, during and after
+the fault. Each attempt is made on a new connection, times out after ${CLIENT_TIMEOUT_MS / 1000} s, and is not retried. The fault hits a member
+that is not the leader.
+
+A user-space wire between two TAP devices (\`test/faults/wire.ts\`) makes delay, loss, duplication and drops, not
+\`tc netem\`, which many kernels lack. Unplugging a switch port makes silence, without a RST or an ICMP error.
+
+etcd-gateway runs with ${OUR_FLAGS.length === 0 ? "its defaults" : `\`${OUR_FLAGS.join(" ")}\``}, etcd's own gateway with its defaults, HAProxy with the configuration below. *With
+health checks*, etcd-gateway has \`--health-url=http://{host}:{port}/health\` and HAProxy \`option httpchk GET /health\`;
+etcd's own gateway has no health checks.`;
+
+const LEGEND = `How to read a cell: *failed / attempts (reasons), longest wait, longest gap*. The wait is the time until a client had its
+complete response or its failure; the gap is the longest time without a success. *timeout* gave up after ${CLIENT_TIMEOUT_MS / 1000} s; *refused*,
+*reset* and *EPIPE* are errors of the connection, *incomplete* is a FIN before the end of the response; *etcd N* is
+etcd's own response with HTTP status N, which a gateway that does not parse requests passes on. *after* counts failed
+attempts that began when the fault was over. Bytes are of all gateways together: each value is read through the gateway
+after its put, and again from a surviving member at the end of the row.
+
+An attempt under way at the member when the fault hits can fail with every gateway: none parses requests, so none can
+send one again.`;
+
+/** Returns the requirements that our gateway missed. */
+export function missedRequirements({ fault, cells }: Row): string[] {
+  const { failsNone, longestWaitMs } = fault.requires ?? {};
   const { failed, longestWaitMs: waited, wrongBytes } = cells.get("ours")!.figures;
   const found: string[] = [];
   if (wrongBytes > 0) found.push(`${wrongBytes} wrong bytes`);
-  if (failsNone && failed > 0) found.push(`${failed} failed attempts; there must be none`);
+  if (failsNone && failed > 0) found.push(`${failed} failed attempts, want none`);
   if (longestWaitMs !== undefined && waited > longestWaitMs)
-    found.push(`a client waited ${seconds(waited)}; the most is ${seconds(longestWaitMs)}`);
+    found.push(`a client waited ${seconds(waited)}, want at most ${seconds(longestWaitMs)}`);
   return found.map((what) => `${fault.name}: ${what}`);
 }
 
-/** One row for the terminal. */
+/** Renders one row for the terminal. */
 export function rowText({ fault, note, cells }: Row): string {
   const lines = [...cells].map(([kind, { figures, endings }]) => {
     const bytes = `${megabytes(figures.checkedBytes)} checked, ${figures.wrongBytes} wrong`;
-    const told = endings === undefined ? "" : `; told: ${endingsText(endings)}`;
-    return `   ${TITLES[kind].padEnd(18)}  ${cellText(figures)}; ${bytes}${told}`;
+    const ended = endings === undefined ? "" : `; connections ended: ${endingsText(endings)}`;
+    return `   ${TITLES[kind].padEnd(18)}  ${cellText(figures)}; ${bytes}${ended}`;
   });
   return [`== ${fault.name}${note === "" ? "" : ` (${note})`}`, ...lines].join("\n");
 }
 
+/** Renders docs/faults.md; `took` is the run's duration in ms. */
 export function markdown(
   rows: readonly Row[],
   { versions, took }: { versions: ReadonlyMap<Kind, string>; took: number },
@@ -55,28 +78,16 @@ export function markdown(
   const held = rows.filter(({ fault }) => fault.holdsClients);
   return `# Faults
 
-Made by \`scripts/faults\`, not by hand: ${new Date().toISOString().slice(0, 10)}, in ${Math.round(took / 1000)} s, on Linux ${release()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB.
+Generated by \`scripts/faults\`: ${new Date().toISOString().slice(0, 10)}, in ${Math.round(took / 1000)} s, on Linux ${release()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB.
 ${KINDS.map((kind) => `${TITLES[kind]}: ${versions.get(kind) ?? "not installed"}`).join("; ")}; Bun ${Bun.version} for the clients.
 
-An etcd cluster of three, each member in a network namespace of its own. The gateways are beside each other in
-another one and meet the same fault at the same time, each with ${WORKERS} workers that put and get keys of 1 byte to
-48 KiB, one after the other, each attempt on a new connection, before, during and after the fault; a client
-gives up after ${PATIENCE_MS / 1000} s and tries nothing twice. The member that is struck is never the leader.
-Delay, loss, doubling and swallowing are made by a user-space wire between two TAP devices (\`test/faults/wire.ts\`),
-not by \`tc netem\`, which many kernels lack; silence is made by a switch port without a cable, so that nobody gets a RST or an ICMP.
-Ours runs with ${OUR_FLAGS.length === 0 ? "its defaults" : `\`${OUR_FLAGS.join(" ")}\``}, etcd's gateway with its defaults, HAProxy with the configuration below.
-Where health is asked, ours has \`--health-url=http://{host}:{port}/health\` and HAProxy \`option httpchk GET /health\`; etcd's gateway cannot ask.
+${SETUP}
 
-| fault | for | ${kinds.join(" | ")} | bytes checked |
+| fault | duration | ${kinds.join(" | ")} | bytes checked |
 | --- | --- | ${kinds.map(() => "---").join(" | ")} | --- |
 ${rows.map(rowMarkdown).join("\n")}
 
-How to read it: *failed / attempts (why), longest wait, longest gap*. The wait is a client's for its whole answer, or for
-the failure; the gap is the longest time without any success. *late* gave up after ${PATIENCE_MS / 1000} s; *refused*, *reset* and *cut* are
-the connection's end; *etcd N* is an answer of etcd itself, by HTTP status, which a gateway that does not read requests
-cannot spare anybody. *after* counts those that began when the fault was over. Bytes are of all gateways together: each value is
-read through the gateway when it was put, and again from a surviving member at the end of the row.
-An attempt that was under way at a member when that was struck can fail behind any of them: none reads requests, so none may send one twice.
+${LEGEND}
 
 ${held.map(heldMarkdown).join("\n\n")}
 HAProxy's configuration, before its \`listen\` section:
@@ -96,14 +107,14 @@ function rowMarkdown({ fault, note, cells }: Row): string {
   const wrong = all.reduce((sum, { wrongBytes }) => sum + wrongBytes, 0);
   const checked = all.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0);
   const name = note === "" ? fault.name : `${fault.name} (${note})`;
-  return `| ${name} | ${fault.lasts} s | ${texts.join(" | ")} | ${megabytes(checked)}, ${wrong} wrong |`;
+  return `| ${name} | ${fault.seconds} s | ${texts.join(" | ")} | ${megabytes(checked)}, ${wrong} wrong |`;
 }
 
 function heldMarkdown({ fault, cells }: Row): string {
   const lines = [...cells].map(
     ([kind, { endings }]) => `- ${TITLES[kind]}: ${endingsText(endings!)}`,
   );
-  return `When clients with an established connection to that member learn of it (*${fault.name}*; the longest of all clients):
+  return `How long after the fault the gateway ends established connections to the member (*${fault.name}*; the longest of all clients):
 
 ${lines.join("\n")}
 `;
@@ -118,10 +129,10 @@ function cellText(figures: Figures): string {
   return `${failedText} / ${attempts}${reasons}, ${seconds(longestWaitMs)}, ${seconds(longestGapMs)}`;
 }
 
-function endingsText({ clients, silentMs, askingMs }: Endings): string {
-  return `silent ones ${afterText(silentMs)}, ones that ask each second ${afterText(askingMs)} (${clients} clients)`;
+function endingsText({ clients, silentMs, activeMs }: Endings): string {
+  return `silent clients ${timeText(silentMs)}, clients with a request each second ${timeText(activeMs)} (${clients} clients)`;
 }
 
-const afterText = (ms: number) => (ms === Infinity ? "not while the row lasted" : seconds(ms));
+const timeText = (ms: number) => (ms === Infinity ? "not during the fault" : seconds(ms));
 const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -1,6 +1,6 @@
-// The program behind wire.ts: `bun wire-program.ts DEVICE DEVICE`. Carries frames
-// between two TAP devices of its own making. A line of JSON on standard input
-// changes what it does to them; its end ends the program, and the devices.
+// The program that wire.ts runs: `bun wire-program.ts DEVICE DEVICE`. Creates two TAP
+// devices and carries frames between them. A line of JSON on standard input sets the
+// fault; the end of the input ends the program, which removes the devices.
 import { dlopen } from "bun:ffi";
 import type { WireFault } from "./wire.ts";
 
@@ -26,14 +26,14 @@ interface Frame {
 }
 
 const fds = process.argv.slice(2).map(openTap);
-const figures = { carried: 0, lost: 0, doubled: 0, swallowed: 0 };
+const figures = { carried: 0, lost: 0, duplicated: 0, droppedSyns: 0 };
 const buffer = new Uint8Array(65_536);
-// In order of arrival, also when the delay shrinks: a cable does not reorder.
+// In order of arrival, even when the delay shrinks, because a cable does not reorder.
 const queue: Frame[] = [];
 let fault: WireFault = {};
 
 process.stdout.write("ready\n");
-// One loop that never returns to Bun's: the next frame must not wait for a timer's turn.
+// The loop never returns to Bun's event loop, so that no frame waits for a timer.
 for (let commands = ""; ;) {
   const polled = new Int32Array([0, POLLIN, fds[0]!, POLLIN, fds[1]!, POLLIN]);
   libc.poll(polled, 3, queue.length === 0 ? -1 : Math.max(0, queue[0]!.dueAt - performance.now()));
@@ -57,9 +57,9 @@ function takeFrom(from: number, to: number): void {
   for (;;) {
     const length = Number(libc.read(from, buffer, buffer.length));
     if (length <= 0) return;
-    const { delayMs = 0, loss = 0, duplication = 0, swallowSynsTo } = fault;
-    if (swallowSynsTo !== undefined && isSynTo(swallowSynsTo)) {
-      figures.swallowed++;
+    const { delayMs = 0, loss = 0, duplication = 0, dropSynsTo } = fault;
+    if (dropSynsTo !== undefined && isSynTo(dropSynsTo)) {
+      figures.droppedSyns++;
       continue;
     }
     if (Math.random() < loss) {
@@ -71,11 +71,11 @@ function takeFrom(from: number, to: number): void {
     figures.carried++;
     if (Math.random() >= duplication) continue;
     queue.push(frame);
-    figures.doubled++;
+    figures.duplicated++;
   }
 }
 
-/** Whether the frame in the buffer asks for a TCP connection to this port, by IPv4. */
+/** Reports whether the frame in the buffer is a SYN to this port, over IPv4. */
 function isSynTo(port: number): boolean {
   const isIpv4 = buffer[12] === 0x08 && buffer[13] === 0x00;
   const isTcp = buffer[23] === 6;
@@ -92,6 +92,6 @@ function openTap(name: string): number {
   request.set(Buffer.from(name));
   new DataView(request.buffer).setInt16(16, IFF_TAP | IFF_NO_PI, true);
   if (libc.ioctl(fd, BigInt(TUNSETIFF), request) < 0)
-    throw new Error(`cannot make the TAP device ${name}`);
+    throw new Error(`cannot create the TAP device "${name}"`);
   return fd;
 }

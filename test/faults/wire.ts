@@ -1,41 +1,40 @@
-// A piece of cable made of a program (wire-program.ts): Ethernet frames between
-// two TAP devices, late, lost, doubled or sorted out as it is told. Not
-// `tc netem`, whose module many kernels lack; and whole packets, so that
-// retransmission, windows and checksums are the kernel's own.
+// A cable made of a program (wire-program.ts), which delays, loses, duplicates or drops
+// Ethernet frames between two TAP devices. It replaces `tc netem`, whose module many
+// kernels lack. Retransmission, windows and checksums stay the kernel's own.
 import { eventually } from "../support/gateway-command.ts";
 
-/** What becomes of frames, in each direction. What is not named does not happen. */
+/** What happens to frames, in each direction. An absent field changes nothing. */
 export interface WireFault {
   readonly delayMs?: number;
-  /** Of 1. */
+  /** A probability. */
   readonly loss?: number;
-  /** Of 1. */
+  /** A probability. */
   readonly duplication?: number;
-  /** No TCP connection to this port can begin; those that are there go on. */
-  readonly swallowSynsTo?: number;
+  /** Drops SYNs to this port; established connections are unaffected. */
+  readonly dropSynsTo?: number;
 }
 
-/** What has become of them so far. */
+/** The number of frames so far, by what happened to them. */
 export interface WireFigures {
   readonly carried: number;
   readonly lost: number;
-  readonly doubled: number;
-  readonly swallowed: number;
+  readonly duplicated: number;
+  readonly droppedSyns: number;
 }
 
 const ENDS = ["wire0", "wire1"] as const;
 
 export class Wire {
-  /** The devices, to be plugged in at both ends. */
+  /** The names of the devices. */
   readonly ends = ENDS;
-  /** Called before the wire is gone. */
+  /** Runs before the devices are removed. */
   onClose: () => Promise<void> = () => Promise.resolve();
   readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
   #printed = "";
 
   private constructor() {
     const program = new URL("wire-program.ts", import.meta.url).pathname;
-    // A process of its own: this one's pauses would be the packets' delay.
+    // In a separate process, because pauses of this one would delay packets.
     this.#process = Bun.spawn([process.execPath, program, ...ENDS], {
       stdin: "pipe",
       stdout: "pipe",
@@ -47,26 +46,26 @@ export class Wire {
   static async open(): Promise<Wire> {
     const wire = new Wire();
     await eventually(async () => {
-      if (wire.#process.exitCode !== null) throw new Error("the wire's program has ended");
+      if (wire.#process.exitCode !== null) throw new Error("the wire's program has exited");
       return wire.#printed.includes("ready") || undefined;
     }, "the wire was ready");
     return wire;
   }
 
-  /** From now on this, and nothing else, goes wrong. */
+  /** Replaces the fault. */
   async set(fault: WireFault): Promise<void> {
     this.#process.stdin.write(`${JSON.stringify(fault)}\n`);
     await this.#process.stdin.flush();
   }
 
-  /** Takes it out; tells what it has done. */
+  /** Removes the wire; returns its figures. */
   async close(): Promise<WireFigures> {
     await this.onClose();
     await this.#process.stdin.end();
     await this.#process.exited;
     const line = await eventually(
       async () => /\{.*\}/.exec(this.#printed)?.[0],
-      "the wire told what it did",
+      "the wire printed its figures",
     );
     return JSON.parse(line) as WireFigures;
   }

@@ -1,4 +1,4 @@
-// Our reading of Bun's runtime, pinned where we lean on it.
+// os/, and the behaviour of Bun and the kernel that it relies on.
 import { dlopen } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
@@ -22,22 +22,22 @@ describe("startConnect()", () => {
     ["not-an-ip", "EINVAL"],
     ["fe80::1%nosuchzone", "ENODEV"],
     ["fe80::1", "EINVAL"],
-  ])("fails at once for %p with %s, leaving nothing open", (address, code) => {
+  ])("throws at once for %p: %s", (address, code) => {
     expect(() => startConnect(address, 1)).toThrow(expect.objectContaining({ code }));
   });
 });
 
 describe("isLocalAddress()", () => {
-  test.each(["127.0.0.1", "::1"])("knows %p as this machine's own", (address) => {
+  test.each(["127.0.0.1", "::1"])("returns true for %p, an address of this machine", (address) => {
     expect(isLocalAddress(address)).toBe(true);
   });
 
-  // Reserved for documents by RFC 5737 and RFC 3849.
-  test.each(["203.0.113.77", "2001:db8::77"])("knows %p as another's", (address) => {
+  // RFC 5737 and RFC 3849 reserve these for documentation.
+  test.each(["203.0.113.77", "2001:db8::77"])("returns false for %p", (address) => {
     expect(isLocalAddress(address)).toBe(false);
   });
 
-  test("knows every address of this machine's interfaces", () => {
+  test("returns true for every address of this machine's interfaces", () => {
     const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
     for (const { address, scopeid } of own)
       expect([address, isLocalAddress(scopeid ? `${address}%${scopeid}` : address)]).toEqual([
@@ -48,23 +48,25 @@ describe("isLocalAddress()", () => {
 });
 
 describe("isReset()", () => {
-  test("not before what came ahead of the reset has been read", async () => {
+  test("returns true only after the bytes that preceded the reset have been read", async () => {
     const server = new PeerServer();
     server.onPeer = (peer) => void peer.send(10).then(() => peer.reset());
     const fd = startConnect("127.0.0.1", server.port);
-    const room = new Uint8Array(10);
-    await until(() => peek(fd, room) === 10, "the bytes were there");
-    await Bun.sleep(50); // the reset is right behind them
+
+    const buffer = new Uint8Array(10);
+    await until(() => peek(fd, buffer) === 10, "the bytes had arrived");
+    await Bun.sleep(50); // for the reset, which follows the bytes
     expect(isReset(fd)).toBe(false);
-    skip(fd, room, 10);
+    skip(fd, buffer, 10);
     expect(isReset(fd)).toBe(true);
+
     closeSync(fd);
     server.close();
   });
 });
 
 describe("socket options", () => {
-  test("keepalive and user timeout are what they were set to, and off at 0", async () => {
+  test("setKeepAlive() and setUserTimeout() set the options, and 0 turns them off", async () => {
     const server = new PeerServer();
     const client = await Peer.connect(server.port);
     const option = (level: number, name: number) => getOption(client.fd, level, name);
@@ -73,11 +75,14 @@ describe("socket options", () => {
     // SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT
     const all = () => [option(1, 9), ...[4, 5, 6, 18].map((name) => option(6, name))];
     expect(all()).toEqual([1, 15, 5, 3, 30_000]);
+
     setKeepAlive(client.fd, 0);
     setUserTimeout(client.fd, 0);
     expect([option(1, 9), option(6, 18)]).toEqual([0, 0]);
+
     setKeepAlive(client.fd, 1);
     expect(all().slice(0, 4)).toEqual([1, 1, 1, 3]);
+
     client.reset();
     server.close();
   });
@@ -125,18 +130,18 @@ describe("socket options", () => {
     server.close();
   });
 
-  test("a peer that is there and does not read has not vanished", async () => {
+  test("hasVanished() returns false for a live peer that does not read", async () => {
     const server = new PeerServer();
     server.onPeer = (peer) => peer.pause();
     const client = await Peer.connect(server.port);
     void client.send(8 << 20);
-    await Bun.sleep(700); // probes of its closed window are sent, and answered
+    await Bun.sleep(700); // for zero-window probes, which the peer's kernel answers
     expect(hasVanished(client.fd, 1)).toBe(false);
     client.reset();
     server.close();
   });
 
-  test("a descriptor that is none has not vanished", () => {
+  test("hasVanished() returns false for an invalid descriptor", () => {
     expect(hasVanished(-1, 0)).toBe(false);
   });
 });
@@ -152,7 +157,7 @@ function getOption(fd: number, level: number, name: number): number {
 }
 
 describe("raiseDescriptorLimit()", () => {
-  test("leaves the soft limit at the hard one", async () => {
+  test("raises the soft limit to the hard limit", async () => {
     const limit = raiseDescriptorLimit();
     const limits = await Bun.file("/proc/self/limits").text();
     const [, soft, hard] = /Max open files\s+(\d+)\s+(\d+)/.exec(limits)!;
