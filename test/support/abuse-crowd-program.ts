@@ -1,24 +1,25 @@
 // The clients that abuse a gateway: `bun abuse-crowd-program.ts KIND HOST PORT COUNT`.
-// Prints what became of them, as a line of JSON that counts outcomes. All of them
-// reset their connections in the end, so that no port is left in TIME_WAIT.
+// Prints the number of clients by outcome, as a line of JSON. In the end all of them
+// reset their connections, so that no port stays in TIME_WAIT.
 const [kind, hostname, port, total] = process.argv.slice(2) as [string, string, string, string];
 
 const COUNT = Number(total);
-// Who is silent must not meet a full queue: the kernel may then drop the end of his
-// handshake, and with SYN cookies it never hears of him, though he is connected.
+// Connections to open at a time, because the accept queue must not be full: the kernel
+// may then drop the last ACK of a handshake, and with SYN cookies it has no record of a
+// silent client that considers itself connected.
 const AT_A_TIME = 400;
 const ROUNDS = 3;
 const MESSAGE_BYTES = 64;
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 class Client {
-  /** Like nobody else's, so that one who is sent another's bytes notices. */
+  /** Unique, so that a client detects bytes that belong to another. */
   readonly message: Uint8Array;
-  readonly #decided = Promise.withResolvers<void>();
+  readonly #settled = Promise.withResolvers<void>();
   socket: Bun.Socket<Client> | undefined;
   receivedBytes = 0;
   isWrong = false;
-  /** "served" if it has all its message back, or how it was ended, or why it is not connected. */
+  /** "served" if the whole message came back; else how the connection ended or failed. */
   code: string | undefined;
 
   constructor(number: number) {
@@ -26,7 +27,7 @@ class Client {
     this.message = Uint8Array.from({ length: MESSAGE_BYTES }, (_, i) => (i % 2 === 0 ? low : high));
   }
 
-  /** Resolves when it is connected, or is not going to be. */
+  /** Resolves when the client is connected, or has failed to connect. */
   async connect(): Promise<void> {
     try {
       await Bun.connect({ hostname, port: Number(port), socket: handlers, data: this });
@@ -48,7 +49,7 @@ class Client {
   }
 
   received(chunk: Uint8Array): void {
-    if (kind === "deaf") return; // what a reset flushes
+    if (kind === "deaf") return; // buffered bytes that Bun delivers before it closes
     for (const byte of chunk) this.isWrong ||= byte !== this.message[this.receivedBytes++];
     if (this.receivedBytes < MESSAGE_BYTES) return;
     this.closed("served");
@@ -57,21 +58,21 @@ class Client {
 
   closed(code = "end"): void {
     this.code ??= code;
-    this.#decided.resolve();
+    this.#settled.resolve();
   }
 
-  /** Resolves when it has all its message back, or is not connected any more. */
-  get decided(): Promise<void> {
-    return this.#decided.promise;
+  /** Resolves when the whole message came back, or the connection has ended. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
   }
 
-  /** Whoever is still connected is served if he has had so many bytes. */
+  /** Returns the outcome. A client that is still connected is served by `expectedBytes`. */
   outcome(expectedBytes: number): string {
     if (this.isWrong) return "wrong bytes";
     const end = this.code ?? "silence";
     if (this.receivedBytes === 0 || end === "served") return end;
-    const isAnswered = this.receivedBytes === expectedBytes && this.code === undefined;
-    return isAnswered ? "served" : `${this.receivedBytes} bytes, then ${end}`;
+    const isServed = this.receivedBytes === expectedBytes && this.code === undefined;
+    return isServed ? "served" : `${this.receivedBytes} bytes, then ${end}`;
   }
 }
 
@@ -88,22 +89,22 @@ await abuses[kind]!();
 for (const { socket } of clients) socket?.terminate();
 process.exit();
 
-/** Connects and is silent, until SIGTERM. */
+/** Connects and stays silent until SIGTERM. */
 async function idle(): Promise<void> {
-  const told = Promise.withResolvers<void>();
-  process.on("SIGTERM", () => told.resolve());
+  const terminated = Promise.withResolvers<void>();
+  process.on("SIGTERM", () => terminated.resolve());
   await connectAll();
-  tell(0);
-  await told.promise;
-  tell(0);
+  report(0);
+  await terminated.promise;
+  report(0);
 }
 
-/** Connects, asks for bytes without end and reads none of them, until SIGTERM. */
+/** Connects, requests an endless stream and reads none of it, until SIGTERM. */
 async function deaf(): Promise<void> {
   await idle();
 }
 
-/** Connects, then sends a byte a second. */
+/** Connects, then sends one byte per second. */
 async function trickle(): Promise<void> {
   await connectAll();
   for (let round = 0; round < ROUNDS; round++) {
@@ -113,33 +114,36 @@ async function trickle(): Promise<void> {
       await Bun.sleep((1000 * AT_A_TIME) / COUNT);
     }
   }
-  const deadline = performance.now() + PATIENCE_MS;
+
+  const deadline = performance.now() + TIMEOUT_MS;
   const isOver = () => clients.every(({ receivedBytes }) => receivedBytes >= ROUNDS);
   while (!isOver() && performance.now() < deadline) await Bun.sleep(10);
-  tell(ROUNDS);
+  report(ROUNDS);
 }
 
+/** Connects and resets at once. */
 async function reset(): Promise<void> {
   await connectAll();
-  tell(0);
+  report(0);
 }
 
-/** Connects all at once; each asks something, and leaves when it has the whole answer. */
+/** Connects all clients at once; each sends its message and leaves when it has come back. */
 async function burst(): Promise<void> {
   for (const client of clients) void client.connect();
-  await Promise.race([Promise.all(clients.map(({ decided }) => decided)), Bun.sleep(PATIENCE_MS)]);
-  tell(MESSAGE_BYTES);
+  await Promise.race([Promise.all(clients.map(({ settled }) => settled)), Bun.sleep(TIMEOUT_MS)]);
+  report(MESSAGE_BYTES);
 }
 
 async function connectAll(): Promise<void> {
-  const waiting = clients.values();
+  const pending = clients.values();
   const connectNext = async () => {
-    for (const client of waiting) await client.connect();
+    for (const client of pending) await client.connect();
   };
   await Promise.all(Array.from({ length: AT_A_TIME }, connectNext));
 }
 
-function tell(expectedBytes: number): void {
+/** Prints the number of clients by outcome. */
+function report(expectedBytes: number): void {
   const outcomes: Record<string, number> = {};
   for (const client of clients) {
     const outcome = client.outcome(expectedBytes);

@@ -1,6 +1,6 @@
-// Begins TCP handshakes that nobody finishes: `bun abuse-syn-flood-program.ts
-// DEVICE HOST PORT COUNT` writes SYNs into a TUN device, each from an address of
-// its own, and takes what the kernel answers. Prints how many it answered.
+// Floods a port with SYNs: `bun abuse-syn-flood-program.ts DEVICE HOST PORT COUNT`
+// writes SYNs into a TUN device, each from a different address, and never completes a
+// handshake. Prints the number that the kernel answered.
 import { dlopen } from "bun:ffi";
 
 const { symbols: libc } = dlopen("libc.so.6", {
@@ -18,11 +18,11 @@ const IFF_NO_PI = 0x1000;
 const IP_BYTES = 20;
 const SYN = 0x02;
 const SYN_ACK = 0x12;
-// As fast as lets the flood last for three seconds, and less than the device
-// queues (500 packets) of answers.
+// SYNs per EVERY_MS, so that the flood lasts three seconds and the responses fit into
+// the device's queue of 500 packets.
 const AT_A_TIME = 100;
 const EVERY_MS = 30;
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 const [device, host, port, total] = process.argv.slice(2) as [string, string, string, string];
 const COUNT = Number(total);
@@ -36,7 +36,7 @@ for (let from = 0; from < COUNT; from += AT_A_TIME) {
   readAnswers();
   await Bun.sleep(EVERY_MS);
 }
-const deadline = performance.now() + PATIENCE_MS;
+const deadline = performance.now() + TIMEOUT_MS;
 while (answered.size < COUNT && performance.now() < deadline) {
   readAnswers();
   await Bun.sleep(EVERY_MS);
@@ -44,7 +44,7 @@ while (answered.size < COUNT && performance.now() < deadline) {
 console.log(JSON.stringify({ answered: answered.size }));
 process.exit();
 
-/** A SYN without its sender. */
+/** Returns a SYN whose sender is not filled in. */
 function synTo(address: string, toPort: number): DataView {
   const view = new DataView(new ArrayBuffer(IP_BYTES + 20));
   view.setUint8(0, 0x45);
@@ -59,7 +59,7 @@ function synTo(address: string, toPort: number): DataView {
   return view;
 }
 
-/** Sends the SYN of client `i`, from 198.18.0.0/15, which RFC 2544 keeps for tests. */
+/** Sends the SYN of client `i`, from 198.18.0.0/15, which RFC 2544 reserves for tests. */
 function sendFrom(i: number): void {
   packet.setUint32(12, 0xc612_0000 + i);
   packet.setUint16(IP_BYTES, 1024 + i);
@@ -67,10 +67,11 @@ function sendFrom(i: number): void {
   packet.setUint16(10, 0);
   packet.setUint16(10, checksum(0, IP_BYTES, 0));
   packet.setUint16(IP_BYTES + 16, 0);
-  // The pseudo-header: both addresses, the protocol and TCP's length (RFC 9293, section 3.1).
+  // Includes the pseudo-header: both addresses, the protocol and TCP's length (RFC 9293, section 3.1).
   packet.setUint16(IP_BYTES + 16, checksum(12, packet.byteLength, 6 + 20));
   const bytes = new Uint8Array(packet.buffer);
-  if (Number(libc.write(fd, bytes, bytes.length)) < 0) throw new Error("the device took no SYN");
+  if (Number(libc.write(fd, bytes, bytes.length)) < 0)
+    throw new Error("cannot write a SYN to the device");
 }
 
 function checksum(from: number, to: number, start: number): number {
@@ -86,7 +87,7 @@ function readAnswers(): void {
     const isTcp = view.getUint8(0) === 0x45 && view.getUint8(9) === 6;
     if (!isTcp || view.getUint8(IP_BYTES + 13) !== SYN_ACK) continue;
     const i = view.getUint32(16) - 0xc612_0000;
-    // Answers, and no others: they acknowledge this client's SYN, at its port.
+    // Only a SYN-ACK that acknowledges this client's SYN, at its port, counts.
     const isOurs = view.getUint16(IP_BYTES + 2) === 1024 + i;
     if (isOurs && view.getUint32(IP_BYTES + 8) === i + 1) answered.add(i);
   }
@@ -99,6 +100,6 @@ function openTun(name: string): number {
   request.set(Buffer.from(name));
   new DataView(request.buffer).setInt16(16, IFF_TUN | IFF_NO_PI, true);
   if (libc.ioctl(tun, BigInt(TUNSETIFF), request) < 0)
-    throw new Error(`cannot attach to the TUN device ${name}`);
+    throw new Error(`cannot attach to the TUN device "${name}"`);
   return tun;
 }

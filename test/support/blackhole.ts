@@ -1,5 +1,5 @@
-// An address that swallows SYNs, as a machine that lost power does: a listener
-// whose queue is full and that never accepts.
+// An address that drops SYNs, as a machine without power does: a listener that never
+// accepts and whose queue is full.
 import { dlopen } from "bun:ffi";
 import { startConnect } from "../../src/os/tcp.ts";
 
@@ -15,13 +15,13 @@ const { symbols: libc } = dlopen("libc.so.6", {
 const SOL_SOCKET = 1;
 const SO_LINGER = 13;
 
-/** Ends a connection by a reset, at once. */
+/** Resets a connection at once. */
 export function resetAndClose(fd: number): void {
   libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, Int32Array.of(1, 0), 8);
   libc.close(fd);
 }
 
-/** A socket of 127.0.0.1, or of another address of 127/8, that listens and accepts nobody. */
+/** A socket on 127.0.0.1, or another address of 127/8, that listens and never accepts. */
 export class ListeningSocket {
   readonly fd: number;
   readonly port: number;
@@ -46,9 +46,9 @@ export class Blackhole {
   readonly #socket: ListeningSocket;
   readonly #descriptors: number[];
 
-  /** Takes a port of 127.0.0.1, or of another address of 127/8 when the port matters. */
+  /** Uses 127.0.0.1, or another address of 127/8 for a test that needs a specific port. */
   constructor(address = "127.0.0.1", port = 0) {
-    // A backlog of 0 has room for one; what comes behind finds it full.
+    // A backlog of 0 has room for one connection; the second attempt fills the queue.
     this.#socket = new ListeningSocket({ address, port, backlog: 0 });
     this.port = this.#socket.port;
     this.#descriptors = [startConnect(address, this.port), startConnect(address, this.port)];

@@ -1,17 +1,17 @@
-// The faults that a sound DNS server does not make: an answer that is an error,
-// none at all, or no DNS. What is not to fail may be left to a sound one.
+// A DNS server with faults that a correct one does not have: error responses, silence,
+// and garbage. Forwards the questions that are not to fail to a correct server.
 import type { DnsServer } from "./dns-server.ts";
 import { randomFrom, seed } from "./random-input.ts";
 
 /** RFC 1035, section 4.1.1. */
 const RCODES = { empty: 0, servfail: 2, nxdomain: 3, notimp: 4, refused: 5 } as const;
 
-/** `truncated` says that the answer is to be had over TCP, where nobody listens. */
+/** `truncated` refers the client to TCP, where nothing listens. */
 export type Fault = keyof typeof RCODES | "silent" | "garbage" | "truncated";
 
 /**
- * For all questions, or for each as dnsmasq writes it: `SRV _etcd-client._tcp.a.test`.
- * Undefined: it is answered by the server behind.
+ * One fault for all questions, or a function of the question as dnsmasq logs it,
+ * `SRV _etcd-client._tcp.a.test`. Undefined forwards the question to the upstream.
  */
 export type Faults = Fault | ((question: string) => Fault | undefined);
 
@@ -23,29 +23,29 @@ const TYPES: Readonly<Record<number, string>> = { 1: "A", 5: "CNAME", 28: "AAAA"
 export class BrokenDns {
   /** May be changed at any time. */
   faults: Faults;
-  /** What it was asked: `SRV _etcd-client._tcp.a.test`. */
+  /** The questions received, such as `SRV _etcd-client._tcp.a.test`. */
   readonly questions: string[] = [];
-  readonly #behind: DnsServer | undefined;
+  readonly #upstream: DnsServer | undefined;
   readonly #host: string;
   readonly #random = randomFrom(seed);
   readonly #sockets = new Set<Socket>();
   #port = 0;
 
-  private constructor(faults: Faults, behind: DnsServer | undefined, host: string) {
+  private constructor(faults: Faults, upstream: DnsServer | undefined, host: string) {
     this.faults = faults;
-    this.#behind = behind;
+    this.#upstream = upstream;
     this.#host = host;
   }
 
-  /** A server with these faults, on the port that another has left, or on any. UDP only. */
+  /** Starts a server with these faults, on any free port unless one is given. UDP only. */
   static async start(
     faults: Faults,
     port = 0,
-    { behind, host = "127.0.0.1" }: { behind?: DnsServer; host?: string } = {},
+    { upstream, host = "127.0.0.1" }: { upstream?: DnsServer; host?: string } = {},
   ): Promise<BrokenDns> {
-    const broken = new BrokenDns(faults, behind, host);
+    const broken = new BrokenDns(faults, upstream, host);
     const socket = await broken.#open(host, port, (message, fromPort, fromAddress) => {
-      broken.#take(message, (answer) => send(socket, answer, fromPort, fromAddress));
+      broken.#handle(message, (response) => send(socket, response, fromPort, fromAddress));
     });
     broken.#port = socket.port;
     return broken;
@@ -55,7 +55,7 @@ export class BrokenDns {
     return `${this.#host}:${this.#port}`;
   }
 
-  /** Questions so far. */
+  /** The number of questions so far. */
   get count(): number {
     return this.questions.length;
   }
@@ -65,21 +65,21 @@ export class BrokenDns {
     this.#sockets.clear();
   }
 
-  #take(message: Buffer, answer: (bytes: Buffer) => void): void {
+  #handle(message: Buffer, respond: (bytes: Buffer) => void): void {
     const { text, end } = questionOf(message);
     this.questions.push(text);
     const fault = typeof this.faults === "string" ? this.faults : this.faults(text);
-    if (fault === undefined) void this.#forward(message, answer);
-    else if (fault === "garbage") answer(this.#garbage(message.subarray(0, end)));
-    else if (fault !== "silent") answer(answerOf(fault, message.subarray(0, end)));
+    if (fault === undefined) void this.#forward(message, respond);
+    else if (fault === "garbage") respond(this.#garbage(message.subarray(0, end)));
+    else if (fault !== "silent") respond(responseOf(fault, message.subarray(0, end)));
   }
 
-  async #forward(message: Buffer, answer: (bytes: Buffer) => void): Promise<void> {
-    if (this.#behind === undefined) throw new Error("no server is behind this one");
-    const [host, port] = this.#behind.address.split(":") as [string, string];
-    // A socket for each: two clients may have chosen the same number for their questions.
+  async #forward(message: Buffer, respond: (bytes: Buffer) => void): Promise<void> {
+    if (this.#upstream === undefined) throw new Error("this server has no upstream");
+    const [host, port] = this.#upstream.address.split(":") as [string, string];
+    // One socket per question, because two clients may use the same id.
     const socket = await this.#open("127.0.0.1", 0, (bytes) => {
-      answer(bytes);
+      respond(bytes);
       this.#sockets.delete(socket);
       socket.close();
     });
@@ -89,14 +89,14 @@ export class BrokenDns {
   async #open(
     hostname: string,
     port: number,
-    take: (message: Buffer, port: number, address: string) => void,
+    onMessage: (message: Buffer, port: number, address: string) => void,
   ): Promise<Socket> {
     const socket = await Bun.udpSocket({
       hostname,
       port,
       socket: {
-        data: (_, message, fromPort, fromAddress) => take(message, fromPort, fromAddress),
-        // Whoever asked may have gone before the answer; a later send tells it.
+        data: (_, message, fromPort, fromAddress) => onMessage(message, fromPort, fromAddress),
+        // A client that closed its socket before the response causes an error here.
         error() {},
       },
     });
@@ -104,15 +104,16 @@ export class BrokenDns {
     return socket;
   }
 
-  /** Noise, mostly behind the first bytes of an answer to this question: none, 2, a header, or all. */
+  /** Returns noise after the first 0, 2 or 12 bytes of a response to `question`, or after all. */
   #garbage(question: Buffer): Buffer {
     const kept = [0, 2, 12, question.length][this.#random(4)]!;
     const noise = Buffer.from(Array.from({ length: this.#random(300) }, () => this.#random(256)));
-    const answer = Buffer.concat([question.subarray(0, kept), noise]);
-    if (kept < 12) return answer;
-    answer[2]! |= 0x80; // a response
-    answer.writeUInt16BE(1 + this.#random(3), 6); // so many records, which the noise is not
-    return answer;
+    const response = Buffer.concat([question.subarray(0, kept), noise]);
+    if (kept < 12) return response;
+
+    response[2]! |= 0x80; // the response bit
+    response.writeUInt16BE(1 + this.#random(3), 6); // a count of records, which the noise is not
+    return response;
   }
 }
 
@@ -120,11 +121,11 @@ function send(socket: Socket, message: Buffer, port: number, address: string): v
   try {
     socket.send(message, port, address);
   } catch {
-    // ECONNREFUSED, of an earlier answer; or closed in the meantime.
+    // ECONNREFUSED for an earlier response, or the socket has been closed.
   }
 }
 
-/** The question in words, and where it ends: behind it stands what no answer of ours repeats. */
+/** Returns the question as text, and its end; the rest, EDNS, is not part of our responses. */
 function questionOf(message: Buffer): { text: string; end: number } {
   const labels: string[] = [];
   let at = 12;
@@ -136,11 +137,11 @@ function questionOf(message: Buffer): { text: string; end: number } {
   return { text: `${TYPES[type] ?? type} ${labels.join(".")}`, end: at + 5 };
 }
 
-function answerOf(fault: keyof typeof RCODES | "truncated", question: Buffer): Buffer {
-  const answer = Buffer.from(question);
-  answer[2]! |= 0x80; // a response
-  answer[3] = fault === "truncated" ? 0 : RCODES[fault];
-  if (fault === "truncated") answer[2]! |= 0x02;
-  answer.fill(0, 6, 12); // no records, no EDNS
-  return answer;
+function responseOf(fault: keyof typeof RCODES | "truncated", question: Buffer): Buffer {
+  const response = Buffer.from(question);
+  response[2]! |= 0x80; // the response bit
+  response[3] = fault === "truncated" ? 0 : RCODES[fault];
+  if (fault === "truncated") response[2]! |= 0x02;
+  response.fill(0, 6, 12); // no records, no EDNS
+  return response;
 }

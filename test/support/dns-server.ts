@@ -1,5 +1,5 @@
-// A real DNS server on loopback: Debian's dnsmasq, with records that a test
-// gives and changes. It can be stopped and come back.
+// A real DNS server on loopback: Debian's dnsmasq, with records that a test sets and
+// changes. It can be stopped and restarted.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ export interface SrvLine {
   readonly weight?: number;
 }
 
-/** All records that there are. Everything else under `.test` does not exist; other names are refused. */
+/** All records. Other names under `.test` do not exist; queries for the rest are refused. */
 export interface Zone {
   readonly srv?: readonly SrvLine[];
   /** Addresses by host, IPv4 and IPv6. */
@@ -39,7 +39,7 @@ export class DnsServer {
     this.port = port;
   }
 
-  /** A server with these records, that answers; on a port of its own unless one is given. */
+  /** Starts a server with these records, on any free port unless one is given. */
   static async start(zone: Zone, host = "127.0.0.1", port?: number): Promise<DnsServer> {
     const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-dns-"));
     for (let attempt = 1; ; attempt++) {
@@ -48,7 +48,7 @@ export class DnsServer {
         await server.change(zone);
         return server;
       } catch (error) {
-        // Somebody else took the port after we had looked.
+        // Another process took the port since freePort() found it free.
         const isTaken = /Address already in use/.test((error as Error).message);
         if (isTaken && port === undefined && attempt < 5) continue;
         await server.close();
@@ -57,36 +57,36 @@ export class DnsServer {
     }
   }
 
-  /** For --discovery-servers. */
+  /** `host:port`, for --discovery-servers. */
   get address(): string {
     return `${this.#host}:${this.port}`;
   }
 
-  /** What it was asked in this life, as dnsmasq writes it: `SRV _etcd-client._tcp.a.test`. */
+  /** The questions since the last start, as dnsmasq logs them: `SRV _etcd-client._tcp.a.test`. */
   get questions(): string[] {
     const lines = this.#life?.stderr.matchAll(/query\[(\w+)\] (\S+) from/g) ?? [];
     return [...lines].map(([, type, name]) => `${type} ${name}`);
   }
 
-  /** Other records from now on. dnsmasq reads SRV records at start only: it is away for some ms. */
+  /** Replaces the records. dnsmasq reads SRV records only at start, so it restarts. */
   async change(zone: Zone): Promise<void> {
     await this.stop();
     await writeFile(this.#configPath, this.#configuration(zone));
     await this.restart();
   }
 
-  /** An outage: nobody answers any more. */
+  /** Begins an outage. */
   async stop(): Promise<void> {
     const life = this.#life;
     if (life?.status !== undefined) return;
-    // Not by SIGKILL: its children, one for each TCP connection, would keep the port.
+    // Not SIGKILL: dnsmasq's children, one per TCP connection, would keep the port.
     life?.signal("SIGTERM");
     await life?.exited().finally(() => life.close());
   }
 
-  /** The outage is over; resolves when it answers with the records that it had. */
+  /** Ends the outage; resolves when the server answers, with the same records. */
   async restart(): Promise<void> {
-    // Not --no-daemon, which answers nobody else while a TCP connection is open.
+    // Not --no-daemon, with which one open TCP connection blocks all other clients.
     const words = [
       requireTool("dnsmasq"),
       "--keep-in-foreground",
@@ -94,10 +94,12 @@ export class DnsServer {
     ];
     const life = new Command(words);
     this.#life = life;
-    // It says so once it listens; what is sent from then on is answered.
-    const isDecided = () => life.stderr.includes(": started, ") || life.status !== undefined;
-    await until(isDecided, "dnsmasq listened");
-    if (life.status !== undefined) throw new Error(`dnsmasq ended: ${life.stderr}`);
+
+    // dnsmasq logs this once it listens.
+    const isStartedOrExited = () =>
+      life.stderr.includes(": started, ") || life.status !== undefined;
+    await until(isStartedOrExited, "dnsmasq listened");
+    if (life.status !== undefined) throw new Error(`dnsmasq exited: ${life.stderr}`);
   }
 
   async close(): Promise<void> {
@@ -113,7 +115,7 @@ export class DnsServer {
     return [
       `listen-address=${this.#host}`,
       `port=${this.port}`,
-      // As who started it: otherwise it becomes nobody, who cannot read this file.
+      // dnsmasq drops root privileges by default, and could not read this file then.
       ...(process.getuid?.() === 0 ? ["user=root"] : []),
       ...["bind-interfaces", "no-resolv", "no-hosts", "pid-file="],
       `local-ttl=${ttl}`,

@@ -1,5 +1,5 @@
-// The cluster of the other tests, itself: who joins, leaves and is let in, as
-// the members themselves tell it.
+// The etcd cluster that other tests use: membership and authentication, as its members
+// report them.
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EtcdCluster, etcdctl } from "./etcd-cluster.ts";
 import { postJson } from "./etcd-json.ts";
@@ -13,7 +13,7 @@ afterAll(() => closers.close());
 
 const LIST = "/v3/cluster/member/list";
 
-/** What the member at this port of 127.0.0.1 says of all, in no order. */
+/** Returns the member list, in no order, from the member at this port of 127.0.0.1. */
 async function listAt(port: number): Promise<{ [field: string]: unknown }[]> {
   const { status, body } = await postJson(port, LIST);
   expect(status).toBe(200);
@@ -26,7 +26,7 @@ async function clientUrlsAt(port: number): Promise<string[]> {
 }
 
 describe("EtcdCluster", () => {
-  test("start() makes members that listen and advertise where they are told", async () => {
+  test("start() starts members that advertise the requested client URLs", async () => {
     const advertise = ({ port }: URL) => [`http://m.a.test:${port}`, `http://[::1]:${port}`];
     const cluster = closers.add(await EtcdCluster.start(2, undefined, { advertise }));
     const ports = cluster.members.map(({ port }) => port);
@@ -36,7 +36,7 @@ describe("EtcdCluster", () => {
       );
   });
 
-  test("add() and remove(): members join, run, and end when they are told", async () => {
+  test("add() joins members on any address, and remove() makes them exit", async () => {
     const cluster = closers.add(await EtcdCluster.start(1));
     const first = cluster.members[0]!;
     const second = await cluster.add({ host: "127.0.0.2" });
@@ -58,11 +58,11 @@ describe("EtcdCluster", () => {
     expect(await clientUrlsAt(first.port)).toEqual([urls[0]!, urls[2]!].toSorted());
   });
 
-  test("add() makes members without a vote, and members that do not run", async () => {
+  test("add() can add learners, and members that do not run", async () => {
     const cluster = closers.add(await EtcdCluster.start(2));
     const { port } = cluster.members[0]!;
     const learner = await cluster.add({ isLearner: true });
-    const absent = await cluster.add({ isStarted: false });
+    const stopped = await cluster.add({ isStarted: false });
     const { name, peerUrl, address } = learner;
     const list = await listAt(port);
     const entryOf = (url: string) => list.find(({ peerURLs }) => `${peerURLs}` === url);
@@ -70,7 +70,10 @@ describe("EtcdCluster", () => {
       ...{ ID: expect.any(String), name, isLearner: true },
       ...{ peerURLs: [peerUrl], clientURLs: [`http://${address}`] },
     });
-    expect(entryOf(absent.peerUrl)).toEqual({ ID: expect.any(String), peerURLs: [absent.peerUrl] });
+    expect(entryOf(stopped.peerUrl)).toEqual({
+      ID: expect.any(String),
+      peerURLs: [stopped.peerUrl],
+    });
     expect(await postJson(learner.port, LIST)).toMatchObject({
       status: 503,
       body: { message: "etcdserver: rpc not supported for learner" },
@@ -80,13 +83,13 @@ describe("EtcdCluster", () => {
     expect((await listAt(learner.port)).map(({ isLearner }) => isLearner)).toEqual(
       Array(4).fill(undefined),
     );
-    absent.start();
+    stopped.start();
     await cluster.healthy();
-    expect(await clientUrlsAt(absent.port)).toHaveLength(4);
-    await cluster.remove(absent);
+    expect(await clientUrlsAt(stopped.port)).toHaveLength(4);
+    await cluster.remove(stopped);
   });
 
-  test("enableAuth() closes the keys, and etcd 3.4 leaves its member list open", async () => {
+  test("enableAuth() protects the keys; etcd 3.4 leaves its member list open", async () => {
     const cluster = closers.add(await EtcdCluster.start(1));
     const { port, address } = cluster.members[0]!;
     const credentials = { user: "root", password: "secret" };
@@ -102,8 +105,8 @@ describe("EtcdCluster", () => {
       body: { code: 3, error: "etcdserver: authentication failed, invalid user ID or password" },
     });
 
-    const stranger = await etcdctl(address, ["put", "key", "value"]);
-    expect(stranger.stderr).toEndWith("Error: etcdserver: user name is empty\n");
+    const anonymous = await etcdctl(address, ["put", "key", "value"]);
+    expect(anonymous.stderr).toEndWith("Error: etcdserver: user name is empty\n");
     const put = await cluster.etcdctl(address, ["put", "key", "value"]);
     expect(put).toMatchObject({ status: 0, stdout: "OK\n" });
     const other = await cluster.add();
@@ -114,13 +117,13 @@ describe("EtcdCluster", () => {
       expect(await statusAt(at, "/v3/kv/range", token)).toBe(200);
       expect(await statusAt(at, "/v3/kv/range")).toBe(400);
       expect(await statusAt(at, "/v3/kv/range", "nonsense")).toBe(401);
-      // Newer ones want a token for the list too: since 3.4.42, 3.5.28 and 3.6.9.
+      // etcd requires a token for the list too since 3.4.42, 3.5.28 and 3.6.9.
       expect(await statusAt(at, LIST)).toBe(200);
       expect(await statusAt(at, LIST, "nonsense")).toBe(200);
     }
   });
 
-  test("with TLS and authentication, members join and leave as without", async () => {
+  test("add(), promote() and remove() work with TLS and authentication", async () => {
     const authority = closers.add(await Authority.create());
     const server = await authority.issue("server", { names: ["IP:127.0.0.1", "IP:127.0.0.2"] });
     const client = await authority.issue("client");

@@ -1,5 +1,5 @@
-// A real etcd cluster on loopback, and etcdctl to talk to it: members that die
-// and come back, join and leave, with and without TLS and authentication.
+// A real etcd cluster on loopback, and etcdctl to administer it: members that crash and
+// come back, join and leave, with or without TLS and authentication.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,9 +12,9 @@ import { type Command, type CommandOptions, eventually } from "./gateway-command
 export { type ClusterTls, etcdctl, type EtcdMember };
 
 export interface AddOptions extends MemberOptions {
-  /** It joins without a vote, until `promote`. */
+  /** True: the member joins without a vote, until `promote`. */
   readonly isLearner?: boolean;
-  /** False: it is on the list, without a name and client URLs, until the caller starts it. */
+  /** False: the member is listed, without a name and client URLs, until the caller starts it. */
   readonly isStarted?: boolean;
 }
 
@@ -23,7 +23,7 @@ export class EtcdCluster {
   readonly #tls: ClusterTls | undefined;
   readonly #etcdctl: Etcdctl;
   #members: readonly EtcdMember[] = [];
-  #born = 0;
+  #nextNumber = 0;
 
   private constructor(folder: string, tls?: ClusterTls) {
     this.#folder = folder;
@@ -31,7 +31,7 @@ export class EtcdCluster {
     this.#etcdctl = new Etcdctl(tls);
   }
 
-  /** A cluster that has a leader, and whose every member answers and knows how to reach the others. */
+  /** Starts a cluster; resolves when it is healthy. */
   static async start(
     size: number,
     tls?: ClusterTls,
@@ -56,12 +56,12 @@ export class EtcdCluster {
     return this.#members;
   }
 
-  /** For a gateway's --endpoints: where all listen, learners too, whatever they advertise. */
+  /** The listen addresses of all members, learners included, for a gateway's --endpoints. */
   get endpoints(): string {
     return this.members.map(({ address }) => address).join(",");
   }
 
-  /** The leader at this moment, and one of its followers. For a cluster without TLS. */
+  /** Returns the current leader and one of its followers. For a cluster without TLS. */
   async roles(): Promise<{ leader: EtcdMember; follower: EtcdMember }> {
     return await eventually(async () => {
       const areLeaders = await Promise.all(this.members.map(isLeader));
@@ -91,7 +91,7 @@ export class EtcdCluster {
       await eventually(() => isListedBy(voter), `${voter.name} listed the healthy members`);
   }
 
-  /** A new member, healthy and listed by all others. */
+  /** Adds a member; resolves when it is healthy and listed by all others. */
   async add(options: AddOptions = {}): Promise<EtcdMember> {
     const { isLearner = false, isStarted = true } = options;
     for (let attempt = 1; ; attempt++) {
@@ -102,6 +102,7 @@ export class EtcdCluster {
       member.isLearner = isLearner;
       this.#members = [...this.members, member];
       if (!isStarted) return member;
+
       try {
         member.start();
         await this.healthy([member]);
@@ -113,7 +114,7 @@ export class EtcdCluster {
     }
   }
 
-  /** Makes a voter of a learner, once it has what the others have. */
+  /** Promotes a learner to a voter, once it has caught up with the leader. */
   async promote(member: EtcdMember): Promise<void> {
     const id = await this.#idOf(member);
     await eventually(
@@ -124,10 +125,10 @@ export class EtcdCluster {
     await this.healthy([member]);
   }
 
-  /** Takes it out of the cluster for good; resolves when its process, which hears of it, has ended. */
+  /** Removes a member for good; resolves when its process has exited because of it. */
   async remove(member: EtcdMember): Promise<void> {
     const others = this.members.filter((other) => other !== member);
-    // Not by itself, which may end before it has answered.
+    // Through another member, because this one may exit before it responds.
     await this.#administer(["member", "remove", await this.#idOf(member)], others);
     this.#members = others;
     try {
@@ -137,7 +138,7 @@ export class EtcdCluster {
     }
   }
 
-  /** From now on etcd wants a password, and `etcdctl` gives it. etcd insists on a user called root. */
+  /** Enables authentication, for which etcd requires a user root; `etcdctl` uses the password. */
   async enableAuth(credentials: Credentials): Promise<void> {
     const { user, password } = credentials;
     await this.#administer(["user", "add", `${user}:${password}`]);
@@ -146,23 +147,23 @@ export class EtcdCluster {
     this.#etcdctl.credentials = credentials;
   }
 
-  /** Runs etcdctl at an address, with the certificates and the password that the cluster wants. */
+  /** Runs etcdctl at an address, with the cluster's certificates and password. */
   etcdctl(address: string, args: readonly string[], options?: CommandOptions): Promise<Command> {
     return this.#etcdctl.run(address, args, options);
   }
 
-  /** Kills all members and removes their folder. May be called twice. */
+  /** Kills all members and removes their data. May be called twice. */
   async close(): Promise<void> {
     await Promise.all(this.members.map((member) => member.kill()));
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  /** Members that are not on any list yet, with ports that were free a moment ago. */
+  /** Creates members that are not part of a cluster yet, with ports that were just free. */
   #plan(count: number, options: MemberOptions, state: "new" | "existing"): EtcdMember[] {
     const ports = freePorts(count * 2);
     const plans = Array.from({ length: count }, (_, i) => ({
       ...options,
-      name: `member${this.#born++}`,
+      name: `member${this.#nextNumber++}`,
       port: ports[i]!,
       peerUrl: `http://127.0.0.1:${ports[count + i]!}`,
       folder: this.#folder,
@@ -173,17 +174,17 @@ export class EtcdCluster {
     return plans.map((plan) => new EtcdMember(plan, flags));
   }
 
-  /** Runs etcdctl where it can change the cluster; throws if it does not succeed. */
+  /** Runs etcdctl at a running voter; throws if it fails. */
   #administer(args: readonly string[], members = this.members): Promise<string> {
     const [voter] = votersOf(members);
-    if (voter === undefined) throw new Error("no member runs that could be asked");
+    if (voter === undefined) throw new Error("the cluster has no running voter");
     return this.#etcdctl.output(voter.address, args);
   }
 
   async #idOf({ name, peerUrl }: EtcdMember): Promise<string> {
     const [voter] = votersOf(this.members);
     const listed = voter === undefined ? [] : await this.#etcdctl.members(voter.address);
-    // By its peer URL: it has no name before its first start.
+    // By the peer URL, because a member has no name before its first start.
     const found = listed.find((other) => other.peerUrl === peerUrl);
     if (found === undefined) throw new Error(`${name} is not on the cluster's list`);
     return found.id;
@@ -199,7 +200,7 @@ function votersOf(members: readonly EtcdMember[]): EtcdMember[] {
   return members.filter(({ isRunning, isLearner }) => isRunning && !isLearner);
 }
 
-// Somebody else took one of our ports after we had looked.
+// Another process may take a port after freePorts() found it free.
 function isPortTaken({ log }: EtcdMember): boolean {
   return /address already in use/.test(log);
 }

@@ -1,13 +1,13 @@
-// etcd's JSON gateway, as an application without a gRPC library uses it: keys
-// and values travel in base64, 64-bit numbers as text.
+// A client of etcd's JSON gateway. Keys and values are in base64, 64-bit numbers are
+// strings.
 
-/** An answer; its fields are whatever etcd sends. */
+/** A response with the body that etcd sent. */
 export interface JsonAnswer {
   readonly status: number;
   readonly body: any;
 }
 
-/** Posts on a connection of its own, so that the gateway chooses an endpoint for each call. */
+/** Posts on a new connection, so that the gateway picks an endpoint for each call. */
 export async function postJson(
   port: number,
   path: string,
@@ -22,7 +22,7 @@ export async function postJson(
   return { status: response.status, body: await response.json() };
 }
 
-/** Yields one object a line of an answer that does not end; the signal ends it. */
+/** Yields the objects of an endless response, one per line, until the signal aborts it. */
 export async function* streamJson(
   port: number,
   path: string,

@@ -1,19 +1,19 @@
-// One member of a test's etcd cluster: a process with ports and a folder of its
-// own, that can be killed and started again. Who belongs to whom is the cluster's.
+// One member of a test's etcd cluster: a process with its own ports and data folder
+// that can be killed and restarted. Membership is the concern of etcd-cluster.ts.
 import { join } from "node:path";
 import { Command, requireTool } from "./gateway-command.ts";
 
-// Debian's etcd 3.4 wants to be told on arm64 that this is a test.
+// etcd 3.4 refuses to start on arm64 without this.
 const ETCD_ENVIRONMENT: Record<string, string> =
   process.arch === "arm64" ? { ETCD_UNSUPPORTED_ARCH: "arm64" } : {};
 
-// An election within a second after a member's death, and none for lack of CPU.
+// Elect a leader soon after a crash, but never because a busy machine is slow.
 const TIMING = ["--heartbeat-interval=100", "--election-timeout=1000"];
 
-// Or else a cluster takes no new member before its members have been connected for 5 seconds.
-const AT_ONCE = "--strict-reconfig-check=false";
+// Lets a cluster accept a new member before its members have been connected for 5 seconds.
+const RELAXED_RECONFIG = "--strict-reconfig-check=false";
 
-/** Files in PEM; with them a cluster serves TLS and asks its clients for a certificate. */
+/** Paths of PEM files. With them, a cluster serves TLS and requires client certificates. */
 export interface ClusterTls {
   readonly ca: string;
   readonly cert: string;
@@ -23,31 +23,31 @@ export interface ClusterTls {
 }
 
 export interface MemberOptions {
-  /** The address of loopback where it listens for clients; undefined: 127.0.0.1. */
+  /** The loopback address where it listens for clients. Default: 127.0.0.1. */
   readonly host?: string;
-  /** The client URLs that it tells the cluster, made of the one it listens at; undefined: that one. */
+  /** Maps the listen URL to the advertised client URLs. Default: the listen URL. */
   readonly advertise?: (listening: URL) => readonly string[];
 }
 
-/** What a member is from its first start on. */
+/** The fixed properties of a member. */
 export interface MemberPlan extends MemberOptions {
   readonly name: string;
-  /** For its clients. */
+  /** The port for clients. */
   readonly port: number;
   readonly peerUrl: string;
-  /** The cluster's; each member makes its own in it. */
+  /** The cluster's folder, which contains the members' data folders. */
   readonly folder: string;
   readonly tls?: ClusterTls | undefined;
 }
 
 export class EtcdMember {
-  /** It takes no part in votes and answers almost no request, until the cluster promotes it. */
+  /** True for a member without a vote, which rejects almost all requests until it is promoted. */
   isLearner = false;
   readonly #plan: MemberPlan;
   readonly #words: readonly string[];
   #life: Command | undefined;
 
-  /** `initialCluster` are etcd's flags of this name: who founds it, or that it exists already. */
+  /** `initialCluster` holds etcd's flags --initial-cluster and --initial-cluster-state. */
   constructor(plan: MemberPlan, initialCluster: readonly string[]) {
     this.#plan = plan;
     this.#words = [requireTool("etcd"), ...flagsOf(plan), ...initialCluster];
@@ -65,7 +65,7 @@ export class EtcdMember {
     return this.#plan.peerUrl;
   }
 
-  /** `host:port` of its clients' side. */
+  /** `host:port` for clients. */
   get address(): string {
     return addressOf(this.#plan);
   }
@@ -74,17 +74,17 @@ export class EtcdMember {
     return this.#life !== undefined && this.#life.status === undefined;
   }
 
-  /** What it has logged in this life. */
+  /** The log since the last start. */
   get log(): string {
     return this.#life?.stderr ?? "";
   }
 
-  /** Starts it, for the first time or again, and does not wait until it serves. */
+  /** Starts or restarts the process, without waiting until it serves. */
   start(): void {
     this.#life = new Command(this.#words, { env: ETCD_ENVIRONMENT });
   }
 
-  /** Whether it sees a leader and reads through it. A learner says so too, unlike to etcdctl. */
+  /** Reports whether the member has a leader and serves reads. Works for a learner too, unlike etcdctl. */
   async isHealthy(): Promise<boolean> {
     const { tls } = this.#plan;
     const identity = tls && {
@@ -100,17 +100,17 @@ export class EtcdMember {
     return ((await response.json()) as { health?: string }).health === "true";
   }
 
-  /** SIGSTOP freezes it, SIGCONT lets it go on. */
+  /** Sends a signal; SIGSTOP freezes the member, SIGCONT resumes it. */
   signal(name: NodeJS.Signals): void {
     this.#life?.signal(name);
   }
 
-  /** Ends it without a word to anybody; resolves when it has gone and its port refuses. */
+  /** Sends SIGKILL; resolves when the process has exited and its port refuses connections. */
   async kill(): Promise<void> {
     await this.#life?.close();
   }
 
-  /** Its status once it has ended by itself; undefined if it never ran. Rejects if it does not end. */
+  /** Resolves with its status once it has exited by itself; undefined if it never ran. */
   async exited(): Promise<number | null | undefined> {
     return await this.#life?.exited();
   }
@@ -132,7 +132,7 @@ function flagsOf(plan: MemberPlan): string[] {
     ...["--name", name, "--data-dir", join(folder, name)],
     ...["--listen-client-urls", clientUrl, "--advertise-client-urls", advertised.join(",")],
     ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
-    ...["--logger=zap", ...TIMING, AT_ONCE, ...tlsFlags(tls)],
+    ...["--logger=zap", ...TIMING, RELAXED_RECONFIG, ...tlsFlags(tls)],
   ];
 }
 

@@ -1,13 +1,13 @@
-// One HTTP request on one new TCP connection, bare: no pool, no retry, no proxy.
-// What the connection came to is told exactly, since that is what is tested.
+// One HTTP request on one new TCP connection, without pool, retry or proxy, so that a
+// test sees exactly how the connection ended.
 
 export interface HttpAnswer {
   readonly status: number;
-  /** Head and body as they came. */
+  /** Head and body as received. */
   readonly text: string;
 }
 
-/** Rejects with an error that has a `code` if the connection fails or ends before an answer. */
+/** Sends a request. Rejects with a `code` if the connection fails or ends before the status line. */
 export function requestOnce(
   port: number,
   { method = "GET", path, body = "" }: { method?: string; path: string; body?: string },
@@ -24,7 +24,7 @@ export function requestOnce(
         const written = socket.write(
           `${method} ${path} HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n${body}`,
         );
-        // Reset before the first byte: the close that follows carries no error then.
+        // A reset before the first byte: `close` does not receive an error then.
         if (written < 0) reject(failure("ECONNRESET", "reset at once"));
       },
       data(_, chunk) {

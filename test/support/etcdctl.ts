@@ -1,4 +1,4 @@
-// etcdctl, run at one address: what it needs to be let in, and its answers as values.
+// Runs etcdctl with the certificates and the password of a cluster, and parses its output.
 import type { ClusterTls } from "./etcd-member.ts";
 import { Command, type CommandOptions, requireTool, run } from "./gateway-command.ts";
 
@@ -10,14 +10,14 @@ export interface Credentials {
 /** One line of `member list`. */
 export interface ListedMember {
   readonly id: string;
-  /** Empty until it has started for the first time, as are its client URLs. */
+  /** Empty until the member has started for the first time, as is `clientUrls`. */
   readonly name: string;
   readonly peerUrl: string;
   readonly clientUrls: readonly string[];
   readonly isLearner: boolean;
 }
 
-/** Runs etcdctl at an address; what it prints and its status are the outcome. */
+/** Runs etcdctl at an address; resolves with the finished command, whatever its status. */
 export function etcdctl(
   address: string,
   args: readonly string[],
@@ -31,7 +31,7 @@ export function etcdctl(
 
 /** etcdctl for one cluster. */
 export class Etcdctl {
-  /** What it presents; undefined before the cluster wants it. */
+  /** Undefined until the cluster has authentication. */
   credentials: Credentials | undefined;
   readonly #tls: ClusterTls | undefined;
 
@@ -52,21 +52,21 @@ export class Etcdctl {
     return etcdctl(address, [...flags, ...args], options);
   }
 
-  /** What it printed; throws unless the status is 0. */
+  /** Resolves with the standard output; throws unless the status is 0. */
   async output(address: string, args: readonly string[]): Promise<string> {
     const { status, stdout, stderr } = await this.run(address, args);
     if (status === 0) return stdout;
-    throw new Error(`etcdctl ${args.join(" ")} ended with ${status}: ${stdout}${stderr}`);
+    throw new Error(`etcdctl ${args.join(" ")} exited with ${status}: ${stdout}${stderr}`);
   }
 
-  /** The members as the one at this address knows them. */
+  /** Returns the member list of the member at this address. */
   async members(address: string): Promise<ListedMember[]> {
     const text = await this.output(address, ["member", "list"]);
     return text
       .trim()
       .split("\n")
       .map((line) => {
-        // Our members have one peer URL each; only client URLs may hold a comma, without a space.
+        // Members have one peer URL each. Client URLs are separated by a comma without a space.
         const [id, , name, peerUrl, clientUrls, isLearner] = line.split(", ");
         return {
           id: id!,

@@ -1,8 +1,8 @@
-// Ports for programs that cannot be told to choose their own.
+// Free ports, for programs that cannot choose their own.
 
 /**
- * Ports of 127.0.0.1 that were free a moment ago, all different. Another
- * program may take one before it is used: whoever asks must be ready to ask again.
+ * Returns distinct free ports of 127.0.0.1. Another process may take one before it is
+ * used, so callers must be ready to retry.
  */
 export function freePorts(count: number): number[] {
   const held = Array.from({ length: count }, () =>

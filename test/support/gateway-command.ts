@@ -1,5 +1,5 @@
-// Programs that a test runs: found or reported missing, started in an
-// environment of their own, and ended by their process id.
+// Programs that a test runs: found or reported missing, started in a clean environment,
+// and ended by their process id.
 import { until } from "./peer.ts";
 
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -19,24 +19,24 @@ const PACKAGES: Readonly<Record<string, string>> = {
   zsh: "zsh",
 };
 
-/** The path of a program. Throws the command that installs it: a missing tool fails the test. */
+/** Returns the path of a program. Throws the command that installs it if it is missing. */
 export function requireTool(name: string): string {
-  // Daemons are in sbin, which is not on everybody's path.
+  // Daemons are in sbin, which is not in every user's PATH.
   const path = Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
   if (path !== null) return path;
   throw new Error(`${name} is missing; install it with: apt-get install ${PACKAGES[name] ?? name}`);
 }
 
 export interface CommandOptions {
-  /** All that the program has of an environment, beside PATH. */
+  /** The program's environment, in addition to PATH. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly input?: Uint8Array | string;
-  /** A descriptor that it inherits as number 3; it stays the caller's. */
+  /** A descriptor that the program inherits as number 3. The caller keeps and closes its own. */
   readonly inherited?: number;
 }
 
-/** A program with its output so far. */
+/** A running or finished program, with its output so far. */
 export class Command {
   stdout = "";
   stderr = "";
@@ -48,7 +48,7 @@ export class Command {
 
   constructor(words: readonly string[], { env, cwd, input = "", inherited }: CommandOptions = {}) {
     this.#words = words;
-    // Nothing of the tester's own variables: one called ETCD_... would change what is tested.
+    // Without this environment, whose ETCD_... variables would change the test.
     this.#process = Bun.spawn([...words], {
       env: { PATH: process.env["PATH"], ...env },
       ...(cwd === undefined ? {} : { cwd }),
@@ -65,17 +65,17 @@ export class Command {
     this.#process.kill(name);
   }
 
-  /** Its status once it has ended and all that it wrote has been read; null if a signal ended it. */
+  /** Resolves with the status once all output has been read; null if a signal ended it. */
   async exited(timeoutMs = 20_000): Promise<number | null> {
     try {
-      await until(() => this.status !== undefined, `${this.#words.join(" ")} ended`, timeoutMs);
+      await until(() => this.status !== undefined, `${this.#words.join(" ")} exited`, timeoutMs);
     } catch (error) {
       throw new Error(`${(error as Error).message}: ${this.stdout}${this.stderr}`);
     }
     return this.status!;
   }
 
-  /** Kills it if it still runs. May be called twice. */
+  /** Kills the program if it still runs. May be called twice. */
   async close(): Promise<void> {
     if (this.status === undefined) this.#process.kill("SIGKILL");
     await this.#ended;
@@ -95,12 +95,12 @@ export class Command {
   }
 }
 
-async function read(stream: ReadableStream<Uint8Array>, take: (text: string) => void) {
+async function read(stream: ReadableStream<Uint8Array>, onText: (text: string) => void) {
   const decoder = new TextDecoder();
-  for await (const chunk of stream) take(decoder.decode(chunk, { stream: true }));
+  for await (const chunk of stream) onText(decoder.decode(chunk, { stream: true }));
 }
 
-/** Runs a program to its end; kills it and rejects if that takes too long. */
+/** Runs a program until it exits; kills it and rejects if that takes too long. */
 export async function run(words: readonly string[], options?: CommandOptions): Promise<Command> {
   const command = new Command(words, options);
   try {
@@ -111,14 +111,14 @@ export async function run(words: readonly string[], options?: CommandOptions): P
   return command;
 }
 
-/** As `run`, and returns what it printed; throws unless the status is 0. */
+/** Runs a program and resolves with its standard output; throws unless the status is 0. */
 export async function output(words: readonly string[], options?: CommandOptions): Promise<string> {
   const { status, stdout, stderr } = await run(words, options);
   if (status === 0) return stdout;
-  throw new Error(`${words.join(" ")} ended with ${status}: ${stdout}${stderr}`);
+  throw new Error(`${words.join(" ")} exited with ${status}: ${stdout}${stderr}`);
 }
 
-/** Calls `attempt` until it gives something; rejects with `what`, and why, after `timeoutMs`. */
+/** Retries `attempt` until it returns a value; rejects after `timeoutMs` with its last error. */
 export async function eventually<T>(
   attempt: () => Promise<T | undefined>,
   what: string,
@@ -134,16 +134,16 @@ export async function eventually<T>(
       failure = error;
     }
     if (performance.now() > deadline)
-      throw new Error(`waited in vain until ${what}`, { cause: failure });
+      throw new Error(`timed out waiting until ${what}`, { cause: failure });
     await Bun.sleep(20);
   }
 }
 
-/** What a test has opened, closed in reverse whatever became of the test. */
+/** The resources of a test, which `close` closes in reverse order. */
 export class Closers {
   readonly #closers: (() => unknown)[] = [];
 
-  /** Returns the resource, to be closed by its `close`. */
+  /** Registers a resource and returns it. */
   add<T extends { close(): unknown }>(resource: T): T {
     this.#closers.push(() => resource.close());
     return resource;
@@ -153,7 +153,7 @@ export class Closers {
     this.#closers.push(close);
   }
 
-  /** Closes everything; the first failure is thrown when all has been tried. */
+  /** Closes everything, then throws the first failure, if any. */
   async close(): Promise<void> {
     const failures: unknown[] = [];
     for (const close of this.#closers.splice(0).reverse()) {

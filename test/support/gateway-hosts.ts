@@ -1,18 +1,18 @@
-// A hosts file for one gateway: names that a test gives, takes and changes,
-// without the machine's DNS and without an edit of its files.
+// A hosts file for one gateway, with names that a test adds, removes and changes,
+// independent of the machine's DNS and files.
 import { existsSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { requireTool } from "./gateway-command.ts";
 
-/** What becomes of a name that is not in the hosts file. */
+/** How names resolve that are not in the hosts file. */
 export type Elsewhere =
-  /** It does not exist. */
+  /** They do not exist. */
   | "unknown"
-  /** DNS is asked, and is out of order. */
+  /** By DNS, which does not respond. */
   | "broken"
-  /** DNS is asked, at port 53 of this address. */
+  /** By DNS, at port 53 of this address. */
   | { readonly nameserver: string }
   /** As these files say. */
   | { readonly resolv: string; readonly nsswitch?: string };
@@ -24,7 +24,7 @@ export class Hosts {
     this.#folder = folder;
   }
 
-  /** A hosts file with these lines, in a folder that `close` removes. */
+  /** Creates a hosts file with these lines, in a folder that `close` removes. */
   static async create(text: string, elsewhere: Elsewhere = "unknown"): Promise<Hosts> {
     const hosts = new Hosts(await mkdtemp(join(tmpdir(), "etcd-gateway-hosts-")));
     const { resolv, nsswitch } = filesFor(elsewhere);
@@ -34,19 +34,19 @@ export class Hosts {
     return hosts;
   }
 
-  /** From now on this resolv.conf, also for gateways that run. */
+  /** Replaces resolv.conf, also for running gateways. */
   writeResolv(text: string): void {
     this.#put("resolv.conf", text);
   }
 
-  /** From now on these lines, also for gateways that run. */
+  /** Replaces the lines, also for running gateways. */
   write(text: string): void {
     this.#put("hosts", `127.0.0.1 localhost\n${text}\n`);
   }
 
-  /** For a gateway's `wrapper`: it sees these files in /etc. */
+  /** A command prefix for a gateway's `wrapper`, which mounts these files over those in /etc. */
   get wrapper(): string[] {
-    // Who is not root becomes it in a namespace of users, where the system allows that.
+    // Without root, use a user namespace, where the system allows that.
     const asRoot = process.getuid?.() === 0 ? [] : ["--map-root-user"];
     const files = ["hosts", "nsswitch.conf", "resolv.conf"].filter((f) => existsSync(`/etc/${f}`));
     const mounts = files.map((file) => `mount --bind "$0/${file}" /etc/${file}`);
@@ -59,7 +59,7 @@ export class Hosts {
   }
 
   #put(file: string, text: string): void {
-    // Never a new file in an old one's place: it is the old one that is mounted.
+    // Overwrites in place: the mount would not follow a replaced file.
     writeFileSync(join(this.#folder, file), text);
   }
 }

@@ -1,5 +1,5 @@
-// The socket that systemd gives a service for its notices (sd_notify(3)). A Unix
-// datagram socket, which Bun's API does not have.
+// The notification socket that systemd gives a service (sd_notify(3)): a Unix datagram
+// socket, which Bun's API lacks.
 import { dlopen } from "bun:ffi";
 import { rmSync } from "node:fs";
 
@@ -20,7 +20,7 @@ export class NotifySocket {
   readonly #fd: number;
   readonly #messages: string[] = [];
 
-  /** `path` is a file to be made, or, behind an @, an abstract name. */
+  /** `path` is a file to create, or an abstract name with the prefix "@". */
   constructor(path: string) {
     this.path = path;
     this.#fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -29,7 +29,7 @@ export class NotifySocket {
     if (libc.bind(this.#fd, address, address.length) < 0) throw new Error(`cannot bind ${path}`);
   }
 
-  /** All that has come so far, one entry a datagram. */
+  /** The datagrams received so far. */
   get messages(): readonly string[] {
     const buffer = new Uint8Array(4096);
     for (;;) {

@@ -1,5 +1,5 @@
-// A gateway as a process: ours, the compiled binary, or etcd's own. Its log is
-// read as it comes, and its figures from /proc.
+// A gateway as a process: our compiled binary, or etcd's own. Parses its log while it
+// runs, and reads its figures from /proc.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { freePort } from "./free-port.ts";
@@ -15,7 +15,7 @@ export interface LogLine {
 }
 
 export interface GatewayOptions extends CommandOptions {
-  /** A command that ends in exec: the gateway's own words are put behind it. */
+  /** A command prefix that ends in exec. */
   readonly wrapper?: readonly string[];
 }
 
@@ -24,18 +24,18 @@ const READY = "ready to proxy client requests";
 // A start waits for DNS as long as the resolver tries: 5 s for each server, twice.
 const START_MS = 60_000;
 
-/** Ours, compiled, or the one inside etcd. */
+/** Our compiled binary, or the gateway inside etcd. */
 export type GatewayKind = "ours" | "etcd";
 
-/** The compiled binary. Throws the command that makes it. */
+/** Returns the path of the compiled binary. Throws the command that builds it if it is missing. */
 export function gatewayBinary(): string {
   const path = fileURLToPath(new URL("../../dist/etcd-gateway", import.meta.url));
   if (existsSync(path)) return path;
-  throw new Error("dist/etcd-gateway is missing; make it with: scripts/build");
+  throw new Error("dist/etcd-gateway is missing; build it with: scripts/build");
 }
 
 export class GatewayProcess extends Command {
-  /** `host:port` where clients connect. */
+  /** The `host:port` that clients connect to. */
   address = "";
   readonly #log: LogLine[] = [];
   #readLength = 0;
@@ -44,12 +44,12 @@ export class GatewayProcess extends Command {
     super([...wrapper, ...words], options);
   }
 
-  /** Our gateway, on a port of the system's choice unless the flags say which, once it is ready. */
+  /** Starts our gateway, on a free port unless the flags set one; resolves when it is ready. */
   static start(flags: readonly string[], options?: GatewayOptions): Promise<GatewayProcess> {
     return GatewayProcess.startKind("ours", flags, options);
   }
 
-  /** A gateway of either kind, once it is ready. */
+  /** Starts a gateway of either kind; resolves when it is ready. */
   static async startKind(
     kind: GatewayKind,
     flags: readonly string[],
@@ -58,22 +58,23 @@ export class GatewayProcess extends Command {
     const gateway = await GatewayProcess.launch(kind, flags, options);
     if (gateway.status === undefined) return gateway;
     const { status, stdout, stderr } = gateway;
-    throw new Error(`the gateway ended with ${status}: ${stdout}${stderr}`);
+    throw new Error(`the gateway exited with ${status}: ${stdout}${stderr}`);
   }
 
-  /** A gateway of either kind that is ready, or has ended. */
+  /** Starts a gateway of either kind; resolves when it is ready or has exited. */
   static async launch(
     kind: GatewayKind,
     flags: readonly string[],
     options?: GatewayOptions,
   ): Promise<GatewayProcess> {
     for (let attempt = 1; ; attempt++) {
-      // etcd's gateway cannot tell which port the system chose.
+      // etcd's gateway does not report the port that the kernel chose for port 0.
       const address = kind === "ours" ? "127.0.0.1:0" : `127.0.0.1:${freePort()}`;
       const program = kind === "ours" ? [gatewayBinary()] : [requireTool("etcd"), "gateway"];
       const words = [...program, "start", `--listen-addr=${address}`, ...flags];
       const gateway = new GatewayProcess(words, options);
-      await gateway.#readyOrEnded();
+      await gateway.#readyOrExited();
+
       const own = flags.findLast((flag) => flag.startsWith("--listen-addr="))?.split("=")[1];
       const listening = gateway.lines("listening")[0]?.["address"] as string | undefined;
       gateway.address = listening ?? own ?? address;
@@ -87,7 +88,7 @@ export class GatewayProcess extends Command {
     return Number(this.address.split(":")[1]);
   }
 
-  /** What it has logged so far, without lines that are no JSON. */
+  /** The JSON lines logged so far. */
   get log(): readonly LogLine[] {
     const end = this.stderr.lastIndexOf("\n") + 1;
     for (const line of this.stderr.slice(this.#readLength, end).split("\n"))
@@ -96,23 +97,23 @@ export class GatewayProcess extends Command {
     return this.#log;
   }
 
-  /** The lines of this message so far. */
+  /** Returns the lines with this message so far. */
   lines(message: string): LogLine[] {
     return this.log.filter(({ msg }) => msg === message);
   }
 
-  /** The first line of this message that `accepts`, once it is there. */
+  /** Resolves with the first line that has this message and that `accepts` accepts. */
   async logged(
     message: string,
     accepts: (line: LogLine) => boolean = () => true,
     timeoutMs = 10_000,
   ): Promise<LogLine> {
     const find = () => this.lines(message).find(accepts);
-    const isDecided = () => find() !== undefined || this.status !== undefined;
-    await until(isDecided, `"${message}" was logged`, timeoutMs).catch(() => undefined);
+    const isLoggedOrExited = () => find() !== undefined || this.status !== undefined;
+    await until(isLoggedOrExited, `"${message}" was logged`, timeoutMs).catch(() => undefined);
     const line = find();
     if (line !== undefined) return line;
-    throw new Error(`waited in vain for "${message}"; the log was:\n${this.stdout}${this.stderr}`);
+    throw new Error(`"${message}" was not logged; the log was:\n${this.stdout}${this.stderr}`);
   }
 
   get descriptors(): number {
@@ -124,24 +125,24 @@ export class GatewayProcess extends Command {
     return Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
   }
 
-  /** How often its main thread has waited and been woken so far. */
+  /** Voluntary context switches of its main thread so far. */
   get wakeups(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
     return Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)![1]);
   }
 
-  /** Hundredths of a second of CPU so far, user and system. */
+  /** CPU time so far, user and system, in hundredths of a second. */
   get cpuTicks(): number {
     const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
-    // Behind the name, which may hold spaces: utime is field 14, stime 15 (proc(5)).
+    // The name may contain spaces, so count after it: utime is field 14, stime 15 (proc(5)).
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return Number(fields[11]) + Number(fields[12]);
   }
 
-  async #readyOrEnded(): Promise<void> {
-    const isDecided = () => this.lines(READY).length > 0 || this.status !== undefined;
+  async #readyOrExited(): Promise<void> {
+    const isReadyOrExited = () => this.lines(READY).length > 0 || this.status !== undefined;
     try {
-      await until(isDecided, "the gateway was ready", START_MS);
+      await until(isReadyOrExited, "the gateway was ready", START_MS);
     } catch (error) {
       await this.close();
       throw new Error(`${(error as Error).message}: ${this.stdout}${this.stderr}`);

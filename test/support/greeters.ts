@@ -1,9 +1,9 @@
-// Servers that say who they are and end, and a client that listens to them:
-// which address a gateway chose, seen from outside.
+// Servers that send their address and close, and clients that read it, to see which
+// endpoint a gateway picks.
 import { freePort } from "./free-port.ts";
 import type { Closers } from "./gateway-command.ts";
 
-/** Servers on one port of several loopback addresses; each says its address and ends. */
+/** Starts servers on one port of several loopback addresses; returns the port. */
 export function greetersOn(closers: Closers, ...addresses: string[]): number {
   for (let attempt = 1; ; attempt++) {
     const port = freePort();
@@ -29,7 +29,7 @@ export function greetersOn(closers: Closers, ...addresses: string[]): number {
   }
 }
 
-/** All that a server says to a new client before it ends. */
+/** Connects, and resolves with everything received until the FIN. */
 export async function greeting(port: number): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   let text = "";
@@ -49,7 +49,7 @@ export async function greeting(port: number): Promise<string> {
   return await promise;
 }
 
-/** How often each server greeted, of so many clients one after the other. */
+/** Connects `clients` clients one after the other; returns the number that each server greeted. */
 export async function shares(port: number, clients: number): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (let i = 0; i < clients; i++) {

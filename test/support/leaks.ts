@@ -1,15 +1,15 @@
-// Loaded before all tests: the run fails if sockets or child processes are
-// left when the last test has ended.
+// Preloaded into every test run: fails it if sockets or child processes are left after
+// the last test.
 import { afterAll } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { until } from "./peer.ts";
 
-const PATIENCE_MS = 3000;
+const TIMEOUT_MS = 3000;
 const before = { sockets: sockets().length, children: children().length };
 
 afterAll(async () => {
   const isClean = () => sockets().length <= before.sockets && children().length <= before.children;
-  await until(isClean, "every socket and child process was gone", PATIENCE_MS).catch((error) => {
+  await until(isClean, "every socket and child process was gone", TIMEOUT_MS).catch((error) => {
     const left = [...sockets(), ...children()].join(", ");
     throw new Error(`${(error as Error).message}; left: ${left}`);
   });
@@ -21,7 +21,7 @@ function sockets(): string[] {
       const target = readlinkSync(`/proc/self/fd/${fd}`);
       return target.startsWith("socket:") ? [`${fd} ${target}`] : [];
     } catch {
-      return []; // the descriptor of the folder that was being read
+      return []; // readdirSync's own descriptor, closed by now
     }
   });
 }

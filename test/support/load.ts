@@ -1,28 +1,28 @@
-// Requests without end, each on a new connection, and what became of each.
+// A load of requests, each on a new connection, and the outcome of each.
 import { requestOnce } from "./etcd-request.ts";
 import { until } from "./peer.ts";
 
 export interface Attempt {
   readonly number: number;
-  /** Which worker asked, from 0. */
+  /** The worker's number, from 0. */
   readonly worker: number;
-  /** On performance.now()'s clock, as `endedAt`. */
+  /** On performance.now()'s clock, as is `endedAt`. */
   readonly startedAt: number;
   readonly endedAt: number;
-  /** An errno's name, an HTTP status that is not 200, or undefined for success. */
+  /** An errno's name, "HTTP" and a status other than 200, or undefined for success. */
   readonly code: string | undefined;
 }
 
-type Request = Parameters<typeof requestOnce>[1];
+type HttpRequest = Parameters<typeof requestOnce>[1];
 
-/** Workers that ask one request after the other, each on a new connection, until they are stopped. */
+/** Workers that send one request after the other, each on a new connection, until `stop`. */
 export class Load {
   readonly attempts: Attempt[] = [];
   readonly #workers: Promise<void>[];
   #isStopped = false;
   #number = 0;
 
-  constructor(port: number, workers: number, request: (number: number) => Request) {
+  constructor(port: number, workers: number, request: (number: number) => HttpRequest) {
     this.#workers = Array.from({ length: workers }, (_, worker) =>
       this.#work(worker, port, request),
     );
@@ -36,13 +36,13 @@ export class Load {
     return this.attempts.filter(({ code }) => code !== undefined);
   }
 
-  /** Resolves when this many attempts that began after the call have succeeded. */
+  /** Resolves when `count` attempts that started after the call have succeeded. */
   async successes(count: number): Promise<void> {
     const from = performance.now();
     const first = this.attempts.length;
     const isNewSuccess = ({ startedAt, code }: Attempt) => startedAt >= from && code === undefined;
-    const are = () => this.attempts.slice(first).filter(isNewSuccess).length >= count;
-    await until(are, `${count} attempts had succeeded`, 30_000);
+    const isReached = () => this.attempts.slice(first).filter(isNewSuccess).length >= count;
+    await until(isReached, `${count} attempts had succeeded`, 30_000);
   }
 
   async stop(): Promise<void> {
@@ -60,7 +60,11 @@ export class Load {
     return `${this.attempts.length} attempts, ${this.failed.length} failed${failures}; longest gap ${gap} ms`;
   }
 
-  async #work(worker: number, port: number, request: (number: number) => Request): Promise<void> {
+  async #work(
+    worker: number,
+    port: number,
+    request: (number: number) => HttpRequest,
+  ): Promise<void> {
     while (!this.#isStopped) {
       const number = this.#number++;
       const startedAt = performance.now();
@@ -69,7 +73,7 @@ export class Load {
         (error: Error & { code?: string }) => error.code ?? error.message,
       );
       this.attempts.push({ number, worker, startedAt, endedAt: performance.now(), code });
-      // A pace, so that the load leaves the members CPU for their elections.
+      // Leaves the members CPU time for elections.
       await Bun.sleep(5);
     }
   }

@@ -16,7 +16,41 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-/** What a test may choose; everything else is real, but names: there are none. */
+/** The configuration of a test that sets nothing. */
+const DEFAULTS: Omit<GatewayConfig, "endpoints"> = {
+  srv: undefined,
+  discoveryServers: [],
+  discoveryRefreshMs: 0,
+  memberSyncMs: 0,
+  tls: { trustedCaFile: undefined, certFile: undefined, keyFile: undefined },
+  credentials: undefined,
+  policy: "round-robin",
+  healthUrl: undefined,
+  healthIntervalMs: 2000,
+  healthTimeoutMs: 1000,
+  healthRise: 2,
+  healthFall: 3,
+  isClosedWhenUnhealthy: true,
+  listen: { host: "127.0.0.1", port: 0 },
+  reusePort: false,
+  retryDelayMs: 60_000,
+  dialTimeoutMs: 3000,
+  attemptDelayMs: 250,
+  keepAliveMs: 15_000,
+  userTimeoutMs: 30_000,
+  idleTimeoutMs: 0,
+  drainTimeoutMs: 10_000,
+  maxConnections: 0,
+  maxConnectionsPerClient: 0,
+  maxBufferBytes: 0,
+  allowedNetworks: [],
+  metrics: undefined,
+  logLevel: "debug",
+  logFormat: "json",
+  hasAccessLog: false,
+};
+
+/** What a test may replace. The rest is real, except DNS: by default no name resolves. */
 export type LocalOptions = Partial<GatewayDeps> & Partial<GatewayConfig> & Partial<Network>;
 
 export class LocalGateway {
@@ -28,38 +62,10 @@ export class LocalGateway {
   constructor(endpoints: readonly string[], options: LocalOptions = {}) {
     this.config = {
       endpoints: endpoints.map(parseStaticEndpoint),
-      srv: undefined,
-      discoveryServers: [],
-      discoveryRefreshMs: 0,
-      memberSyncMs: 0,
-      tls: { trustedCaFile: undefined, certFile: undefined, keyFile: undefined },
-      credentials: undefined,
-      policy: "round-robin",
-      healthUrl: undefined,
-      healthIntervalMs: 2000,
-      healthTimeoutMs: 1000,
-      healthRise: 2,
-      healthFall: 3,
-      isClosedWhenUnhealthy: true,
-      listen: { host: "127.0.0.1", port: 0 },
-      reusePort: false,
-      retryDelayMs: 60_000,
-      dialTimeoutMs: 3000,
-      attemptDelayMs: 250,
-      keepAliveMs: 15_000,
-      userTimeoutMs: 30_000,
-      idleTimeoutMs: 0,
-      drainTimeoutMs: 10_000,
-      maxConnections: 0,
-      maxConnectionsPerClient: 0,
-      maxBufferBytes: 0,
-      allowedNetworks: [],
-      metrics: undefined,
-      logLevel: "debug",
-      logFormat: "json",
-      hasAccessLog: false,
+      ...DEFAULTS,
       ...options,
     };
+
     const write = (line: string) => {
       this.log.push(JSON.parse(line));
       return true;
@@ -70,7 +76,7 @@ export class LocalGateway {
       network: {
         ...createNetwork({}),
         lookup: () =>
-          Promise.reject(Object.assign(new Error("no names here"), { code: "ENOTFOUND" })),
+          Promise.reject(Object.assign(new Error("this test has no DNS"), { code: "ENOTFOUND" })),
         ...options,
       },
       system,
@@ -86,12 +92,12 @@ export class LocalGateway {
     return this;
   }
 
-  /** As a reload does it, with this much changed. */
+  /** Applies `changed` as a reload does. */
   reconfigure(changed: Partial<GatewayConfig>): Promise<void> {
     return this.#gateway.reconfigure({ ...this.config, ...changed });
   }
 
-  /** How many relays there are at this moment, as a drain without patience counts them. */
+  /** Drains for the drain timeout, or until `signal` aborts; returns the number of relays reset. */
   async drain(signal = new AbortController().signal): Promise<number> {
     return await this.#gateway.drain(signal);
   }
@@ -104,11 +110,12 @@ export class LocalGateway {
     this.#gateway.close();
   }
 
-  /** The lines of this message so far. */
+  /** Returns the lines with this message so far. */
   lines(message: string): LogLine[] {
     return this.log.filter(({ msg }) => msg === message);
   }
 
+  /** Resolves with the lines that have this message, once there are `times`. */
   async logged(message: string, times = 1): Promise<LogLine[]> {
     await until(
       () => this.lines(message).length >= times,

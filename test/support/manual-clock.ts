@@ -1,4 +1,4 @@
-// A clock that moves when the test says so.
+// A clock that the test advances.
 import type { Clock } from "../../src/core/clock.ts";
 
 export class ManualClock implements Clock {
@@ -21,12 +21,12 @@ export class ManualClock implements Clock {
     this.after(0, callback);
   }
 
-  /** Timers that have neither run nor been cancelled. */
+  /** The number of timers that have neither run nor been cancelled. */
   get pending(): number {
     return this.#timers.length;
   }
 
-  /** Moves on, running what falls due in its order. */
+  /** Advances the clock by `ms`, and runs due timers in the order of their times. */
   advance(ms: number): void {
     const until = this.#now + ms;
     for (;;) {

@@ -1,12 +1,12 @@
-// The two ends of a test's connections: plain Bun sockets that know what they
-// sent and received. Bytes are drawn from one fixed stream, so that each
-// received byte can be checked against its place.
+// The two ends of a test's connections: plain Bun sockets that record what they send
+// and receive. Every byte is taken from one fixed stream, so that each received byte is
+// checked against its offset.
 import { unsentBytes } from "../../src/os/tcp.ts";
 
 const PATTERN_BYTES = 1 << 20;
 const pattern = makePattern();
 
-/** `length` bytes of the endless test stream from `offset` on. */
+/** Returns `length` bytes of the endless test stream, starting at `offset`. */
 export function streamBytes(offset: number, length: number): Uint8Array {
   const from = offset % PATTERN_BYTES;
   if (from + length <= PATTERN_BYTES) return pattern.subarray(from, from + length);
@@ -20,22 +20,22 @@ export function streamBytes(offset: number, length: number): Uint8Array {
   return bytes;
 }
 
-/** Resolves once `condition` holds; rejects with `what` after `timeoutMs`. */
+/** Resolves once `condition` holds; rejects after `timeoutMs` with an error that names `what`. */
 export async function until(condition: () => boolean, what: string, timeoutMs = 10_000) {
   const start = performance.now();
   while (!condition()) {
     const waited = performance.now() - start;
-    if (waited > timeoutMs) throw new Error(`waited in vain until ${what}`);
-    // Most things are true a few events later; only then is it worth a timer.
+    if (waited > timeoutMs) throw new Error(`timed out waiting until ${what}`);
+    // Most conditions hold after a few events, so timers are used only after 5 ms.
     await (waited < 5 ? new Promise(setImmediate) : Bun.sleep(1));
   }
 }
 
 export class Peer {
   receivedBytes = 0;
-  /** Offset of the first byte that was not the stream's; undefined while all were. */
+  /** Offset of the first chunk with a byte that differs from the stream; undefined if none did. */
   firstWrongByte: number | undefined;
-  /** `"end"` for a FIN, an error's code for a reset; undefined while open. */
+  /** `"end"` after a FIN, an error's code after a reset; undefined while open. */
   outcome: string | undefined;
   isClosed = false;
   sentBytes = 0;
@@ -69,7 +69,7 @@ export class Peer {
     return this.#unsent !== undefined;
   }
 
-  /** Resolves when every byte sent has been acknowledged, so that a reset loses none of them. */
+  /** Resolves when all sent bytes are acknowledged, so that a reset cannot lose any. */
   async acknowledged(): Promise<void> {
     const { fd } = this.#socket as unknown as { fd: number };
     await until(() => unsentBytes(fd) === 0, "everything was acknowledged");
@@ -101,7 +101,7 @@ export class Peer {
     this.#socket!.terminate();
   }
 
-  /** As a program that ends: its kernel goes on sending and answers all else with a reset. */
+  /** Closes both directions, as an exiting program does: the kernel sends what is left, then resets. */
   close(): void {
     this.#socket!.end();
   }
@@ -153,7 +153,7 @@ export class Peer {
   }
 
   closed(error: { code?: string } | undefined): void {
-    // A close without an error is a FIN that came behind our own.
+    // A close without an error is a FIN that followed our own.
     if (error?.code !== undefined) this.outcome = error.code;
     else this.outcome ??= "end";
     this.isClosed = true;
@@ -167,10 +167,10 @@ export class Peer {
   }
 }
 
-/** Accepts peers on loopback, on a port of the system's choice unless one is given. */
+/** Accepts peers on loopback, on any free port unless one is given. */
 export class PeerServer {
   readonly accepted: Peer[] = [];
-  /** Calls this for each peer before its first byte is read. */
+  /** Called for each peer before its first byte is read. */
   onPeer: (peer: Peer) => void = () => {};
   readonly #listener: Bun.TCPSocketListener<Peer>;
 
@@ -195,7 +195,7 @@ export class PeerServer {
     return this.#listener.port;
   }
 
-  /** The peer accepted as number `index`, once it is there. */
+  /** Resolves with the peer accepted as number `index`. */
   async peer(index = 0): Promise<Peer> {
     await until(() => this.accepted.length > index, `peer ${index} was accepted`);
     return this.accepted[index]!;
@@ -214,7 +214,7 @@ const handlers: Bun.SocketHandler<Peer> = {
   close: (socket, error) => socket.data.closed(error as { code?: string } | undefined),
 };
 
-/** Numerical Recipes' generator: enough to make every window of the stream its own. */
+/** Uses the generator of Numerical Recipes, which makes every window of the stream unique. */
 function makePattern(): Uint8Array {
   const bytes = new Uint8Array(PATTERN_BYTES);
   let state = 1;

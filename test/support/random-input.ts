@@ -1,12 +1,12 @@
-// Random texts for parsers: noise, and valid texts with a few slips in them.
-// The seed stands in every failure; FUZZ_SEED repeats a run.
+// Random inputs for parsers: noise, and valid inputs with a few mutations. Every failure
+// names the seed; FUZZ_SEED repeats a run.
 
 export const seed = Number(process.env["FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
-/** A whole number from 0 to `below` - 1. */
+/** Returns an integer from 0 to `below` - 1. */
 export type Random = (below: number) => number;
 
-/** mulberry32: small, seeded, good enough to choose a slip of the hand. */
+/** Returns the generator mulberry32, which is small, seeded, and good enough for mutations. */
 export function randomFrom(start: number): Random {
   let state = start;
   return (below) => {
@@ -18,17 +18,17 @@ export function randomFrom(start: number): Random {
 }
 
 export interface Samples {
-  /** Texts that the parser accepts. At least one. */
+  /** Inputs that the parser accepts. At least one. */
   readonly valid: readonly string[];
-  /** What the parser's grammar is made of. */
+  /** The tokens of the parser's grammar. */
   readonly tokens: readonly string[];
 }
 
-/** A third is noise; the rest is a valid text that was hurt up to four times. */
+/** Returns noise in one of three calls, else a valid input with up to four mutations. */
 export function randomText(random: Random, samples: Samples): string {
   if (random(3) === 0) return repeat(random(30), () => anyToken(random, samples));
   let text = oneOf(random, samples.valid);
-  for (let slips = random(5); slips > 0; slips--) text = hurt(text, random, samples);
+  for (let left = random(5); left > 0; left--) text = mutate(text, random, samples);
   return text;
 }
 
@@ -36,19 +36,19 @@ export function oneOf<T>(random: Random, choices: readonly T[]): T {
   return choices[random(choices.length)]!;
 }
 
-/** Calls `check` with `count` random texts, and says which one it did not like. */
+/** Calls `check` with `count` random inputs; a failure names the input. */
 export function fuzz(count: number, samples: Samples, check: (text: string) => void): void {
   fuzzWith(count, (random) => randomText(random, samples), check);
 }
 
-/** As `fuzz()`, with an input of any kind. */
+/** Like `fuzz()`, for inputs of any type. */
 export function fuzzWith<T>(
   count: number,
   make: (random: Random) => T,
   check: (input: T) => void,
 ): void {
   for (let i = 0; i < count; i++) {
-    // A generator of its own for each input: what one takes does not move the next.
+    // Each input has its own generator, so that a change of one does not affect the next.
     const input = make(randomFrom(seed + i));
     try {
       check(input);
@@ -59,7 +59,7 @@ export function fuzzWith<T>(
   }
 }
 
-function hurt(text: string, random: Random, samples: Samples): string {
+function mutate(text: string, random: Random, samples: Samples): string {
   const at = random(text.length + 1);
   const end = at + random(Math.min(12, text.length - at) + 1);
   switch (random(6)) {
@@ -78,7 +78,7 @@ function hurt(text: string, random: Random, samples: Samples): string {
 
 function anyToken(random: Random, { tokens }: Samples): string {
   if (random(4) > 0) return oneOf(random, tokens);
-  // One in four is any character at all: half of them ASCII, else even half a surrogate pair.
+  // One in four is an arbitrary UTF-16 code unit, half of these ASCII.
   return String.fromCharCode(random(random(2) ? 128 : 65_536));
 }
 

@@ -1,9 +1,9 @@
-// Servers, gateways and clients of one test in this process, closed behind it.
+// The servers, gateways and clients of one test, inside the test's process.
 import { expect } from "bun:test";
 import { LocalGateway, type LocalOptions } from "./local-gateway.ts";
 import { Peer, PeerServer, until } from "./peer.ts";
 
-/** `close` belongs into the test file's afterEach. */
+/** Creates a scene. Call its `close` in the test file's afterEach. */
 export function createScene() {
   const closers: (() => void)[] = [];
 
@@ -22,19 +22,19 @@ export function createScene() {
     gatewayTo: (endpoints: readonly string[], options?: LocalOptions) =>
       keep(new LocalGateway(endpoints, options)).start(),
 
-    /** A server that greets each client with one byte. */
+    /** Starts a server that greets each client with one byte. */
     greeter(port?: number, address?: string): PeerServer {
       const server = keep(new PeerServer(port, address));
       server.onPeer = (peer) => void peer.send(1);
       return server;
     },
 
-    /** A client that has been answered through the gateway. */
+    /** Connects a client; resolves when it has received its greeting through the gateway. */
     async served(gateway: LocalGateway): Promise<Peer> {
       const client = await Peer.connect(gateway.port);
       closers.push(() => client.reset());
       const isSettled = () => client.receivedBytes === 1 || client.outcome !== undefined;
-      await until(isSettled, "it was answered");
+      await until(isSettled, "the client was greeted");
       expect(client.outcome).toBeUndefined();
       return client;
     },
@@ -43,7 +43,7 @@ export function createScene() {
 
 export const local = (port: number) => `127.0.0.1:${port}`;
 
-/** A port at which nobody listens. */
+/** Returns a port that refuses connections. */
 export function deadPort(): number {
   const server = new PeerServer();
   const { port } = server;

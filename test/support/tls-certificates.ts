@@ -1,11 +1,11 @@
-// Certificates for a test, made by openssl in a temporary folder: an authority,
-// and what it signs for the servers and clients of loopback.
+// Certificates for a test, created by openssl in a temporary folder: an authority, and
+// the certificates that it signs for servers and clients on loopback.
 import { appendFile, copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { output, requireTool } from "./gateway-command.ts";
 
-// Instead of the machine's openssl.cnf, whatever that says.
+// Replaces the machine's openssl.cnf.
 const CONFIG = `
 [req]
 distinguished_name = name
@@ -58,20 +58,20 @@ const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
 
 const LOOPBACK = ["IP:127.0.0.1", "IP:::1", "DNS:localhost"];
 
-/** As `openssl ca` takes it: the first and the last moment. */
+/** First and last moment of validity, in the format of `openssl ca`. */
 const PERIODS = {
   past: ["20200101000000Z", "20200102000000Z"],
   future: ["20900101000000Z", "20900102000000Z"],
 } as const;
 
 export interface IssueOptions {
-  /** What stands in subjectAltName, such as `DNS:a.test`. */
+  /** The entries of subjectAltName, such as `DNS:a.test`. Default: loopback. */
   readonly names?: readonly string[];
-  /** When it is valid; undefined: now. */
+  /** The period of validity. Default: now. */
   readonly period?: keyof typeof PERIODS;
-  /** Signed by its own key instead of the authority's, as `openssl req -x509` does it. */
+  /** Signs with the certificate's own key, not the authority's, as `openssl req -x509` does. */
   readonly isSelfSigned?: boolean;
-  /** Signed by an authority in between, whose certificate stands behind it in the file, or is not shown. */
+  /** Signs by an intermediate, whose certificate is appended to the file ("shown") or not. */
   readonly intermediate?: "shown" | "missing";
 }
 
@@ -81,15 +81,15 @@ export interface KeyPair {
   readonly key: string;
 }
 
-/** What stands in a certificate. */
+/** The contents of a certificate. */
 export interface Content {
-  /** Of the configuration, for its extensions. */
+  /** The section of the configuration that has the extensions. */
   readonly section:
     "authority" | "limited" | "pretender" | "constrained" | "leaf" | "client" | "bare";
   /** Undefined: those of loopback. */
   readonly names?: readonly string[];
   readonly period?: keyof typeof PERIODS | undefined;
-  /** Undefined: itself. */
+  /** Undefined: the certificate signs itself. */
   readonly signer?: KeyPair | undefined;
   /** Undefined: the name of the files. */
   readonly subject?: string;
@@ -102,7 +102,7 @@ export class Authority {
     this.#folder = folder;
   }
 
-  /** A new authority, in a folder that `close` removes. */
+  /** Creates an authority, in a folder that `close` removes. */
   static async create(): Promise<Authority> {
     const authority = new Authority(await mkdtemp(join(tmpdir(), "etcd-gateway-tls-")));
     await authority.#certify("ca", { section: "authority", names: [] });
@@ -114,7 +114,7 @@ export class Authority {
     return this.#path("ca.pem");
   }
 
-  /** A key and a certificate, for loopback unless it says for whom, good for servers and clients. */
+  /** Creates a key and a certificate that is valid for servers and clients. */
   async issue(name: string, options: IssueOptions = {}): Promise<KeyPair> {
     const { names = LOOPBACK, period, isSelfSigned = false, intermediate } = options;
     let signer = isSelfSigned ? undefined : this.#pair("ca");
@@ -158,7 +158,7 @@ export class Authority {
   ): Promise<KeyPair> {
     const pair = this.#pair(name);
     const openssl = requireTool("openssl");
-    // Files of its own for each certificate: two may be made at once.
+    // Separate files for each certificate, because two may be created at once.
     const config = this.#path(`${name}.cnf`);
     const index = this.#path(`${name}.index`);
     const text = CONFIG.replaceAll("NAMES", names.join(", "));
@@ -172,7 +172,8 @@ export class Authority {
       ...(isSigned ? ["-CA", signer.cert, "-CAkey", signer.key] : []),
     ]);
     if (period === undefined) return pair;
-    // Debian's openssl req knows no dates; openssl ca signs a self-signed certificate anew, with them.
+
+    // Debian's openssl req cannot set dates, but openssl ca signs the certificate again with dates.
     const { cert, key } = signer ?? pair;
     const [from, to] = PERIODS[period];
     await output([

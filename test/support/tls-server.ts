@@ -1,24 +1,24 @@
-// Servers that a TLS handshake is tried on: sound ones, and those that must fail.
+// Servers for TLS handshakes: correct ones, and ones with which a handshake must fail.
 import net from "node:net";
 import tls from "node:tls";
 import { readFileSync } from "node:fs";
 import type { KeyPair } from "./tls-certificates.ts";
 
 export interface TlsServerOptions {
-  /** Who must have signed the client's certificate, in PEM; undefined: none is asked for. */
+  /** PEM file of the CA for client certificates; undefined: the server does not request one. */
   readonly clientCa?: string;
   readonly host?: string;
   readonly port?: number;
   readonly maxVersion?: "TLSv1.2";
 }
 
-/** Greets every connection that was made with its own address, in TLS. */
+/** Sends its own address to every client that completes a handshake. */
 export class TlsServer {
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
-  /** Connections so far, with and without a handshake. */
+  /** The number of connections so far, with or without a handshake. */
   connections = 0;
-  /** Handshakes that both sides completed; a client that must show a certificate has shown a good one. */
+  /** The number of completed handshakes, with a valid client certificate where one is required. */
   handshakes = 0;
 
   private constructor(server: net.Server) {
@@ -55,7 +55,7 @@ export class TlsServer {
     return started;
   }
 
-  /** Speaks HTTP, not TLS. */
+  /** Starts a server that speaks HTTP, not TLS. */
   static plaintext(options: TlsServerOptions = {}): Promise<TlsServer> {
     const server = net.createServer((socket) => {
       socket.on("data", () => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
@@ -63,7 +63,7 @@ export class TlsServer {
     return TlsServer.#listen(server, options);
   }
 
-  /** Accepts, and says nothing. */
+  /** Starts a server that accepts connections and stays silent. */
   static mute(options: TlsServerOptions = {}): Promise<TlsServer> {
     return TlsServer.#listen(net.createServer(), options);
   }
