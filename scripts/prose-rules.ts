@@ -34,23 +34,23 @@ const EXEMPT: readonly string[] = [
 
 /** Each banned word, and what to write instead. */
 const BANNED: readonly [words: string, instead: string][] = [
-  ["anew", "again"],
-  ["behind", '"after", "in front of" the other way round, or say what follows what'],
+  ["anew", '"again"'],
+  ["behind", '"after", or name what comes first'],
   ["beside", '"next to", "alongside" or "besides"'],
-  ["in vain", '"without success", or say what failed'],
-  ["of late", "recently"],
-  ["all the same", "still"],
+  ["in vain", '"without success", or name what failed'],
+  ["of late", '"recently"'],
+  ["all the same", '"still"'],
   ["for ever", '"forever" or "without a limit"'],
-  ["whoever", "the actor's name: client, peer, caller, operator"],
-  ["whom", "the actor's name: client, peer, caller, operator"],
-  ["nobody", '"no client", "no process", or whatever is meant'],
-  ["somebody", '"another process", or whatever is meant'],
-  ["so many", "the number's name"],
-  ["so much", "the amount's name"],
-  ["give or take", "plus or minus"],
+  ["whoever", "the actor: client, peer, caller, operator"],
+  ["whom", "the actor: client, peer, caller, operator"],
+  ["nobody", 'the actor: "no client", "no process"'],
+  ["somebody", 'the actor: "a client", "another process"'],
+  ["so many", "the name of the number"],
+  ["so much", "the name of the amount"],
+  ["give or take", '"plus or minus"'],
   ["is no", '"is not a" or "has no"'],
 ];
-/** English that contains a banned pair: "there is no limit", "it is no longer used". */
+/** Correct English that contains a banned pair: "there is no limit", "it is no longer used". */
 const ALLOWED: Readonly<Record<string, { before?: string; after?: string }>> = {
   "is no": { before: "there\\s", after: "-|\\s+(?:longer|more)\\b" },
 };

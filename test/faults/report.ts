@@ -30,8 +30,8 @@ the same fault at the same time, each with ${WORKERS} workers that put and get k
 the fault. Each attempt is made on a new connection, times out after ${CLIENT_TIMEOUT_MS / 1000} s, and is not retried. The fault hits a member
 that is not the leader.
 
-A user-space wire between two TAP devices (\`test/faults/wire.ts\`) makes delay, loss, duplication and drops, not
-\`tc netem\`, which many kernels lack. Unplugging a switch port makes silence, without a RST or an ICMP error.
+Delay, loss, duplication and drops come from a user-space wire between two TAP devices (\`test/faults/wire.ts\`), because many kernels lack
+\`tc netem\`. Where a fault is silence, the switch port is disconnected, so that no RST and no ICMP error reaches the sender.
 
 etcd-gateway runs with ${OUR_FLAGS.length === 0 ? "its defaults" : `\`${OUR_FLAGS.join(" ")}\``}, etcd's own gateway with its defaults, HAProxy with the configuration below. *With
 health checks*, etcd-gateway has \`--health-url=http://{host}:{port}/health\` and HAProxy \`option httpchk GET /health\`;
