@@ -62,7 +62,6 @@ const TOO_LONG: ReadonlySet<string> = new Set([
   "src/cli/completion-bash.ts bashCompletion",
   "src/cli/read-config.ts readConfig",
   "src/cli/start-command.ts start",
-  "src/gateway/gateway.ts constructor",
   "src/resolver/cluster-io.ts createClusterIo",
   "src/resolver/cluster.ts constructor",
 ]);
