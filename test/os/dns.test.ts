@@ -90,7 +90,7 @@ describe("exchangeUdp()", () => {
     await expect(during).rejects.toMatchObject({ code: "ECANCELLED" });
   });
 
-  test("leaves no descriptor behind, however it ends: 100 at the same time", async () => {
+  test("leaves no descriptor open, however it ends: 100 at the same time", async () => {
     const server = await udpServer("127.0.0.1", (socket, data, port, address) => {
       if (data[0]! % 2 === 0) socket.send(data, port, address);
     });
@@ -181,7 +181,7 @@ describe("exchangeTcp()", () => {
     await expect(lookup).rejects.toMatchObject({ code: "ECONNREFUSED" });
   });
 
-  test("an aborted connect leaves no descriptor behind", async () => {
+  test("an aborted connect leaves no descriptor open", async () => {
     const hole = closers.add(new Blackhole());
     const before = descriptors();
     const controller = new AbortController();
