@@ -1,101 +1,108 @@
-// The memory that all relays together hold for peers that do not read, and its
-// limit: above it those that stand still and hold most are reset. That a peer
-// reads shows when its kernel opens the window again, after a sixteenth of its
-// buffer or, on this machine, 64 KiB.
+// Limits the memory that all relays together hold for peers that do not read.
+// Above the limit it resets stalled relays, those with the largest buffers first.
 import type { Clock } from "../core/clock.ts";
 
-/** A relay as its memory is watched. */
-export interface Holder {
-  /** Memory held for peers that have not read what they are owed. */
+/** A relay, as the buffer limit uses it. */
+export interface BufferedRelay {
+  /** Memory held for bytes that the peers have not taken. */
   readonly bufferedBytes: number;
-  /** Bytes that the peers have acknowledged so far; undefined while nothing is owed to them. */
+  /** Bytes that the peers have acknowledged so far; undefined if there is nothing to wait for. */
   progress(): number | undefined;
-  terminate(why: "memory_limit"): void;
+  terminate(reason: "memory_limit"): void;
 }
 
-export interface BufferLimitDeps<Relay extends Holder> {
+export interface BufferLimitDeps<Relay extends BufferedRelay> {
   readonly clock: Clock;
   readonly relays: () => Iterable<Relay>;
-  /** Asked at each look. 0: no limit. */
+  /** Read at each check, so a reload takes effect. 0: no limit. */
   readonly limitBytes: () => number;
-  /** Told after a look that reset some. */
+  /** Called after a check that reset relays. `bufferedBytes` is the total before the reset. */
   readonly onReset: (relays: number, bufferedBytes: number) => void;
 }
 
-const LOOK_MS = 1000;
+const CHECK_INTERVAL_MS = 1000;
 
-// Of the limit: from here on it is watched who stands still, so that it is known
-// when the limit is reached.
-const WATCHED_PART = 0.5;
-// For so many looks in a row: who reads 5 KiB a second is none of them.
-const STANDSTILL_LOOKS = 15;
+// Fraction of the limit above which stalls are tracked, so that the stalled
+// relays are already known when the limit is reached.
+const TRACKING_THRESHOLD = 0.5;
 
-interface Standstill {
+// Consecutive checks without progress that make a relay stalled. A peer's reads
+// show only when its kernel reopens the receive window: after a sixteenth of its
+// buffer, on loopback after 64 KiB. So a peer that reads 5 KiB/s is not stalled.
+const STALLED_CHECKS = 15;
+
+interface Stall {
   readonly progress: number;
-  readonly looks: number;
+  /** Consecutive checks that found the same progress. */
+  readonly checks: number;
 }
 
-export class BufferLimit<Relay extends Holder> {
+export class BufferLimit<Relay extends BufferedRelay> {
   #bytes = 0;
   readonly #deps: BufferLimitDeps<Relay>;
-  #standstills = new Map<Relay, Standstill>();
+  #stalls = new Map<Relay, Stall>();
   #cancelTimer: (() => void) | undefined;
 
   constructor(deps: BufferLimitDeps<Relay>) {
     this.#deps = deps;
   }
 
-  /** So many bytes more are held; negative: fewer. */
+  /** Adds `bytes` (may be negative) to the total. */
   add(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#cancelTimer === undefined && this.#isWatched) this.#lookLater();
+    if (this.#cancelTimer === undefined && this.#isTracking) this.#scheduleCheck();
   }
 
-  /** Looks no more. May be called twice. */
+  /** Stops checking. May be called twice. */
   close(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
   }
 
-  get #isWatched(): boolean {
+  get #isTracking(): boolean {
     const limit = this.#deps.limitBytes();
-    return limit > 0 && this.#bytes > limit * WATCHED_PART;
+    return limit > 0 && this.#bytes > limit * TRACKING_THRESHOLD;
   }
 
-  #lookLater(): void {
-    this.#cancelTimer = this.#deps.clock.after(LOOK_MS, () => {
-      if (this.#isWatched) {
-        this.#look();
-        this.#lookLater();
+  #scheduleCheck(): void {
+    this.#cancelTimer = this.#deps.clock.after(CHECK_INTERVAL_MS, () => {
+      if (this.#isTracking) {
+        this.#check();
+        this.#scheduleCheck();
         return;
       }
+
       this.#cancelTimer = undefined;
-      this.#standstills.clear();
+      this.#stalls.clear();
     });
   }
 
-  #look(): void {
+  /** Updates the stalls, then resets stalled relays until the rest fits the limit. */
+  #check(): void {
     const { relays, limitBytes, onReset } = this.#deps;
-    const before = this.#standstills;
-    this.#standstills = new Map();
-    const still: Relay[] = [];
+    const before = this.#stalls;
+    this.#stalls = new Map();
+    const stalled: Relay[] = [];
     for (const relay of relays()) {
       const progress = relay.bufferedBytes > 0 ? relay.progress() : undefined;
       if (progress === undefined) continue;
+
       const last = before.get(relay);
-      const looks = last?.progress === progress ? last.looks + 1 : 0;
-      this.#standstills.set(relay, { progress, looks });
-      if (looks >= STANDSTILL_LOOKS) still.push(relay);
+      const checks = last?.progress === progress ? last.checks + 1 : 0;
+      this.#stalls.set(relay, { progress, checks });
+      if (checks >= STALLED_CHECKS) stalled.push(relay);
     }
+
     const bufferedBytes = this.#bytes;
     let excess = bufferedBytes - limitBytes();
     let resets = 0;
-    for (const relay of still.toSorted((a, b) => b.bufferedBytes - a.bufferedBytes)) {
+    for (const relay of stalled.toSorted((a, b) => b.bufferedBytes - a.bufferedBytes)) {
       if (excess <= 0) break;
       excess -= relay.bufferedBytes;
       resets++;
       relay.terminate("memory_limit");
     }
+
     if (resets > 0) onReset(resets, bufferedBytes);
   }
 }

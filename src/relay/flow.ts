@@ -1,37 +1,37 @@
-// One direction of a relay: bytes from a source socket to a sink socket, and
-// what is owed when the source ends. It holds little: what one write left over.
-// When and how the two sockets end together is the relay's question.
+// One direction of a relay: copies bytes from a source socket to a sink socket,
+// then passes on the source's end. It buffers what one write left over, or what
+// arrives before the sink is connected. The relay decides how both sockets end.
 import type { Clock } from "../core/clock.ts";
-import { BULK_BYTES, copyBulk, PORTION_BYTES } from "./bulk-copy.ts";
+import { BULK_BYTES, COPY_BUFFER_BYTES, copyBulk } from "./bulk-copy.ts";
 import type { SocketOwner, TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 
-/** What a flow needs of the socket it reads. */
+/** The part of a socket that a flow reads from. */
 export type Source = Pick<TcpSocket, "fd" | "pause" | "resume" | "terminate">;
-/** What a flow needs of the socket it writes. */
+/** The part of a socket that a flow writes to. */
 export type Sink = Pick<TcpSocket, "fd" | "write" | "shutdown">;
 
-/** What all flows share. */
+/** Dependencies that all flows share. */
 export interface FlowDeps {
   readonly clock: Pick<Clock, "soon">;
   readonly system: Pick<TcpSystem, "peek" | "skip">;
-  /** Told what is held for sinks that do not take it, in bytes more or fewer. */
+  /** Counts the memory that flows buffer; `bytes` may be negative. */
   readonly memory: { add(bytes: number): void };
 }
 
-/** What a flow tells its relay. */
+/** Events that a flow reports to its relay. */
 export interface FlowEvents {
-  /** The source sent its FIN; everything before it may still be owed. */
+  /** The source sent its FIN. Bytes that came before it may still be pending. */
   sourceEnded(flow: Flow): void;
-  /** The source socket is gone. */
+  /** The source socket is closed. */
   sourceClosed(flow: Flow, error: Error | undefined): void;
-  /** The source was reset and all that it sent before has been handed to the sink's kernel. */
+  /** The source was reset, and the sink's kernel has taken all bytes that came before. */
   resetDue(flow: Flow): void;
-  /** A write found the sink dead; its `closed` follows, and perhaps last bytes before it. */
+  /** A write found the sink dead. The sink's last bytes and its `closed` may still follow. */
   sinkFailed(flow: Flow): void;
 }
 
-// A client's first request is mostly here before its server is connected. Up to
-// this much of it is held without a pause, which with its resume costs eight
+// Bytes buffered before the sink is connected without pausing the source. Most
+// first requests arrive that early, and a pause with its resume costs eight
 // system calls and two wakeups.
 const UNPAUSED_BYTES = 16 * 1024;
 
@@ -46,12 +46,12 @@ export class Flow implements SocketOwner {
   readonly #events: FlowEvents;
   readonly #deps: FlowDeps;
   #sink: Sink | undefined;
-  /** Accepted and not yet taken by the sink's kernel. */
+  /** Bytes received that the sink's kernel has not taken yet. */
   #pending: Uint8Array | undefined;
   #isPaused = false;
-  /** The sink took no more, and what it did not take is still in the source's kernel. */
+  /** The sink is full, and the bytes it did not take are still in the source's kernel. */
   #isBlocked = false;
-  #isSourceDead = false;
+  #hasSourceFailed = false;
   #sourceState: SourceState = "open";
   #isFinished = false;
   #isDiscarding = false;
@@ -62,22 +62,22 @@ export class Flow implements SocketOwner {
     this.#deps = deps;
   }
 
-  /** Bytes that the source sent and the sink's kernel has not taken. */
+  /** Bytes received that the sink's kernel has not taken yet. */
   get pendingBytes(): number {
     return this.#pending?.length ?? 0;
   }
 
-  /** Memory taken by those: of the chunk that they are the end of. */
+  /** Memory that the pending bytes occupy: all of the chunk that they are the tail of. */
   get bufferedBytes(): number {
     return this.#pending?.buffer.byteLength ?? 0;
   }
 
-  /** The FIN has been passed on to the sink. */
+  /** Whether the source's FIN has been passed on to the sink. */
   get isFinished(): boolean {
     return this.#isFinished;
   }
 
-  /** Names the sink, once it is connected, and delivers what came before. */
+  /** Sets the sink, which is connected, and delivers what has arrived so far. */
   connect(sink: Sink): void {
     this.#sink = sink;
     if (this.#pending !== undefined) this.deliver();
@@ -92,11 +92,13 @@ export class Flow implements SocketOwner {
       this.#buffer(chunk);
       return;
     }
+
     const written = sink.write(chunk);
     if (written < chunk.length) {
       this.#block(chunk, written);
       return;
     }
+
     this.deliveredBytes += written;
     if (written >= BULK_BYTES) this.#pump();
   }
@@ -107,10 +109,12 @@ export class Flow implements SocketOwner {
 
   ended(): void {
     if (this.#sourceState !== "open") return;
-    if (this.#isSourceDead) {
+
+    if (this.#hasSourceFailed) {
       this.#source.terminate();
       return;
     }
+
     this.#sourceState = "ended";
     if (this.#pending === undefined) this.#onFlushed();
     this.#events.sourceEnded(this);
@@ -121,80 +125,86 @@ export class Flow implements SocketOwner {
   }
 
   /**
-   * A write found the source socket reset, which took the kernel's word of it
-   * away: what is read behind the last bytes looks like a FIN and is none.
+   * Notes that a write found the source socket reset. The kernel reports a
+   * reset only once, so the end that Bun reads next looks like a FIN but is not.
    */
-  sourceDied(): void {
-    this.#isSourceDead = true;
+  sourceFailed(): void {
+    this.#hasSourceFailed = true;
   }
 
-  /** The source is gone by a reset: the sink gets one too, behind all that is owed to it. */
+  /** Notes that the source was reset. Reports `resetDue` once no bytes are pending. */
   reset(): void {
     this.#sourceState = "reset";
     if (this.#pending === undefined) this.#onFlushed();
   }
 
-  /** The sink is gone: forgets what is owed, and all that the source still sends. */
+  /** Drops the pending bytes and everything that the source still sends: the sink is gone. */
   discard(): void {
     this.#isDiscarding = true;
     this.#sink = undefined;
     this.#setPending(undefined);
   }
 
-  /** Goes on where the sink took no more; nothing if it did not come to that. */
+  /** Continues after the sink was full or not connected yet. Otherwise does nothing. */
   deliver(): void {
-    const tail = this.#pending;
+    const pending = this.#pending;
     if (this.#sink === undefined) return;
-    if (tail === undefined) {
+
+    if (pending === undefined) {
       if (this.#isBlocked && this.#sourceState === "open") this.#pump();
       return;
     }
-    const written = this.#sink.write(tail);
-    if (written < tail.length) {
-      this.#block(tail, written);
+
+    const written = this.#sink.write(pending);
+    if (written < pending.length) {
+      this.#block(pending, written);
       return;
     }
+
     this.deliveredBytes += written;
     this.#setPending(undefined);
     if (this.#sourceState === "open") this.#pump();
     else this.#onFlushed();
   }
 
-  /** Nothing is owed but, perhaps, the source's end. */
+  /** Resumes the source, or passes on its end: no bytes are pending. */
   #onFlushed(): void {
     if (this.#sourceState === "open") this.#resume();
     else if (this.#sourceState === "reset") this.#events.resetDue(this);
     else if (this.#sink !== undefined) {
       this.#isFinished = true;
-      // Not end(), even where both FINs have passed: Bun 1.4.5 then keeps 1.3 KiB
-      // for each socket for ever (seen over 200,000 connections).
+      // Not end(), even if both FINs have passed: Bun 1.4.5 then leaks 1.3 KiB
+      // per socket (measured over 200,000 connections).
       this.#sink.shutdown();
     }
   }
 
+  /** Keeps what a short write of `chunk` left over, or gives up a dead sink. */
   #block(chunk: Uint8Array, written: number): void {
     if (written < 0) {
       this.#abandonSink();
       return;
     }
+
     this.#pause();
     this.deliveredBytes += written;
     const tail = chunk.subarray(written);
-    // A copy, where a small tail would keep a large chunk in memory.
+    // Copies a small tail, which would otherwise keep a large chunk in memory.
     this.#setPending(written > chunk.length / 2 ? new Uint8Array(tail) : tail);
   }
 
-  /** Moves what has arrived past Bun, until there is nothing more or the sink takes no more. */
+  /** Moves what has arrived past Bun's reads, until nothing is left or the sink is full. */
   #pump(): void {
     this.#isBlocked = false;
     const before = this.deliveredBytes;
-    const end = copyBulk(this.#source, this.#sink!, this.#deps.system, this);
-    if (end === "sink dead") this.#abandonSink();
-    else if (end === "sink full") {
+    const result = copyBulk(this.#source, this.#sink!, this.#deps.system, this);
+
+    if (result === "sink dead") this.#abandonSink();
+    else if (result === "sink full") {
       this.#isBlocked = true;
       this.#pause();
-      // Where so much came, more will: Bun must not read it.
-    } else if (this.deliveredBytes - before >= PORTION_BYTES) this.#pumpLater();
+      // After this many bytes more will come, and Bun must not read them.
+    } else if (this.deliveredBytes - before >= COPY_BUFFER_BYTES) this.#pumpLater();
     else this.#resume();
   }
 
@@ -211,20 +221,21 @@ export class Flow implements SocketOwner {
     this.#events.sinkFailed(this);
   }
 
-  #setPending(tail: Uint8Array | undefined): void {
+  #setPending(bytes: Uint8Array | undefined): void {
     const before = this.bufferedBytes;
-    this.#pending = tail;
+    this.#pending = bytes;
     this.#deps.memory.add(this.bufferedBytes - before);
   }
 
   #buffer(chunk: Uint8Array): void {
     if (this.#isDiscarding) return;
-    // A tail grows in two cases: bytes that come before the sink is connected,
-    // up to the bound below; and those of a paused source whose peer resets it,
-    // which flushes what the kernel holds, once.
-    const tail = this.#pending === undefined ? chunk : Buffer.concat([this.#pending, chunk]);
-    this.#setPending(tail);
-    if (tail.length >= UNPAUSED_BYTES) this.#pause();
+
+    // Pending bytes grow in two cases. Before the sink is connected, up to the
+    // limit below. And when the peer of a paused source resets it: Bun then
+    // delivers, once, what the kernel holds.
+    const pending = this.#pending === undefined ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#setPending(pending);
+    if (pending.length >= UNPAUSED_BYTES) this.#pause();
   }
 
   #pause(): void {

@@ -1,6 +1,6 @@
-// How relays end: by one of their peers, or by the gateway and why.
+// The reasons why a relay ends, as logs and metrics report them.
 
-/** The first four are the peers' own doing, the rest is the gateway's. */
+/** The first four are the peers' doing, the others the gateway's. */
 export const RELAY_ENDS = [
   "client_closed",
   "server_closed",
@@ -16,8 +16,8 @@ export const RELAY_ENDS = [
 ] as const;
 
 /**
- * `..._closed`: who sent the first FIN of an orderly end. `standstill`: one side
- * was gone and the other did not read. `shutdown`: cut when the gateway stopped. `refused`: it never
- * was joined to a server.
+ * `client_closed`, `server_closed`: the side that sent the first FIN of an
+ * orderly end. `standstill`: one side was gone and the other did not read.
+ * `shutdown`: the gateway stopped first. `refused`: never joined to a server.
  */
 export type RelayEnd = (typeof RELAY_ENDS)[number] | "refused";

@@ -1,19 +1,19 @@
-// Two sockets joined by two flows, from the client's arrival until both are
-// closed. It owns both sockets: nobody else closes them.
+// Two sockets joined by two flows, from the client's arrival until both sockets
+// are closed. The relay owns both; nothing else closes them.
 //
-// How it ends: each FIN is passed on behind the last byte, and Bun closes a
-// socket once both its FINs have passed. A reset is passed on as a reset, but
-// only when all that came before it has reached the other side.
+// A FIN is passed on after the last byte, and Bun closes a socket once both its
+// FINs have passed. A reset is passed on as a reset, but only after everything
+// that came before it has reached the other side.
 import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Ending, StallTimeout } from "./stall-timeout.ts";
+import type { EndingRelay, StallTimeout } from "./stall-timeout.ts";
 import { Flow, type FlowDeps, type FlowEvents } from "./flow.ts";
-import type { Holder } from "./buffer-limit.ts";
+import type { BufferedRelay } from "./buffer-limit.ts";
 import type { RelayEnd } from "./relay-end.ts";
-import type { Watched } from "./idle-timeout.ts";
+import type { ExpiringRelay } from "./idle-timeout.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 
-/** What all relays share. */
+/** Dependencies that all relays share. */
 export interface RelayDeps extends FlowDeps {
   readonly clock: Clock;
   readonly endings: StallTimeout;
@@ -22,29 +22,30 @@ export interface RelayDeps extends FlowDeps {
   readonly onClosed: (relay: Relay) => void;
 }
 
-// A reset waits for acknowledgements, which tell nobody: look again after 1 ms,
-// and ever less often up to this.
+// A reset waits until the other peer has acknowledged all bytes. The kernel sends
+// no event for that, so it is polled: after 1 ms, then doubling up to this.
 const MAX_RESET_POLL_MS = 100;
 
-export class Relay implements FlowEvents, Ending, Holder, Watched {
-  /** What to abort if the client goes before it was joined; the caller's to set and clear. */
+export class Relay implements FlowEvents, EndingRelay, BufferedRelay, ExpiringRelay {
+  /** The dial to abort if the client leaves before `join`. The caller sets and clears it. */
   dialing: { abort(): void } | undefined;
-  /** What ended it, once something has; in an orderly end the first FIN. */
+  /** Why the relay ended: the first reset or `terminate`, or in an orderly end the first FIN. */
   end: RelayEnd | undefined;
   #isTerminated = false;
-  /** On the clock. */
+  /** Milliseconds on `deps.clock`, like `joinedAt`. */
   readonly acceptedAt: number;
+  /** Undefined until `join`. */
   joinedAt: number | undefined;
   #clientAddress: string | undefined;
   readonly #deps: RelayDeps;
   readonly #clientFlow: Flow;
   #serverFlow: Flow | undefined;
-  // Undefined once closed: a closed socket's descriptor may be somebody else's.
+  // Undefined once closed: the kernel may reuse a closed socket's descriptor.
   #client: TcpSocket | undefined;
   #server: TcpSocket | undefined;
   #cancelResetPoll: (() => void) | undefined;
 
-  /** Takes over an accepted client. Until `join`, one chunk of its bytes is held at most. */
+  /** Takes over an accepted client. Until `join` it buffers at most 16 KiB plus one chunk. */
   constructor(client: TcpSocket, deps: RelayDeps) {
     this.#client = client;
     this.#deps = deps;
@@ -53,43 +54,47 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     client.data = this.#clientFlow;
   }
 
-  /** Keeps the client's address for when it has gone: a reset takes it away before `closed` comes. */
+  /** Stores the client's address, which a reset removes from the socket before `closed` fires. */
   rememberClient(): void {
     this.#clientAddress = this.clientAddress;
   }
 
-  /** `host:port` of the client while it is there, and after that if it was to be remembered. */
+  /** The client's `host:port`; undefined once it is gone, unless `rememberClient` was called. */
   get clientAddress(): string | undefined {
     if (this.#clientAddress !== undefined) return this.#clientAddress;
+
     const host: string | undefined = this.#client?.remoteAddress;
     return host && formatHostPort({ host, port: this.#client!.remotePort });
   }
 
-  /** Takes over a connected server socket; bytes move from now on. The client must not be closed. */
+  /** Takes over a connected server socket and starts to relay. The client must not be closed. */
   join(server: TcpSocket): void {
     const serverFlow = new Flow(server, this, this.#deps);
     serverFlow.reverse = this.#clientFlow;
     this.#clientFlow.reverse = serverFlow;
+
     this.joinedAt = this.#deps.clock.now();
     this.#server = server;
     this.#serverFlow = serverFlow;
+
     server.data = serverFlow;
     serverFlow.connect(this.#client!);
     this.#clientFlow.connect(server);
   }
 
-  /** Bytes that the server's kernel has taken, and the client's. */
+  /** Bytes delivered to the server's socket: taken by the kernel, perhaps not yet acknowledged. */
   get bytesToServer(): number {
     return this.#clientFlow.deliveredBytes;
   }
 
+  /** Bytes delivered to the client's socket. */
   get bytesToClient(): number {
     return this.#serverFlow?.deliveredBytes ?? 0;
   }
 
-  /** Resets both sockets, whatever is still owed. May be called at any time, also twice. */
-  terminate(why: RelayEnd): void {
-    if (!this.#isTerminated) this.end = why;
+  /** Resets both sockets, even if bytes are still owed. May be called at any time, also twice. */
+  terminate(reason: RelayEnd): void {
+    if (!this.#isTerminated) this.end = reason;
     this.#isTerminated = true;
     this.#client?.terminate();
     this.#server?.terminate();
@@ -99,15 +104,21 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     return this.#clientFlow.bufferedBytes + (this.#serverFlow?.bufferedBytes ?? 0);
   }
 
+  /**
+   * Bytes that the peers have acknowledged so far. Undefined if there is nothing
+   * to wait for: while dialing, and while both sockets are open and nothing is owed.
+   */
   progress(): number | undefined {
-    if (this.dialing !== undefined) return undefined; // the dial has a deadline of its own
+    if (this.dialing !== undefined) return undefined; // the dial has its own deadline
+
     const clientFlow = this.#clientFlow;
     const serverFlow = this.#serverFlow;
     const unsent = this.#unsentBytes(this.#client) + this.#unsentBytes(this.#server);
     const owed = unsent + clientFlow.pendingBytes + (serverFlow?.pendingBytes ?? 0);
-    const isWhole = this.#client !== undefined && this.#server !== undefined;
-    // Half-closed with nothing owed is a state that may last: a reply may come.
-    if (owed === 0 && isWhole) return undefined;
+    const areBothOpen = this.#client !== undefined && this.#server !== undefined;
+    // A half-closed relay with nothing owed may last: a reply may still come.
+    if (owed === 0 && areBothOpen) return undefined;
+
     return clientFlow.deliveredBytes + (serverFlow?.deliveredBytes ?? 0) - unsent;
   }
 
@@ -116,16 +127,17 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     return receivedBy(this.#clientFlow) + receivedBy(this.#serverFlow);
   }
 
-  isClientGone(silentMs: number): boolean {
+  hasClientVanished(silentMs: number): boolean {
     const client = this.#client;
     return client !== undefined && this.#deps.system.hasVanished(client.fd, silentMs);
   }
 
-  /** Whether the client has reset its connection, and nothing that it sent before is owed. */
+  /** Whether the client has reset its connection and the server owes no acknowledgement. */
   get isAbandoned(): boolean {
     const client = this.#client;
-    // Behind both FINs a connection that is over looks just so.
+    // After both FINs, a closed connection looks the same as a reset one.
     if (client === undefined || this.#serverFlow?.isFinished === true) return false;
+
     if (!this.#deps.system.isReset(client.fd)) return false;
     return this.#clientFlow.pendingBytes === 0 && this.#unsentBytes(this.#server) === 0;
   }
@@ -136,7 +148,7 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
   }
 
   sinkFailed(flow: Flow): void {
-    flow.reverse!.sourceDied();
+    flow.reverse!.sourceFailed();
     this.#deps.endings.watch(this);
   }
 
@@ -147,22 +159,24 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
       this.#close();
       return;
     }
+
     this.#deps.endings.watch(this);
-    // Both FINs have passed only if ours was sent. The error alone does not
-    // tell: the reset behind a write that found the peer dead shows none, and
-    // nor does one of our own.
+
+    // Both FINs have passed only if ours was sent. A missing error does not prove
+    // it: a reset that a write has met already shows none, nor does our own reset.
     const isClean = error === undefined && flow.reverse!.isFinished && !this.#isTerminated;
     if (isClean) {
       flow.ended();
       return;
     }
-    this.#noteReset(flow);
+
+    this.#recordReset(flow);
     flow.reverse!.discard();
     flow.reset();
   }
 
-  /** The other side's socket is then closed by us, which is no second end. */
-  #noteReset(flow: Flow): void {
+  /** Records the reset as the end, which closing the other socket must not replace. */
+  #recordReset(flow: Flow): void {
     if (!this.#isTerminated) this.end = flow === this.#clientFlow ? "client_reset" : "server_reset";
     this.#isTerminated = true;
   }
@@ -172,12 +186,13 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     if (sink !== undefined) this.#resetWhenAcknowledged(sink, 1);
   }
 
-  /** A reset throws away what the kernel still has to send, so it must have nothing. */
+  /** Resets `socket` once its kernel holds no unacknowledged bytes, because a reset drops them. */
   #resetWhenAcknowledged(socket: TcpSocket, pollMs: number): void {
     if (this.#unsentBytes(socket) === 0) {
       socket.terminate();
       return;
     }
+
     this.#cancelResetPoll = this.#deps.clock.after(pollMs, () =>
       this.#resetWhenAcknowledged(socket, Math.min(pollMs * 2, MAX_RESET_POLL_MS)),
     );
@@ -191,7 +206,8 @@ export class Relay implements FlowEvents, Ending, Holder, Watched {
     this.#cancelResetPoll?.();
     this.#clientFlow.discard();
     this.#serverFlow?.discard();
-    this.#deps.endings.forget(this);
+    this.#deps.endings.unwatch(this);
+
     const { dialing } = this;
     this.dialing = undefined;
     dialing?.abort();

@@ -1,23 +1,24 @@
-// The termination delay: ends what can no longer end by itself. A relay whose
-// one side is gone while the other never reads would otherwise stay for ever.
+// The termination delay: ends relays that cannot end by themselves. If one side
+// is gone and the other never reads, a relay would otherwise stay open forever.
 import type { Clock } from "../core/clock.ts";
 
 /** A relay of which at least one side has ended. */
-export interface Ending {
-  /** Bytes that the peers have acknowledged so far; undefined while nothing is owed to them. */
+export interface EndingRelay {
+  /** Bytes that the peers have acknowledged so far; undefined if there is nothing to wait for. */
   progress(): number | undefined;
-  terminate(why: "standstill"): void;
+  terminate(reason: "standstill"): void;
 }
 
 /**
- * Looks at its relays every `delayMs` and terminates those that owe bytes and
- * moved none since the last look, so after one to two delays of standstill.
- * One timer serves all; it runs only while there is something to watch.
+ * Checks its relays every `delayMs` and terminates those without progress since
+ * the last check, so a relay ends after one to two delays without progress.
+ * One timer serves all relays; it runs only while at least one is watched.
  */
 export class StallTimeout {
   readonly #clock: Clock;
   readonly #delayMs: number;
-  readonly #endings = new Map<Ending, number | undefined>();
+  /** Each relay's progress at the last check. */
+  readonly #relays = new Map<EndingRelay, number | undefined>();
   #cancelTimer: (() => void) | undefined;
 
   constructor(clock: Clock, delayMs: number) {
@@ -25,32 +26,33 @@ export class StallTimeout {
     this.#delayMs = delayMs;
   }
 
-  /** Watches a relay until `forget`. */
-  watch(ending: Ending): void {
-    if (this.#endings.has(ending)) return;
-    this.#endings.set(ending, undefined);
-    this.#cancelTimer ??= this.#clock.after(this.#delayMs, () => this.#look());
+  /** Watches a relay until `unwatch`. Calling it again changes nothing. */
+  watch(relay: EndingRelay): void {
+    if (this.#relays.has(relay)) return;
+    this.#relays.set(relay, undefined);
+    this.#cancelTimer ??= this.#clock.after(this.#delayMs, () => this.#check());
   }
 
-  forget(ending: Ending): void {
-    this.#endings.delete(ending);
+  unwatch(relay: EndingRelay): void {
+    this.#relays.delete(relay);
   }
 
-  /** Forgets everything and clears the timer. */
+  /** Removes all relays and clears the timer. May be called twice. */
   close(): void {
-    this.#endings.clear();
+    this.#relays.clear();
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
   }
 
-  #look(): void {
+  #check(): void {
     this.#cancelTimer = undefined;
-    for (const [ending, before] of this.#endings) {
-      const progress = ending.progress();
-      this.#endings.set(ending, progress);
-      if (progress !== undefined && progress === before) ending.terminate("standstill");
+    for (const [relay, before] of this.#relays) {
+      const progress = relay.progress();
+      this.#relays.set(relay, progress);
+      if (progress !== undefined && progress === before) relay.terminate("standstill");
     }
-    if (this.#endings.size > 0)
-      this.#cancelTimer = this.#clock.after(this.#delayMs, () => this.#look());
+
+    if (this.#relays.size > 0)
+      this.#cancelTimer = this.#clock.after(this.#delayMs, () => this.#check());
   }
 }

@@ -1,12 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { BufferLimit, type Holder } from "../../src/relay/buffer-limit.ts";
+import { BufferLimit, type BufferedRelay } from "../../src/relay/buffer-limit.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
-class FakeRelay implements Holder {
-  moved: number | undefined = 0;
+class FakeRelay implements BufferedRelay {
+  acknowledged: number | undefined = 0;
   isTerminated = false;
+
   constructor(public bufferedBytes: number) {}
-  progress = () => this.moved;
+
+  progress = () => this.acknowledged;
+
   terminate = () => {
     this.isTerminated = true;
   };
@@ -17,7 +20,7 @@ function setUp(sizes: readonly number[], limitBytes = 100) {
   const relays = sizes.map((size) => new FakeRelay(size));
   const limit = { bytes: limitBytes };
   const resets: [relays: number, bufferedBytes: number][] = [];
-  const memory = new BufferLimit<FakeRelay>({
+  const bufferLimit = new BufferLimit<FakeRelay>({
     clock,
     relays: () => relays.filter((relay) => !relay.isTerminated),
     limitBytes: () => limit.bytes,
@@ -25,75 +28,77 @@ function setUp(sizes: readonly number[], limitBytes = 100) {
       resets.push([count, bufferedBytes]);
     },
   });
-  for (const size of sizes) memory.add(size);
-  return { clock, relays, resets, memory, limit, ended: () => relays.map((r) => r.isTerminated) };
+  for (const size of sizes) bufferLimit.add(size);
+
+  const terminated = () => relays.map((relay) => relay.isTerminated);
+  return { clock, relays, resets, bufferLimit, limit, terminated };
 }
 
 describe("BufferLimit", () => {
-  test("has no timer below half of its limit, nor without a limit", () => {
+  test("add() starts no timer below half of the limit, or without a limit", () => {
     expect(setUp([25, 25]).clock.pending).toBe(0);
     expect(setUp([25, 26]).clock.pending).toBe(1);
     expect(setUp([1000], 0).clock.pending).toBe(0);
   });
 
-  test("resets nobody while no more than the limit is held", () => {
-    const { clock, ended } = setUp([50, 50]);
+  test("resets no relay while the total does not exceed the limit", () => {
+    const { clock, terminated } = setUp([50, 50]);
     clock.advance(60_000);
-    expect(ended()).toEqual([false, false]);
+    expect(terminated()).toEqual([false, false]);
   });
 
-  test("resets those that hold most, as many as it takes, after 16 looks", () => {
-    const { clock, ended, resets } = setUp([20, 60, 40, 10]);
+  test("resets the relays with the largest buffers until the rest fits, after 16 checks", () => {
+    const { clock, terminated, resets } = setUp([20, 60, 40, 10]);
     clock.advance(15_999);
-    expect(ended()).toEqual([false, false, false, false]);
+    expect(terminated()).toEqual([false, false, false, false]);
     clock.advance(1);
-    expect(ended()).toEqual([false, true, false, false]);
+    expect(terminated()).toEqual([false, true, false, false]);
     expect(resets).toEqual([[1, 130]]);
   });
 
-  test("spares who moves a byte between two looks, however much he holds", () => {
-    const { clock, relays, ended } = setUp([90, 20]);
-    for (let look = 0; look < 20; look++) {
-      relays[0]!.moved!++;
+  test("spares a relay whose peer acknowledges a byte between two checks, whatever its buffer", () => {
+    const { clock, relays, terminated } = setUp([90, 20]);
+    for (let check = 0; check < 20; check++) {
+      relays[0]!.acknowledged!++;
       clock.advance(1000);
     }
-    expect(ended()).toEqual([false, true]);
+    expect(terminated()).toEqual([false, true]);
   });
 
-  test("spares who owes nothing that could be read", () => {
-    const { clock, relays, ended } = setUp([90, 20]);
-    relays[0]!.moved = undefined;
+  test("spares a relay whose progress() is undefined", () => {
+    const { clock, relays, terminated } = setUp([90, 20]);
+    relays[0]!.acknowledged = undefined;
     clock.advance(20_000);
-    expect(ended()).toEqual([false, true]);
+    expect(terminated()).toEqual([false, true]);
   });
 
-  test("a standstill counts anew when it was interrupted", () => {
-    const { clock, relays, ended } = setUp([120]);
+  test("progress restarts the count of checks", () => {
+    const { clock, relays, terminated } = setUp([120]);
     clock.advance(15_000);
-    relays[0]!.moved!++;
+    relays[0]!.acknowledged!++;
     clock.advance(15_000);
-    expect(ended()).toEqual([false]);
+    expect(terminated()).toEqual([false]);
     clock.advance(1000);
-    expect(ended()).toEqual([true]);
+    expect(terminated()).toEqual([true]);
   });
 
-  test("a reload to no limit resets nobody", () => {
-    const { clock, ended, limit } = setUp([45, 45]);
+  test("resets no relay after a reload has removed the limit", () => {
+    const { clock, terminated, limit } = setUp([45, 45]);
     clock.advance(20_000);
     limit.bytes = 0;
     clock.advance(20_000);
-    expect([ended(), clock.pending]).toEqual([[false, false], 0]);
+    expect([terminated(), clock.pending]).toEqual([[false, false], 0]);
   });
 
-  test("stops looking when little is held, and begins again", () => {
-    const { clock, memory } = setUp([60]);
-    memory.add(-20);
+  test("stops checking below half of the limit, and starts again above it", () => {
+    const { clock, bufferLimit } = setUp([60]);
+    bufferLimit.add(-20);
     clock.advance(1000);
     expect(clock.pending).toBe(0);
-    memory.add(20);
+    bufferLimit.add(20);
     expect(clock.pending).toBe(1);
-    memory.close();
-    memory.close();
+    bufferLimit.close();
+    bufferLimit.close();
     expect(clock.pending).toBe(0);
   });
 });

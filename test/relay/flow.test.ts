@@ -3,17 +3,19 @@ import { Flow } from "../../src/relay/flow.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const KIB = 1024;
-// What has arrived is looked at in such portions here, so that tests stay small.
-const PEEKED_BYTES = 32 * KIB;
+// Bytes that a peek returns at most here, so that the tests stay small.
+const PEEK_BYTES = 32 * KIB;
 
-/** A flow between a source that counts and a sink that takes what the test allows. */
+/** Creates a flow between a source that logs its calls and a sink that takes `room` bytes. */
 function setUp({ connect = true } = {}) {
   const log: string[] = [];
   const taken: number[] = [];
   const sink = {
+    /** Bytes that the sink still takes. Negative: it is dead. */
     room: Number.POSITIVE_INFINITY,
     write(chunk: Uint8Array) {
       if (sink.room < 0) return -1;
+
       const written = Math.min(sink.room, chunk.length);
       sink.room -= written;
       taken.push(...chunk.subarray(0, written));
@@ -21,7 +23,8 @@ function setUp({ connect = true } = {}) {
     },
     shutdown: () => void log.push("shutdown"),
   };
-  /** What has arrived at the source's kernel and Bun has not read. */
+
+  /** Bytes in the source's kernel that Bun has not read. */
   const arrived: number[] = [];
   const source = { pause: () => void log.push("pause"), resume: () => void log.push("resume") };
   const events = {
@@ -30,37 +33,39 @@ function setUp({ connect = true } = {}) {
     resetDue: () => void log.push("resetDue"),
     sinkFailed: () => void log.push("sinkFailed"),
   };
-  // The fakes have what a flow calls; the rest of a Bun socket is not its business.
+
   const clock = new ManualClock();
-  let held = 0;
+  let buffered = 0;
   const deps = {
     clock,
-    memory: { add: (change: number) => void (held += change) },
+    memory: { add: (change: number) => void (buffered += change) },
     system: {
       peek(_: number, buffer: Uint8Array) {
-        const length = Math.min(PEEKED_BYTES, arrived.length);
+        const length = Math.min(PEEK_BYTES, arrived.length);
         buffer.set(arrived.slice(0, length));
         return length;
       },
       skip: (_: number, _buffer: Uint8Array, length: number) => void arrived.splice(0, length),
     },
   };
+
+  // The fakes have only what a flow calls of a Bun socket.
   const flow = new Flow(source as never, events, deps);
   if (connect) flow.connect(sink as never);
-  return { flow, sink, log, taken, arrived, clock, held: () => held };
+  return { flow, sink, log, taken, arrived, clock, buffered: () => buffered };
 }
 
-// As Bun gives them: of a Buffer, slice() is no copy.
+// A Buffer, as Bun delivers chunks: its slice() returns a view, not a copy.
 const bytes = (...values: number[]) => Buffer.from(Uint8Array.from(values).buffer);
 
 describe("Flow", () => {
-  test("passes a chunk on without a pause when the sink takes it", () => {
+  test("received() passes a chunk on without a pause if the sink takes it", () => {
     const { flow, log, taken } = setUp();
     flow.received(bytes(1, 2, 3));
     expect([taken, log, flow.deliveredBytes]).toEqual([[1, 2, 3], [], 3]);
   });
 
-  test("keeps the tail of a short write, pauses, and resumes when it is delivered", () => {
+  test("a short write keeps the tail and pauses the source until it is delivered", () => {
     const { flow, sink, log, taken } = setUp();
     sink.room = 1;
     flow.received(bytes(1, 2, 3));
@@ -75,27 +80,27 @@ describe("Flow", () => {
     expect(flow.deliveredBytes).toBe(3);
   });
 
-  test("takes a write of 0 for backpressure", () => {
+  test("a write of 0 bytes is backpressure", () => {
     const { flow, sink, log } = setUp();
     sink.room = 0;
     flow.received(bytes(1));
     expect([log, flow.pendingBytes]).toEqual([["pause"], 1]);
   });
 
-  test("ignores a drain without cause", () => {
+  test("deliver() and writable() do nothing if nothing is pending", () => {
     const { flow, log } = setUp();
     flow.deliver();
     flow.writable();
     expect(log).toEqual([]);
   });
 
-  test("sends the FIN at once when nothing is owed", () => {
+  test("ended() sends the FIN at once if nothing is pending", () => {
     const { flow, log } = setUp();
     flow.ended();
     expect([log, flow.isFinished]).toEqual([["shutdown", "sourceEnded"], true]);
   });
 
-  test("sends the FIN behind the tail", () => {
+  test("ended() sends the FIN after the pending bytes", () => {
     const { flow, sink, log } = setUp();
     sink.room = 0;
     flow.received(bytes(1));
@@ -106,7 +111,7 @@ describe("Flow", () => {
     expect([log.at(-1), flow.isFinished]).toEqual(["shutdown", true]);
   });
 
-  test("asks for the reset behind the tail, with what a reset flushes in between", () => {
+  test("reset() reports resetDue after the pending bytes and those that the reset flushes", () => {
     const { flow, sink, log, taken } = setUp();
     sink.room = 0;
     flow.received(bytes(1));
@@ -121,7 +126,7 @@ describe("Flow", () => {
     ]);
   });
 
-  test("discards everything once the sink is dead, and says so once", () => {
+  test("a dead sink discards everything and is reported once", () => {
     const { flow, sink, log } = setUp();
     sink.room = -1;
     flow.received(bytes(1));
@@ -135,7 +140,7 @@ describe("Flow", () => {
     ]);
   });
 
-  test("holds a first request without a pause, and pauses at 16 KiB", () => {
+  test("buffers a first request without a pause up to 16 KiB", () => {
     const { flow, log } = setUp({ connect: false });
     flow.received(new Uint8Array(16 * KIB - 1));
     expect(log).toEqual([]);
@@ -143,7 +148,7 @@ describe("Flow", () => {
     expect([log, flow.pendingBytes]).toEqual([["pause"], 16 * KIB]);
   });
 
-  test("delivers what came before the sink, in order, then resumes", () => {
+  test("connect() delivers earlier bytes first, in order", () => {
     const { flow, sink, log, taken } = setUp({ connect: false });
     flow.received(bytes(1));
     flow.received(bytes(2));
@@ -152,7 +157,7 @@ describe("Flow", () => {
     expect([taken, log]).toEqual([[1, 2, 3], []]);
   });
 
-  test("delivers bytes and FIN that came before the sink", () => {
+  test("connect() delivers earlier bytes and an earlier FIN", () => {
     const { flow, sink, log, taken } = setUp({ connect: false });
     flow.received(bytes(1));
     flow.ended();
@@ -160,37 +165,37 @@ describe("Flow", () => {
     expect([taken, log]).toEqual([[1], ["sourceEnded", "shutdown"]]);
   });
 
-  test("delivers a FIN alone that came before the sink", () => {
+  test("connect() delivers an earlier FIN without bytes", () => {
     const { flow, sink, log } = setUp({ connect: false });
     flow.ended();
     flow.connect(sink as never);
     expect(log).toEqual(["sourceEnded", "shutdown"]);
   });
 
-  const much = (length: number, seed = 0) =>
+  const bulk = (length: number, seed = 0) =>
     bytes(...Array.from({ length }, (_, i) => (i + seed) % 251));
 
-  test("reads on by itself behind a large chunk, in order, and without a pause", () => {
+  test("a large chunk makes the flow copy what has arrived after it, in order and without a pause", () => {
     const { flow, log, taken, arrived } = setUp();
-    arrived.push(...much(40 * KIB, 1));
-    flow.received(much(16 * KIB));
-    expect(taken).toEqual([...much(16 * KIB), ...much(40 * KIB, 1)]);
+    arrived.push(...bulk(40 * KIB, 1));
+    flow.received(bulk(16 * KIB));
+    expect(taken).toEqual([...bulk(16 * KIB), ...bulk(40 * KIB, 1)]);
     expect([log, flow.deliveredBytes]).toEqual([[], 56 * KIB]);
   });
 
-  test("leaves the source to Bun behind a small chunk", () => {
+  test("a small chunk leaves the next bytes to Bun", () => {
     const { flow, taken, arrived } = setUp();
     arrived.push(1);
-    flow.received(much(16 * KIB - 1));
+    flow.received(bulk(16 * KIB - 1));
     expect([taken.length, arrived]).toEqual([16 * KIB - 1, [1]]);
   });
 
-  test("holds nothing of what it moves itself when the sink takes no more", () => {
-    const { flow, sink, log, taken, arrived, held } = setUp();
-    arrived.push(...much(100 * KIB, 16 * KIB));
+  test("a bulk copy buffers nothing when the sink is full", () => {
+    const { flow, sink, log, taken, arrived, buffered } = setUp();
+    arrived.push(...bulk(100 * KIB, 16 * KIB));
     sink.room = 26 * KIB;
-    flow.received(much(16 * KIB));
-    expect([log, flow.pendingBytes, held()]).toEqual([["pause"], 0, 0]);
+    flow.received(bulk(16 * KIB));
+    expect([log, flow.pendingBytes, buffered()]).toEqual([["pause"], 0, 0]);
     expect(arrived).toHaveLength(90 * KIB);
     sink.room = 0;
     flow.deliver();
@@ -198,17 +203,17 @@ describe("Flow", () => {
     sink.room = Number.POSITIVE_INFINITY;
     flow.deliver();
     expect(log).toEqual(["pause", "resume"]);
-    expect(Buffer.compare(Uint8Array.from(taken), much(116 * KIB))).toBe(0);
+    expect(Buffer.compare(Uint8Array.from(taken), bulk(116 * KIB))).toBe(0);
   });
 
-  test("a drain moves what has arrived before Bun reads again", () => {
-    const { flow, sink, log, taken, arrived, held } = setUp();
+  test("deliver() copies what has arrived before Bun reads again", () => {
+    const { flow, sink, log, taken, arrived, buffered } = setUp();
     sink.room = 1;
     flow.received(bytes(1, 2));
     arrived.push(3, 4, 5);
     sink.room = 3;
     flow.deliver();
-    expect([log, taken, held()]).toEqual([["pause"], [1, 2, 3, 4], 0]);
+    expect([log, taken, buffered()]).toEqual([["pause"], [1, 2, 3, 4], 0]);
     sink.room = 10;
     flow.deliver();
     expect([log, taken]).toEqual([
@@ -217,31 +222,32 @@ describe("Flow", () => {
     ]);
   });
 
-  test("lets others have their turn after 8 portions, and goes on then", () => {
+  test("a bulk copy yields to other events after 8 reads, then continues", () => {
     const { flow, log, taken, arrived, clock } = setUp();
-    arrived.push(...much(300 * KIB, 16 * KIB));
-    flow.received(much(16 * KIB));
+    arrived.push(...bulk(300 * KIB, 16 * KIB));
+    flow.received(bulk(16 * KIB));
     expect([taken.length, log]).toEqual([272 * KIB, ["pause"]]);
     clock.advance(0);
     expect(log).toEqual(["pause", "resume"]);
-    expect(Buffer.compare(Uint8Array.from(taken), much(316 * KIB))).toBe(0);
+    expect(Buffer.compare(Uint8Array.from(taken), bulk(316 * KIB))).toBe(0);
   });
 
-  test("looks once more before Bun reads on behind 256 KiB and more", () => {
+  test("a bulk copy of 256 KiB checks for more bytes before it resumes the source", () => {
     const { flow, log, arrived, clock } = setUp();
-    arrived.push(...much(256 * KIB));
-    flow.received(much(16 * KIB));
+    arrived.push(...bulk(256 * KIB));
+    flow.received(bulk(16 * KIB));
     expect([arrived.length, log]).toEqual([0, ["pause"]]);
     clock.advance(0);
     expect(log).toEqual(["pause", "resume"]);
   });
 
-  test("passes bytes that a reset flushes on behind those that it has moved", () => {
+  test("bytes that a reset flushes follow those of a bulk copy", () => {
     const { flow, sink, log, taken, arrived } = setUp();
     arrived.push(5, 6, 7);
     sink.room = 16 * KIB + 1;
-    flow.received(much(16 * KIB));
-    // Bun reads what is left when the source resets, though it is paused.
+    flow.received(bulk(16 * KIB));
+
+    // When the source resets, Bun delivers the rest although the source is paused.
     sink.room = 1;
     flow.received(Uint8Array.from(arrived.splice(0)));
     flow.reset();
@@ -254,43 +260,43 @@ describe("Flow", () => {
     ]);
   });
 
-  test("does not go on when the source was reset or the sink died meanwhile", () => {
-    for (const happens of ["reset", "discard"] as const) {
+  test("a bulk copy does not continue after reset() or discard()", () => {
+    for (const event of ["reset", "discard"] as const) {
       const { flow, taken, arrived, clock } = setUp();
-      arrived.push(...much(300 * KIB));
-      flow.received(much(16 * KIB));
-      flow[happens]();
+      arrived.push(...bulk(300 * KIB));
+      flow.received(bulk(16 * KIB));
+      flow[event]();
       clock.advance(0);
       expect(taken).toHaveLength(272 * KIB);
     }
   });
 
-  test("touches no descriptor of a source that was reset while the sink was full", () => {
+  test("deliver() does not read a source that was reset while the sink was full", () => {
     const { flow, sink, taken, arrived } = setUp();
     arrived.push(5, 6, 7);
     sink.room = 16 * KIB + 1;
-    flow.received(much(16 * KIB));
+    flow.received(bulk(16 * KIB));
     flow.reset();
     sink.room = 10;
     flow.deliver();
     expect(taken).toHaveLength(16 * KIB + 1);
   });
 
-  test("moves nothing past what was held between two turns", () => {
+  test("a bulk copy never overtakes bytes buffered between two of its turns", () => {
     const { flow, sink, taken, arrived, clock } = setUp();
-    arrived.push(...much(128 * KIB)); // a whole portion: the rest of the turn comes later
-    flow.received(much(16 * KIB));
+    arrived.push(...bulk(128 * KIB)); // a full copy buffer, so another turn follows
+    flow.received(bulk(16 * KIB));
     const before = taken.length;
     sink.room = 1;
     flow.received(bytes(1, 2));
     arrived.push(3);
-    sink.room = 10; // of which the flow hears later
+    sink.room = 10; // the flow is notified later
     clock.advance(0);
     flow.deliver();
     expect(taken.slice(before)).toEqual([1, 2, 3]);
   });
 
-  test("tells of a sink that dies under the bulk, and pauses nothing", () => {
+  test("a sink that dies during a bulk copy is reported, and the source is not paused", () => {
     const { flow, sink, log, arrived } = setUp();
     arrived.push(1);
     const write = sink.write;
@@ -298,24 +304,24 @@ describe("Flow", () => {
       sink.write = () => -1;
       return write(chunk);
     };
-    flow.received(much(16 * KIB));
+    flow.received(bulk(16 * KIB));
     expect([log, arrived, flow.deliveredBytes]).toEqual([["sinkFailed"], [1], 16 * KIB]);
   });
 
-  test("keeps a copy of a small tail, not the chunk that it is the end of", () => {
-    const { flow, sink, held } = setUp();
-    const chunk = much(20 * KIB);
+  test("a small tail is copied, so that its chunk can be freed", () => {
+    const { flow, sink, buffered } = setUp();
+    const chunk = bulk(20 * KIB);
     sink.room = 19 * KIB;
     flow.received(chunk);
-    expect(held()).toBe(KIB);
-    chunk.fill(255); // as if the memory had another owner
+    expect(buffered()).toBe(KIB);
+    chunk.fill(255); // as if the memory were reused
     sink.room = KIB;
-    const { taken } = { taken: [] as number[] };
+    const taken: number[] = [];
     sink.write = (rest: Uint8Array) => {
       taken.push(...rest);
       return rest.length;
     };
     flow.deliver();
-    expect(taken).toEqual([...much(20 * KIB).subarray(19 * KIB)]);
+    expect(taken).toEqual([...bulk(20 * KIB).subarray(19 * KIB)]);
   });
 });

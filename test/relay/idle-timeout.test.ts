@@ -1,13 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { IdleTimeout, type Watched } from "../../src/relay/idle-timeout.ts";
+import { IdleTimeout, type ExpiringRelay } from "../../src/relay/idle-timeout.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
-class FakeRelay implements Watched {
+class FakeRelay implements ExpiringRelay {
   bytes: number | undefined = 0;
-  isGone = false;
+  isVanished = false;
   isTerminated = false;
+
   receivedBytes = () => this.bytes;
-  isClientGone = (silentMs: number) => this.isGone && silentMs === 1000;
+  hasClientVanished = (silentMs: number) => this.isVanished && silentMs === 1000;
+
   terminate = () => {
     this.isTerminated = true;
   };
@@ -18,7 +20,7 @@ function setUp(limits: { idleTimeoutMs: number; userTimeoutMs: number }) {
   const pair: [FakeRelay, FakeRelay] = [new FakeRelay(), new FakeRelay()];
   const relays = new Set(pair);
   const reasons: string[] = [];
-  const watch = new IdleTimeout<FakeRelay>({
+  const idleTimeout = new IdleTimeout<FakeRelay>({
     clock,
     relays: () => relays,
     limits: () => limits,
@@ -27,17 +29,18 @@ function setUp(limits: { idleTimeoutMs: number; userTimeoutMs: number }) {
       relays.delete(relay);
     },
   });
-  watch.start();
-  return { clock, relays: pair, reasons, watch, limits };
+  idleTimeout.start();
+
+  return { clock, relays: pair, reasons, idleTimeout, limits };
 }
 
 describe("IdleTimeout", () => {
-  test("without a limit has no timer", () => {
+  test("start() sets no timer without a limit", () => {
     const { clock } = setUp({ idleTimeoutMs: 0, userTimeoutMs: 0 });
     expect(clock.pending).toBe(0);
   });
 
-  test("ends a relay that was idle for the limit, and none earlier", () => {
+  test("terminates a relay once it has been idle for the limit, and not before", () => {
     const { clock, relays, reasons } = setUp({ idleTimeoutMs: 1000, userTimeoutMs: 0 });
     const [idle, busy] = relays;
     for (let ms = 0; ms < 1000; ms += 100) {
@@ -49,7 +52,7 @@ describe("IdleTimeout", () => {
     expect([idle.isTerminated, busy.isTerminated, reasons]).toEqual([true, false, ["idle"]]);
   });
 
-  test("counts from the last byte", () => {
+  test("measures the idle time from the last byte", () => {
     const { clock, relays } = setUp({ idleTimeoutMs: 1000, userTimeoutMs: 0 });
     clock.advance(900);
     relays[0].bytes = 1;
@@ -59,30 +62,30 @@ describe("IdleTimeout", () => {
     expect(relays[0].isTerminated).toBe(true);
   });
 
-  test("leaves alone who is not joined yet", () => {
+  test("spares a relay that is not joined yet", () => {
     const { clock, relays } = setUp({ idleTimeoutMs: 1000, userTimeoutMs: 0 });
     relays[0].bytes = undefined;
     clock.advance(10_000);
     expect(relays[0].isTerminated).toBe(false);
   });
 
-  test("ends a relay whose client has vanished", () => {
+  test("terminates a relay whose client has vanished", () => {
     const { clock, relays, reasons } = setUp({ idleTimeoutMs: 0, userTimeoutMs: 1000 });
-    relays[1].isGone = true;
+    relays[1].isVanished = true;
     clock.advance(250);
     expect([relays[0].isTerminated, relays[1].isTerminated]).toEqual([false, true]);
     expect(reasons).toEqual(["client_vanished"]);
   });
 
-  test("start() goes by new limits, close() clears the timer, also twice", () => {
-    const { clock, watch, limits } = setUp({ idleTimeoutMs: 1000, userTimeoutMs: 1000 });
-    watch.start();
+  test("start() applies changed limits, and close() may be called twice", () => {
+    const { clock, idleTimeout, limits } = setUp({ idleTimeoutMs: 1000, userTimeoutMs: 1000 });
+    idleTimeout.start();
     expect(clock.pending).toBe(1);
     limits.idleTimeoutMs = 0;
     limits.userTimeoutMs = 0;
-    watch.start();
+    idleTimeout.start();
     expect(clock.pending).toBe(0);
-    watch.close();
-    watch.close();
+    idleTimeout.close();
+    idleTimeout.close();
   });
 });

@@ -1,5 +1,5 @@
-// Endings that real sockets show too seldom: the order of a socket's last
-// events is the kernel's. The fakes have what a relay calls.
+// Endings that are rare on real sockets, where the kernel decides the order of a
+// socket's last events. The fake sockets have only what a relay calls.
 import { describe, expect, test } from "bun:test";
 import { StallTimeout } from "../../src/relay/stall-timeout.ts";
 import { Relay } from "../../src/relay/relay.ts";
@@ -10,11 +10,15 @@ class FakeSocket {
   data!: SocketOwner;
   readonly calls: string[] = [];
   isDead = false;
+  /** Bytes that each write takes at most. */
   room = Number.POSITIVE_INFINITY;
+
   constructor(readonly fd: number) {}
+
   write(chunk: Uint8Array): number {
     return this.isDead ? -1 : Math.min(this.room, chunk.length);
   }
+
   pause = () => void this.calls.push("pause");
   resume = () => void this.calls.push("resume");
   shutdown = () => void this.calls.push("shutdown");
@@ -26,13 +30,13 @@ function setUp() {
   const unsent = new Map<number, number>();
   const resets = new Set<number>();
   let closedRelays = 0;
-  let held = 0;
+  let bufferedBytes = 0;
   const client = new FakeSocket(1);
   const server = new FakeSocket(2);
   const relay = new Relay(client as unknown as TcpSocket, {
     clock,
     endings: new StallTimeout(clock, 1000),
-    memory: { add: (bytes) => void (held += bytes) },
+    memory: { add: (bytes) => void (bufferedBytes += bytes) },
     system: {
       hasVanished: () => false,
       isReset: (fd) => resets.has(fd),
@@ -43,6 +47,7 @@ function setUp() {
     onClosed: () => closedRelays++,
   });
   relay.join(server as unknown as TcpSocket);
+
   return {
     clock,
     unsent,
@@ -51,14 +56,14 @@ function setUp() {
     client,
     server,
     closed: () => closedRelays,
-    held: () => held,
+    bufferedBytes: () => bufferedBytes,
   };
 }
 
 const reset = Object.assign(new Error("reset"), { code: "ECONNRESET" });
 
 describe("Relay", () => {
-  test("a write that found the socket dead makes a reset of the end behind it", () => {
+  test("a FIN from a socket that a write found dead is passed on as a reset", () => {
     const { client, server } = setUp();
     server.isDead = true;
     client.data.received(Uint8Array.of(1));
@@ -70,17 +75,17 @@ describe("Relay", () => {
     expect(client.calls).toEqual(["terminate"]);
   });
 
-  test("a relay that is over holds no memory", () => {
-    const { server, client, held, closed } = setUp();
+  test("a closed relay buffers nothing", () => {
+    const { server, client, bufferedBytes, closed } = setUp();
     client.room = 1;
     server.data.received(Uint8Array.of(1, 2, 3));
-    expect(held()).toBe(3); // the whole chunk, of which 2 are owed
+    expect(bufferedBytes()).toBe(3); // the whole chunk, of which 2 bytes are pending
     client.data.closed(reset);
     server.data.closed(reset);
-    expect([held(), closed()]).toEqual([0, 1]);
+    expect([bufferedBytes(), closed()]).toEqual([0, 1]);
   });
 
-  test("is abandoned when its client was reset and nothing is owed to the server", () => {
+  test("isAbandoned is true once the client has reset and nothing is owed to the server", () => {
     const { relay, resets, unsent, client, server } = setUp();
     expect(relay.isAbandoned).toBe(false);
     resets.add(client.fd);
@@ -93,7 +98,7 @@ describe("Relay", () => {
     expect(relay.isAbandoned).toBe(false);
   });
 
-  test("is not abandoned when it is over behind both FINs, which looks the same", () => {
+  test("isAbandoned is false after both FINs, which look the same as a reset", () => {
     const { relay, resets, client, server } = setUp();
     server.data.ended();
     expect(client.calls).toEqual(["shutdown"]);
@@ -101,7 +106,7 @@ describe("Relay", () => {
     expect(relay.isAbandoned).toBe(false);
   });
 
-  test("a close behind both FINs passes the second one on", () => {
+  test("a close without an error, after our FIN, is passed on as a FIN", () => {
     const { client, server, closed } = setUp();
     client.data.ended();
     expect(server.calls).toEqual(["shutdown"]);
@@ -111,7 +116,7 @@ describe("Relay", () => {
     expect(closed()).toBe(1);
   });
 
-  test("a reset waits until everything before it is acknowledged", () => {
+  test("a reset is passed on once all bytes before it are acknowledged", () => {
     const { clock, unsent, client, server } = setUp();
     unsent.set(client.fd, 5);
     server.data.closed(reset);
@@ -122,7 +127,7 @@ describe("Relay", () => {
     expect(client.calls).toEqual(["terminate"]);
   });
 
-  test("a reset whose bytes are never acknowledged comes after the termination delay", () => {
+  test("a reset whose bytes are never acknowledged is passed on after the termination delay", () => {
     const { clock, unsent, client, server } = setUp();
     unsent.set(client.fd, 5);
     server.data.closed(reset);
@@ -132,16 +137,16 @@ describe("Relay", () => {
     expect(client.calls).toEqual(["terminate"]);
   });
 
-  test("one whose other side is gone is ended though nothing is owed", () => {
+  test("a relay with one closed socket is terminated even if nothing is owed", () => {
     const { clock, client, server, relay } = setUp();
     client.data.ended();
     server.data.closed(undefined);
     expect(client.calls).toEqual(["shutdown"]);
-    clock.advance(2000); // and the client's socket never closes
+    clock.advance(2000); // the client's socket never closes
     expect([client.calls.at(-1), relay.end]).toEqual(["terminate", "standstill"]);
   });
 
-  test("one whose peer acknowledges bit by bit has not stood still", () => {
+  test("a relay whose peer acknowledges slowly is not terminated", () => {
     const { clock, unsent, client, server } = setUp();
     unsent.set(client.fd, 5);
     server.data.closed(reset);
@@ -152,7 +157,7 @@ describe("Relay", () => {
     expect(client.calls).toEqual([]);
   });
 
-  test("what ended it first is what ended it", () => {
+  test("end keeps the first reason", () => {
     const { relay, client } = setUp();
     relay.terminate("idle");
     relay.terminate("shutdown");
@@ -160,7 +165,7 @@ describe("Relay", () => {
     expect(relay.end).toBe("idle");
   });
 
-  test("no timer is left when both sockets are closed", () => {
+  test("no timer is left once both sockets are closed", () => {
     const { clock, unsent, client, server, closed } = setUp();
     unsent.set(client.fd, 5);
     server.data.closed(reset);

@@ -1,4 +1,4 @@
-// Relays on real loopback sockets, through a gateway in this process.
+// Relays over real loopback sockets, through a gateway in this process.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { LocalGateway } from "../support/local-gateway.ts";
@@ -20,7 +20,7 @@ afterEach(() => {
   server.close();
 });
 
-/** A client and the server's end of its relay. */
+/** Connects a client, and returns it with the server's end of its relay. */
 async function connect(index = 0): Promise<[client: Peer, far: Peer]> {
   const client = await Peer.connect(gateway.port);
   return [client, await server.peer(index)];
@@ -31,7 +31,7 @@ function expectIntact(peer: Peer, receivedBytes: number) {
 }
 
 describe("half-close", () => {
-  test("a server that reads to EOF and only then replies is heard: 8 MiB up, 1 MiB down", async () => {
+  test("a server that reads to EOF and only then replies: 8 MiB up and 1 MiB down arrive", async () => {
     const [client, far] = await connect();
     await client.send(8 * MIB);
     client.shutdown();
@@ -44,7 +44,7 @@ describe("half-close", () => {
     await until(() => client.isClosed && far.isClosed, "both were closed");
   });
 
-  test("a client goes on sending after the server's FIN", async () => {
+  test("a client can still send 8 MiB after the server's FIN", async () => {
     const [client, far] = await connect();
     await far.send(MIB);
     far.shutdown();
@@ -58,10 +58,10 @@ describe("half-close", () => {
   });
 
   test("a half-closed relay with nothing owed outlives the termination delay", async () => {
-    // Longer than the kernel delays the acknowledgement of a FIN, which counts as owed till then.
+    // Longer than the kernel may delay the acknowledgement of a FIN, which is owed until then.
     const options = { terminationDelayMs: 300 };
-    const patient = await new LocalGateway([`127.0.0.1:${server.port}`], options).start();
-    const client = await Peer.connect(patient.port);
+    const impatient = await new LocalGateway([`127.0.0.1:${server.port}`], options).start();
+    const client = await Peer.connect(impatient.port);
     const far = await server.peer();
     await client.send(100);
     client.shutdown();
@@ -71,12 +71,12 @@ describe("half-close", () => {
     far.shutdown();
     expect(await client.gone()).toBe("end");
     expectIntact(client, 100);
-    patient.close();
+    impatient.close();
   });
 });
 
 describe("close races", () => {
-  test("every byte of a server that sends and closes at once arrives, 100 times", async () => {
+  test("every byte arrives from a server that sends and closes at once, 100 times", async () => {
     server.onPeer = (far) => {
       void far.send(300_000).then(() => far.shutdown());
     };
@@ -88,7 +88,7 @@ describe("close races", () => {
     }
   });
 
-  test("a server's last words arrive though it answers the client's next bytes with a reset", async () => {
+  test("a closed server's last 4 MiB arrive although it resets the client's next bytes", async () => {
     const [client, far] = await connect();
     client.pause();
     await far.send(4 * MIB);
@@ -99,13 +99,13 @@ describe("close races", () => {
       await Bun.sleep(10);
     }
     client.resume();
-    // Which of the two depends on whether the server's FIN was read before its reset came.
-    await until(() => client.isClosed, "the reset had come behind the FIN");
+    // EPIPE if the server's FIN was read before its reset arrived, ECONNRESET if not.
+    await until(() => client.isClosed, "the reset arrived after the FIN");
     expect(["ECONNRESET", "EPIPE"]).toContain(client.outcome!);
     expectIntact(client, 4 * MIB);
   });
 
-  test("both sides close at once, and nothing stays", async () => {
+  test("both sides can close at once: all bytes arrive and both sockets close", async () => {
     const [client, far] = await connect();
     await Promise.all([client.send(MIB), far.send(MIB)]);
     client.shutdown();
@@ -117,11 +117,11 @@ describe("close races", () => {
 });
 
 describe("backpressure", () => {
-  test("a reader that does not read stops the sender, and then gets all 64 MiB", async () => {
+  test("a paused reader stops the sender, then receives all 64 MiB", async () => {
     const [client, far] = await connect();
     far.pause();
     const sent = client.send(64 * MIB);
-    // Stopped: what the sender's kernel took has not grown for a while.
+    // The sender has stopped once its kernel takes no more bytes for 200 ms.
     let before = -1;
     while (client.sentBytes !== before) {
       before = client.sentBytes;
@@ -135,7 +135,7 @@ describe("backpressure", () => {
     expectIntact(far, 64 * MIB);
   });
 
-  test("64 MiB pass in both directions at the same time", async () => {
+  test("64 MiB arrive in both directions at the same time", async () => {
     const [client, far] = await connect();
     await Promise.all([client.send(64 * MIB), far.send(64 * MIB)]);
     client.shutdown();
@@ -145,7 +145,7 @@ describe("backpressure", () => {
     expectIntact(far, 64 * MIB);
   });
 
-  test("small messages are never held back: 2000 of one byte, each answered", async () => {
+  test("2000 messages of one byte arrive one by one, each with an answer", async () => {
     const [client, far] = await connect();
     for (let i = 1; i <= 2000; i++) {
       await client.send(1);
@@ -157,7 +157,7 @@ describe("backpressure", () => {
 });
 
 describe("reset", () => {
-  test("a client's reset is a reset at the server", async () => {
+  test("a client's reset reaches the server as a reset", async () => {
     const [client, far] = await connect();
     await client.send(1000);
     await until(() => far.receivedBytes === 1000, "the bytes arrived");
@@ -165,21 +165,21 @@ describe("reset", () => {
     expect(await far.gone()).toBe("ECONNRESET");
   });
 
-  test("a server's reset is a reset at the client", async () => {
+  test("a server's reset reaches the client as a reset", async () => {
     const [client, far] = await connect();
     far.reset();
     expect(await client.gone()).toBe("ECONNRESET");
   });
 
   test.each([1, 4])(
-    "a reset does not overtake up to %d MiB that a slow reader has yet to read",
+    "a reset does not overtake up to %d MiB that a slow reader has not read yet",
     async (mib) => {
       const [client, far] = await connect();
       client.pause();
       void far.send(mib * MIB);
       const acknowledged = await far.acknowledgedBytes();
       far.reset();
-      // The gateway has received the reset and still owes bytes: the client must not see it yet.
+      // The gateway has received the reset but still owes bytes: it must hold the reset back.
       await Bun.sleep(50);
       expect(client.outcome).toBeUndefined();
       client.resume();
@@ -189,7 +189,7 @@ describe("reset", () => {
     },
   );
 
-  test("a reset after a FIN is still a reset", async () => {
+  test("a reset after the other side's FIN is passed on as a reset", async () => {
     const [client, far] = await connect();
     client.shutdown();
     expect(await far.gone()).toBe("end");
@@ -199,11 +199,11 @@ describe("reset", () => {
 });
 
 describe("termination delay", () => {
-  test("a server that never reads does not keep the relay of a client that is gone", async () => {
+  test("a relay whose client is gone ends although the server never reads", async () => {
     const clock = new ManualClock();
-    const strict = await new LocalGateway([`127.0.0.1:${server.port}`], { clock }).start();
+    const manual = await new LocalGateway([`127.0.0.1:${server.port}`], { clock }).start();
     server.onPeer = (far) => far.pause();
-    const client = await Peer.connect(strict.port);
+    const client = await Peer.connect(manual.port);
     const far = await server.peer();
     void client.send(16 * MIB);
     let before = -1;
@@ -212,7 +212,7 @@ describe("termination delay", () => {
       await Bun.sleep(100);
     }
     client.reset();
-    // Bytes that the gateway has accepted are owed, so the server sees nothing yet.
+    // The gateway still owes bytes that it has accepted, so it holds the reset back.
     await Bun.sleep(20);
     expect(far.outcome).toBeUndefined();
     clock.advance(60_000);
@@ -220,13 +220,13 @@ describe("termination delay", () => {
     clock.advance(60_000);
     far.resume();
     expect(await far.gone()).toBe("ECONNRESET");
-    expect(await strict.drain(AbortSignal.abort())).toBe(0);
+    expect(await manual.drain(AbortSignal.abort())).toBe(0);
   });
 });
 
 describe("descriptors", () => {
-  test("2000 connections that end in five ways leave none behind", async () => {
-    const open = () => readdirSync("/proc/self/fd").length;
+  test("2000 connections that end in five ways leak no descriptor", async () => {
+    const openDescriptors = () => readdirSync("/proc/self/fd").length;
     const endings: ((client: Peer, far: Peer) => void)[] = [
       (client) => client.shutdown(),
       (client) => client.reset(),
@@ -234,7 +234,7 @@ describe("descriptors", () => {
       (_, far) => far.shutdown(),
       (_, far) => far.reset(),
     ];
-    const before = open();
+    const before = openDescriptors();
     server.onPeer = (far) => {
       void far.send(10);
     };
@@ -246,14 +246,14 @@ describe("descriptors", () => {
       clients.forEach((client, k) => {
         endings[k % endings.length]!(client, server.accepted[i + k]!);
       });
-      // Whoever is still open answers what it sees by closing.
+      // A peer that receives a FIN answers with its own.
       await until(() => {
         for (const peer of [...clients, ...server.accepted])
           if (peer.outcome === "end") peer.shutdown();
         return [...clients, ...server.accepted].every((peer) => peer.isClosed);
       }, "all were closed");
     }
-    await until(() => open() <= before, `descriptors fell back to ${before}`);
+    await until(() => openDescriptors() <= before, `descriptors fell back to ${before}`);
     expect(await gateway.drain(AbortSignal.abort())).toBe(0);
   });
 });

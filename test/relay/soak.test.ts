@@ -1,14 +1,14 @@
-// Random conversations, each byte checked against the model that both ends
-// carry. The seed is printed; SOAK_SEED repeats a run.
+// Random conversations through an in-process gateway. Both ends check each byte
+// they receive against a known stream. SOAK_SEED repeats a run with its seed.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { LocalGateway } from "../support/local-gateway.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 
 const CONVERSATIONS = 600;
-const AT_ONCE = 20;
+const CONCURRENCY = 20;
 const seed = Number(process.env["SOAK_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
-/** mulberry32: small, seeded, good enough to choose what happens next. */
+/** Returns a mulberry32 generator. It is seeded, and good enough to choose the next step. */
 function randomFrom(start: number): (below: number) => number {
   let state = start;
   return (below) => {
@@ -32,7 +32,7 @@ afterAll(() => {
   server.close();
 });
 
-/** One side's part: sends chunks, stops reading now and then, and ends with a FIN or a reset. */
+/** Plays one side: sends chunks, pauses reading at random, and ends with a FIN or a reset. */
 async function play(self: Peer, random: (below: number) => number): Promise<"fin" | "reset"> {
   const steps = random(8);
   for (let i = 0; i < steps && !self.isClosed; i++) {
@@ -44,12 +44,14 @@ async function play(self: Peer, random: (below: number) => number): Promise<"fin
       await Promise.race([self.send(Math.ceil(2 ** random(20))), Bun.sleep(5)]);
     }
   }
+
   self.resume();
   if (random(10) < 2) {
     self.reset();
     return "reset";
   }
-  await until(() => !self.isSending, "what was sent was taken");
+
+  await until(() => !self.isSending, "the kernel took all bytes");
   self.shutdown();
   return "fin";
 }
@@ -57,7 +59,7 @@ async function play(self: Peer, random: (below: number) => number): Promise<"fin
 let lastPair = Promise.resolve<unknown>(undefined);
 let pairs = 0;
 
-/** Connects one at a time, so that the order of arrival tells who belongs to whom. */
+/** Connects one client at a time, so that each client is paired with the next server connection. */
 function connectPair(): Promise<[Peer, Peer]> {
   const pair = lastPair.then(async (): Promise<[Peer, Peer]> => {
     const client = await Peer.connect(gateway.port);
@@ -67,31 +69,34 @@ function connectPair(): Promise<[Peer, Peer]> {
   return pair;
 }
 
-/** One conversation, checked at its end; returns whether either side reset it. */
+/** Runs and checks one conversation; returns "reset" if either side reset it. */
 async function converse(index: number): Promise<"fin" | "reset"> {
   const [client, far] = await connectPair();
   const clientRandom = randomFrom(seed + 2 * index);
   const farRandom = randomFrom(seed + 2 * index + 1);
   const ends = await Promise.all([play(client, clientRandom), play(far, farRandom)]);
   await until(() => client.isClosed && far.isClosed, `conversation ${index} ended`);
-  // Whatever arrived is what was sent, up to the place where it ends.
+
+  // What arrived is a prefix of what was sent.
   expect([client.firstWrongByte, far.firstWrongByte]).toEqual([undefined, undefined]);
   expect(far.receivedBytes).toBeLessThanOrEqual(client.sentBytes);
   expect(client.receivedBytes).toBeLessThanOrEqual(far.sentBytes);
   if (ends.includes("reset")) return "reset";
+
   expect([client.outcome, far.outcome]).toEqual(["end", "end"]);
   expect([far.receivedBytes, client.receivedBytes]).toEqual([client.sentBytes, far.sentBytes]);
   return "fin";
 }
 
 describe("soak", () => {
-  test(`${CONVERSATIONS} random conversations lose no byte (SOAK_SEED=${seed})`, async () => {
+  test(`${CONVERSATIONS} random conversations arrive intact (SOAK_SEED=${seed})`, async () => {
     const outcomes = { fin: 0, reset: 0 };
     let next = 0;
     const worker = async () => {
       while (next < CONVERSATIONS) outcomes[await converse(next++)]++;
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+
     console.log(`seed ${seed}:`, outcomes);
     expect(outcomes.fin + outcomes.reset).toBe(CONVERSATIONS);
     expect(Math.min(outcomes.fin, outcomes.reset)).toBeGreaterThan(100);
