@@ -1,13 +1,13 @@
-// Why a dial failed, in the words of Go's net package, which is what those who
-// read etcd's gateway log search for.
+// The error of a failed dial. Its messages are those of Go's net package, which
+// operators know from etcd's gateway log and search for.
 
 /**
- * Errors that say something of this machine and nothing of the endpoint. Not
- * EADDRNOTAVAIL: where IPv6 is off, that is how every IPv6 address fails.
+ * Errors of this machine, which prove nothing about the endpoint. EADDRNOTAVAIL
+ * is not one: every IPv6 address fails with it if IPv6 is off.
  */
 const LOCAL_CODES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
-const WORDS: Record<string, string> = {
+const MESSAGES: Record<string, string> = {
   EADDRNOTAVAIL: "cannot assign requested address",
   EAFNOSUPPORT: "address family not supported by protocol",
   ECONNREFUSED: "connection refused",
@@ -28,19 +28,22 @@ const WORDS: Record<string, string> = {
   ETIMEOUT: "i/o timeout",
 };
 
-/** A dial that failed; the message says what was tried. */
+/** A failed dial. The message names the operation and the cause. */
 export class DialError extends Error {
   override name = "DialError";
 
-  /** `tried` is what failed (`dial tcp 127.0.0.1:1: connect`), `code` an errno's name or one of a lookup's. */
+  /**
+   * `operation` is what failed, such as `dial tcp 127.0.0.1:1: connect`; `code` is
+   * an errno's name or a code of a name lookup.
+   */
   constructor(
-    tried: string,
+    operation: string,
     readonly code: string,
   ) {
-    super(`${tried}: ${WORDS[code] ?? code}`);
+    super(`${operation}: ${MESSAGES[code] ?? code}`);
   }
 
-  /** This machine ran out of descriptors or memory: no endpoint is to blame. */
+  /** Whether this machine ran out of descriptors or memory, so the endpoint is not at fault. */
   get isLocal(): boolean {
     return LOCAL_CODES.has(this.code);
   }

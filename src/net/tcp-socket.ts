@@ -1,19 +1,19 @@
-// Bun's sockets as this room uses them: one set of handlers for accepted and
-// dialled sockets, and the casts where Bun's types lag behind its runtime
-// (oven-sh/bun#41899). What a socket's events mean is its owner's business.
+// Opens Bun's sockets: one set of handlers for accepted and dialled sockets, and
+// the casts that Bun's incomplete types require (oven-sh/bun#41899). It passes
+// each event to the socket's owner and gives it no meaning.
 import type { HostPort } from "../core/address.ts";
 
-/** Whoever a socket's events go to. It is `socket.data`, and may change in a socket's life. */
+/** Receives a socket's events. It is stored in `socket.data` and may be replaced. */
 export interface SocketOwner {
-  /** The socket exists: a client was accepted, or a dial has begun. */
+  /** The socket exists: a client was accepted, or a dial has started. */
   opened(socket: TcpSocket): void;
-  /** Bytes came. The chunk is a private copy of at most 512 KiB and may be kept. */
+  /** Bytes arrived. The chunk is a private copy of at most 512 KiB; the owner may keep it. */
   received(chunk: Uint8Array): void;
-  /** The kernel may take bytes again. Fires without cause after pause and resume (oven-sh/bun#37099). */
+  /** The kernel may take bytes again. Also fires after each pause and resume (oven-sh/bun#37099). */
   writable(): void;
-  /** The peer's FIN. Not called if we shut down before it: then `closed` is all that comes. */
+  /** The peer sent its FIN. Not called if we have already shut down: then only `closed` is. */
   ended(): void;
-  /** The socket is gone; without an error both sides had shut down. */
+  /** The socket is closed. Without an error both sides had shut down, or we met or sent a reset. */
   closed(error: Error | undefined): void;
 }
 
@@ -25,35 +25,35 @@ export interface OptionFailure {
   readonly code: string;
 }
 
-/** The system calls that this room needs beside Bun's sockets. */
+/** The system calls that Bun's sockets do not offer. */
 export interface TcpSystem {
-  /** Begins a connect to an IP literal; the descriptor is the caller's. Throws an error with a `code`. */
+  /** Starts a connect to an IP literal. The caller owns the descriptor. Throws an error with a `code`. */
   startConnect(address: string, port: number): number;
-  /** Whether this kernel has IPv6 sockets. */
+  /** Reports whether this kernel has IPv6 sockets. */
   hasIpv6(): boolean;
-  /** Whether so many sockets could be opened now. */
+  /** Reports whether `count` more sockets could be opened now. */
   hasDescriptors(count: number): boolean;
-  /** Gives the new clients of a shared address to one of those who listen there; 0: the oldest. */
+  /** Steers new clients to one of the sockets that share the address of `fd`; 0 is the oldest. */
   passOn(fd: number, index: 0 | 1): void;
-  /** Where an inherited socket listens. Throws an error with a `code`. */
+  /** Returns the address of an inherited listening socket. Throws an error with a `code`. */
   listenAddress(fd: number): HostPort;
-  /** Another descriptor of the same socket; the caller owns it. */
+  /** Returns another descriptor of the same socket; the caller owns it. */
   duplicate(fd: number): number;
-  /** Has a listening socket queue so many clients, as far as the system lets it. */
+  /** Sets the listen backlog, which the system may limit (net.core.somaxconn). */
   setBacklog(fd: number, clients: number): void;
-  /** Probes a silent peer after `ms`; 0: never. Accepted sockets inherit it of their listener. */
+  /** Probes a peer that is silent for `ms`; 0: never. Accepted sockets inherit it. */
   setKeepAlive(fd: number, ms: number): OptionFailure | undefined;
-  /** Ends a connection whose peer acknowledges or reads nothing for `ms`; 0: the system's default. */
+  /** Drops a peer that acknowledges or reads nothing for `ms`; 0: the system's default. */
   setUserTimeout(fd: number, ms: number): OptionFailure | undefined;
-  /** Whether a peer that is owed bytes has shown no sign of life for `silentMs`. */
+  /** Reports whether a peer that is owed bytes has shown no sign of life for `silentMs`. */
   hasVanished(fd: number, silentMs: number): boolean;
-  /** Whether the peer has reset the connection and all that it sent before has been read. */
+  /** Reports whether the peer has reset the connection and all bytes that it sent have been read. */
   isReset(fd: number): boolean;
-  /** Copies what has arrived and leaves it where it is; 0: nothing, or an end that Bun will meet. */
+  /** Copies arrived bytes without removing them. 0: nothing, or an end that Bun will read. */
   peek(fd: number, buffer: Uint8Array): number;
-  /** Takes so many of the bytes that have arrived away; the buffer's contents are lost. */
+  /** Removes `bytes` arrived bytes; may overwrite the buffer. */
   skip(fd: number, buffer: Uint8Array, bytes: number): void;
-  /** Bytes that the kernel took and the peer has not acknowledged. */
+  /** Returns how many bytes the kernel has taken and the peer has not acknowledged. */
   unsentBytes(fd: number): number;
 }
 
@@ -64,24 +64,24 @@ const handlers: Bun.SocketHandler<SocketOwner> = {
   end: (socket) => socket.data.ended(),
   close: (socket, error) => socket.data.closed(error as Error | undefined),
   error: (_, error) => {
-    // Only a throwing handler gets here. Such a bug must not pass unseen.
+    // Only a handler that throws gets here. Rethrow, so that the bug is seen.
     throw error;
   },
 };
 
-// Without allowHalfOpen Bun closes a socket at its peer's FIN and drops what was still owed to it.
+// Without allowHalfOpen, Bun closes a socket at its peer's FIN and drops the bytes still owed to it.
 const shared = { allowHalfOpen: true, socket: handlers } as const;
 
 export type TcpListener = Bun.TCPSocketListener<SocketOwner> & { readonly fd: number };
 
-/** What is listened on: an IP literal and a port, perhaps shared with others, or what was inherited. */
+/** Where to listen: an IP literal and a port, or an inherited descriptor. */
 export type ListenTarget =
   | { readonly hostname: string; readonly port: number; readonly reusePort: boolean }
   | { readonly fd: number };
 
 /**
- * Listens. Each accepted socket is handed to `owner.opened`,
- * which gives it an owner of its own.
+ * Listens on `target`. Calls `owner.opened` with each accepted socket; `owner`
+ * must give that socket an owner of its own.
  *
  * @throws {Error} with a `code` such as EADDRINUSE.
  */
@@ -91,9 +91,9 @@ export function listenTcp(target: ListenTarget, owner: SocketOwner): TcpListener
 }
 
 /**
- * Gives a connecting descriptor to Bun, which closes it from now on. `opened`
- * comes before this returns; the first `writable` means connected, `closed`
- * with an error that it failed.
+ * Hands a connecting descriptor to Bun, which then owns and closes it. Calls
+ * `opened` before it returns. The first `writable` means connected; `closed`
+ * with an error means that the connect failed.
  */
 export function adoptConnecting(fd: number, owner: SocketOwner): void {
   const options = { ...shared, fd, data: owner };

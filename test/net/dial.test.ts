@@ -16,7 +16,7 @@ afterEach(() => scene.close());
 
 const openDescriptors = () => readdirSync("/proc/self/fd").length;
 
-/** Dials and tells how it ended: the address that answered, or the error's message. */
+/** Starts a dial. `outcomes` gets the address that answered, or the error's message. */
 function dial(
   options: Partial<DialOptions>,
   deps: Partial<typeof system> & { clock?: ManualClock } = {},
@@ -46,27 +46,27 @@ function dial(
       },
     },
   );
+
   subject.start();
   return { subject, outcomes };
 }
 
-/** A port on which nothing listens: one that was just given back. */
 describe("Dial", () => {
-  test("connects to an endpoint that listens", async () => {
+  test("start() connects to a listening endpoint", async () => {
     const { port } = keep(new PeerServer());
     const { outcomes } = dial({ port });
     await until(() => outcomes.length > 0, "the dial ended");
     expect(outcomes).toEqual(["127.0.0.1"]);
   });
 
-  test("says refused when it was refused, in Go's words", async () => {
+  test("reports a refused connection in Go's words", async () => {
     const port = deadPort();
     const { outcomes } = dial({ port });
     await until(() => outcomes.length > 0, "the dial ended");
     expect(outcomes).toEqual([`dial tcp 127.0.0.1:${port}: connect: connection refused`]);
   });
 
-  test("says timed out when nothing answers, and leaves no descriptor", async () => {
+  test("times out if no address answers, and leaves no descriptor open", async () => {
     const hole = keep(new Blackhole());
     const before = openDescriptors();
     const clock = new ManualClock();
@@ -80,7 +80,7 @@ describe("Dial", () => {
     expect([openDescriptors(), clock.pending]).toEqual([before, 0]);
   });
 
-  test("abort() leaves no descriptor and tells nothing, also twice", async () => {
+  test("abort() leaves no descriptor open and reports nothing, also when called twice", async () => {
     const hole = keep(new Blackhole());
     const before = openDescriptors();
     const clock = new ManualClock();
@@ -91,14 +91,14 @@ describe("Dial", () => {
     expect([outcomes, openDescriptors(), clock.pending]).toEqual([[], before, 0]);
   });
 
-  test("goes to the next address at once when the first refuses", async () => {
+  test("dials the next address at once if the first refuses", async () => {
     const { port } = keep(new PeerServer());
     const { outcomes } = dial({ port, addresses: ["127.0.0.9", "127.0.0.1"] });
     await until(() => outcomes.length > 0, "the dial ended");
     expect(outcomes).toEqual(["127.0.0.1"]);
   });
 
-  test("goes to the next address after 250 ms when the first is silent", async () => {
+  test("dials the next address after 250 ms if the first is silent", async () => {
     const { port } = keep(new PeerServer());
     const hole = keep(new Blackhole("127.0.0.9", port));
     const before = openDescriptors();
@@ -113,18 +113,18 @@ describe("Dial", () => {
     clock.advance(1);
     await until(() => outcomes.length > 0, "the dial ended");
     expect(outcomes).toEqual(["127.0.0.1"]);
-    await until(() => openDescriptors() === before, "the loser's descriptor was closed");
+    await until(() => openDescriptors() === before, "the losing attempt's descriptor was closed");
     expect(clock.pending).toBe(0);
   });
 
-  test("reports the last address when every one has failed", async () => {
+  test("reports the last address if all fail", async () => {
     const port = deadPort();
     const { outcomes } = dial({ port, addresses: ["127.0.0.9", "::1"] });
     await until(() => outcomes.length > 0, "the dial ended");
     expect(outcomes).toEqual([`dial tcp [::1]:${port}: connect: connection refused`]);
   });
 
-  // EADDRNOTAVAIL is what every IPv6 address gives where IPv6 is off.
+  // Every IPv6 address fails with EADDRNOTAVAIL if IPv6 is off.
   test.each([
     ["EMFILE", true],
     ["ENFILE", true],
@@ -132,11 +132,11 @@ describe("Dial", () => {
     ["ECONNREFUSED", false],
     ["ETIMEDOUT", false],
     ["EADDRNOTAVAIL", false],
-  ])("takes %s for a lack of this machine: %p", (code, isLocal) => {
+  ])("DialError.isLocal for %s is %p", (code, isLocal) => {
     expect(new DialError("dial tcp 127.0.0.1:1: connect", code).isLocal).toBe(isLocal);
   });
 
-  test("has two attempts under way at most, however many addresses are silent", async () => {
+  test("never has more than two attempts open, however many addresses are silent", async () => {
     const holes = [2, 3, 4, 5].map((n) => `127.0.0.${n}`);
     const { port } = keep(new PeerServer());
     for (const address of holes) keep(new Blackhole(address, port));
@@ -156,7 +156,7 @@ describe("Dial", () => {
     expect([outcomes, hedgeBudget.inUse]).toEqual([["127.0.0.1"], 0]);
   });
 
-  test("has no second attempt when those of all dials together are many", () => {
+  test("keeps one attempt open while the hedge budget is spent", () => {
     const { port } = keep(new PeerServer());
     const addresses = ["127.0.0.2", "127.0.0.3"];
     for (const address of addresses) keep(new Blackhole(address, port));
@@ -170,7 +170,7 @@ describe("Dial", () => {
     subject.abort();
   });
 
-  test("keeps a lack of descriptors in mind over the errors of other addresses", async () => {
+  test("reports a lack of descriptors over the errors of other addresses", async () => {
     const startConnect = (address: string, port: number) => {
       if (address === "127.0.0.1") return system.startConnect(address, port);
       throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
@@ -181,7 +181,7 @@ describe("Dial", () => {
     expect(outcomes).toEqual([`dial tcp 127.0.0.2:${port}: connect: too many open files`]);
   });
 
-  test("reports a connect that fails at once", () => {
+  test("reports a connect that fails immediately", () => {
     const startConnect = () => {
       throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
     };
