@@ -1,28 +1,29 @@
-// The client's end of a conversation: what it waits for, and since when, so that
-// one that nobody answers is found out.
+// The client's end of a conversation. It records since when it waits for bytes,
+// so that a conversation without an answer fails.
 import { decodeReplyHead, encodeRequest, REPLY_HEAD_BYTES, type Request } from "./protocol.ts";
 import { streamStart } from "./seeded.ts";
 import { handlers, StreamEnd } from "./stream-end.ts";
 
-/** Without a byte for so long, a conversation that waits has failed. A frozen server stays below. */
-const PATIENCE_MS = 30_000;
+/** Wait without a byte after which a conversation fails. Servers are frozen for less than this. */
+const WAIT_TIMEOUT_MS = 30_000;
 
 export interface ConnectOptions {
   readonly port: number;
   readonly seed: number;
-  /** Of the conversation. */
+  /** The conversation's number. */
   readonly number: number;
 }
 
 export class ClientEnd extends StreamEnd {
   readonly seed: number;
   readonly number: number;
-  /** Who answered; undefined until somebody does. */
+  /** Number of the server that answered; undefined until one does. */
   server: number | undefined;
+  /** Whether it waited longer than WAIT_TIMEOUT_MS. */
   isLate = false;
-  /** After each chunk that comes, does not read for this long. */
+  /** Pause in reading after each chunk. */
   pauseMs = 0;
-  #waitsSince: number | undefined;
+  #waitingSince: number | undefined;
   #wake: (() => void) | undefined;
 
   constructor({ seed, number }: ConnectOptions) {
@@ -44,30 +45,31 @@ export class ClientEnd extends StreamEnd {
     return end;
   }
 
-  /** Says what the server has to do. Nothing is sent before `sendTo`. */
-  ask(request: Request): void {
+  /** Sets the request head. Nothing is sent before `sendTo`. */
+  setRequest(request: Request): void {
     this.begin(encodeRequest(request), streamStart(this.seed, this.number, "request"));
   }
 
-  /** Resolves when it holds, the other side has ended, or neither came in time. */
+  /** Resolves once `isDone` returns true, or the socket is closed, also by the timeout. */
   async until(isDone: () => boolean): Promise<void> {
     while (!isDone() && !this.isClosed) {
-      this.#waitsSince ??= performance.now();
+      this.#waitingSince ??= performance.now();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
-    this.#waitsSince = undefined;
+    this.#waitingSince = undefined;
   }
 
-  /** Resolves when so many bytes of the reply are here, or no more can come. */
-  heard(bytes: number): Promise<void> {
+  /** Resolves once `bytes` of the reply have arrived, or no more can arrive. */
+  untilReceived(bytes: number): Promise<void> {
     return this.until(() => this.receivedBytes >= bytes || this.outcome !== undefined);
   }
 
-  /** To be called now and then: gives up what has waited too long. */
-  look(now: number): void {
-    if (this.#waitsSince === undefined || now - this.#waitsSince < PATIENCE_MS) return;
+  /** Resets the connection if it has waited too long. Must be called regularly. */
+  checkTimeout(now: number): void {
+    if (this.#waitingSince === undefined || now - this.#waitingSince < WAIT_TIMEOUT_MS) return;
+
     this.isLate = true;
     this.reset();
   }
@@ -75,6 +77,7 @@ export class ClientEnd extends StreamEnd {
   override received(chunk: Uint8Array): void {
     super.received(chunk);
     if (this.pauseMs === 0) return;
+
     this.pause();
     setTimeout(() => {
       if (!this.isClosed) this.resume();
@@ -89,7 +92,7 @@ export class ClientEnd extends StreamEnd {
   }
 
   protected changed(): void {
-    if (this.#waitsSince !== undefined) this.#waitsSince = performance.now();
+    if (this.#waitingSince !== undefined) this.#waitingSince = performance.now();
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();

@@ -1,25 +1,25 @@
-// The kinds of conversation that clients have through the gateway, and what each
-// of them may expect. Sizes and pauses are the conversation's own random numbers.
+// The kinds of conversation that clients hold through the gateway, and the outcome
+// that each requires. Sizes and pauses come from the conversation's own generator.
 import type { Random } from "../support/random-input.ts";
 import type { ClientEnd } from "./client-end.ts";
-import type { Patience } from "./patience.ts";
 import type { Request } from "./protocol.ts";
 import { sizeBetween } from "./seeded.ts";
+import type { Sleeper } from "./sleeper.ts";
 
-export interface Talk {
+export interface ConversationContext {
   readonly end: ClientEnd;
   readonly random: Random;
-  readonly patience: Patience;
+  readonly sleeper: Sleeper;
 }
 
-/** Plays the client's part to the end; returns what went wrong. */
-type Conversation = (talk: Talk) => Promise<string | undefined>;
+/** Plays the client's part to the end. Returns the failure, or undefined if there was none. */
+type Conversation = (context: ConversationContext) => Promise<string | undefined>;
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
 export const conversations = {
-  /** A request, a reply, and one of three ends. */
+  /** One request and one reply, then one of three endings. */
   async short({ end, random }) {
     const ending = random(3);
     const request = requestOf(end, {
@@ -28,15 +28,15 @@ export const conversations = {
       serverEnd: ending === 0 ? "after its reply" : "after the client",
     });
     end.sendTo(request.requestBytes);
-    await end.heard(request.replyBytes);
-    if (ending === 2 && lost(end, request) === undefined) {
+    await end.untilReceived(request.replyBytes);
+    if (ending === 2 && missingReply(end, request) === undefined) {
       end.close();
       return undefined;
     }
     return await finish(end, request);
   },
 
-  /** All is asked and the client's FIN sent before the server says a word. */
+  /** The client sends its whole request and its FIN before the server replies. */
   async "half-close"({ end, random }) {
     const request = requestOf(end, {
       requestBytes: sizeBetween(random, 1, 64 * KIB),
@@ -48,7 +48,7 @@ export const conversations = {
     return await finish(end, request);
   },
 
-  /** The server has ended its sending, and must still get all of the request. */
+  /** The server sends its FIN first, and must still receive the rest of the request. */
   async "server first"({ end, random }) {
     const request = requestOf(end, {
       requestBytes: sizeBetween(random, 2, 256 * KIB),
@@ -58,15 +58,15 @@ export const conversations = {
     });
     end.sendTo(1);
     await end.until(() => end.outcome !== undefined);
-    const failure = lost(end, request);
+    const failure = missingReply(end, request);
     if (failure !== undefined) return failure;
     end.sendTo(request.requestBytes);
     await end.until(() => end.isSent);
     return await finish(end, request);
   },
 
-  /** The client resets in the middle, which the server must see as a reset. */
-  async "client reset"({ end, random, patience }) {
+  /** The client resets midway. The server must receive a reset. */
+  async "client reset"({ end, random, sleeper }) {
     const request = requestOf(end, {
       requestBytes: sizeBetween(random, 2, 256 * KIB),
       replyBytes: sizeBetween(random, 1, 256 * KIB),
@@ -74,13 +74,13 @@ export const conversations = {
       clientEnd: "by a reset",
     });
     end.sendTo(random(request.requestBytes));
-    if (random(2) === 0) await patience.wait(random(20));
+    if (random(2) === 0) await sleeper.sleep(random(20));
     if (end.outcome !== undefined) return end.outcome;
     end.reset();
     return undefined;
   },
 
-  /** The server resets in the middle, which the client must see as a reset. */
+  /** The server resets midway. The client must receive a reset. */
   async "server reset"({ end, random }) {
     const request = requestOf(end, {
       requestBytes: sizeBetween(random, 1, 256 * KIB),
@@ -92,7 +92,7 @@ export const conversations = {
     });
     end.sendTo(request.requestBytes);
     await end.until(() => end.outcome !== undefined);
-    return end.outcome === "FIN" ? "a reset came as a FIN" : undefined;
+    return end.outcome === "FIN" ? "a reset arrived as a FIN" : undefined;
   },
 
   /** Connects and resets at once. */
@@ -101,49 +101,49 @@ export const conversations = {
     return undefined;
   },
 
-  /** Connects, never sends, and ends after a while. */
-  async silent({ end, random, patience }) {
-    await patience.wait(sizeBetween(random, 100, 60_000));
+  /** Connects, sends nothing, and ends after a while. */
+  async silent({ end, random, sleeper }) {
+    await sleeper.sleep(sizeBetween(random, 100, 60_000));
     if (end.outcome !== undefined) return end.outcome;
     end.shutdown();
     await end.until(() => end.isClosed);
-    return end.outcome === "FIN" ? late(end) : end.outcome;
+    return end.outcome === "FIN" ? timeoutFailure(end) : end.outcome;
   },
 
-  /** Asks, is idle for up to minutes, and asks again. */
-  async idle({ end, random, patience }) {
+  /** Two requests with up to 200 s between them. */
+  async idle({ end, random, sleeper }) {
     const request = requestOf(end, {
       rounds: 2,
       requestBytes: sizeBetween(random, 1, KIB),
       replyBytes: sizeBetween(random, 1, 4 * KIB),
     });
     end.sendTo(request.requestBytes);
-    await end.heard(request.replyBytes);
-    await patience.wait(sizeBetween(random, 1000, 200_000));
+    await end.untilReceived(request.replyBytes);
+    await sleeper.sleep(sizeBetween(random, 1000, 200_000));
     end.sendTo(2 * request.requestBytes);
-    await end.heard(2 * request.replyBytes);
+    await end.untilReceived(2 * request.replyBytes);
     return await finish(end, request);
   },
 
-  /** Sends a byte, waits, sends a byte. */
-  async drip({ end, random, patience }) {
+  /** Sends its request byte by byte, with a pause after each. */
+  async drip({ end, random, sleeper }) {
     const request = requestOf(end, { requestBytes: 1 + random(40), replyBytes: 1 + random(40) });
     const pauseMs = sizeBetween(random, 1, 1000);
     for (let sent = 0; sent < request.requestBytes && end.outcome === undefined; sent++) {
       end.sendTo(sent + 1);
-      await patience.wait(pauseMs);
+      await sleeper.sleep(pauseMs);
     }
-    await end.heard(request.replyBytes);
+    await end.untilReceived(request.replyBytes);
     return await finish(end, request);
   },
 
-  /** Reads with pauses; or the server does. */
+  /** Either the client or the server pauses its reading. */
   async slow({ end, random }) {
     const isServerSlow = random(2) === 0;
     const request = requestOf(end, {
       requestBytes: sizeBetween(random, 1, isServerSlow ? 4 * MIB : KIB),
       replyBytes: sizeBetween(random, 1, 4 * MIB),
-      deafMs: isServerSlow ? sizeBetween(random, 20, 5000) : 0,
+      stallMs: isServerSlow ? sizeBetween(random, 20, 5000) : 0,
       when: "at once",
     });
     if (!isServerSlow) end.pauseMs = sizeBetween(random, 5, 1000);
@@ -152,7 +152,7 @@ export const conversations = {
     return await finish(end, request);
   },
 
-  /** Megabytes both ways at the same time. */
+  /** Megabytes in both directions at the same time. */
   async bulk({ end, random }) {
     const request = requestOf(end, {
       requestBytes: sizeBetween(random, MIB, 8 * MIB),
@@ -167,10 +167,13 @@ export const conversations = {
 
 export type Kind = keyof typeof conversations;
 
-type Wishes = Partial<Request> & { readonly resetFrom?: Random };
+type RequestOptions = Partial<Request> & {
+  /** Chooses after how many bytes of the reply the server resets. */
+  readonly resetFrom?: Random;
+};
 
-/** A request with these wishes, told to the end that will send it. */
-function requestOf(end: ClientEnd, { resetFrom, ...wishes }: Wishes): Request {
+/** Creates a request and sets it as the one that `end` sends. */
+function requestOf(end: ClientEnd, { resetFrom, ...options }: RequestOptions): Request {
   const request: Request = {
     number: end.number,
     rounds: 1,
@@ -179,29 +182,34 @@ function requestOf(end: ClientEnd, { resetFrom, ...wishes }: Wishes): Request {
     when: "after the request",
     serverEnd: "after the client",
     clientEnd: "by a FIN",
-    deafMs: 0,
-    resetAtBytes: resetFrom?.(wishes.replyBytes ?? 1) ?? 0,
-    ...wishes,
+    stallMs: 0,
+    resetAtBytes: resetFrom?.(options.replyBytes ?? 1) ?? 0,
+    ...options,
   };
-  end.ask(request);
+  end.setRequest(request);
   return request;
 }
 
-/** The client's FIN, then the rest of the reply, then the server's FIN, and nothing else. */
+/** Sends the client's FIN, then requires the rest of the reply and the server's FIN. */
 async function finish(end: ClientEnd, request: Request): Promise<string | undefined> {
   if (!end.isClosed) end.shutdown();
   await end.until(() => end.isClosed);
-  return lost(end, request) ?? (end.outcome === "FIN" ? late(end) : `${end.outcome} at the end`);
+  return (
+    missingReply(end, request) ??
+    (end.outcome === "FIN" ? timeoutFailure(end) : `${end.outcome} at the end`)
+  );
 }
 
-/** What of the replies so far is missing. */
-function lost(end: ClientEnd, { rounds, replyBytes }: Request): string | undefined {
+/** Returns a failure if the connection ended before all replies had arrived. */
+function missingReply(end: ClientEnd, { rounds, replyBytes }: Request): string | undefined {
   const isMissing = end.receivedBytes < replyBytes && end.outcome !== undefined;
   const isWrongEnd = end.isClosed && end.receivedBytes !== rounds * replyBytes;
   if (!isMissing && !isWrongEnd) return undefined;
-  return late(end) ?? `${end.outcome} at ${end.receivedBytes} of ${rounds * replyBytes} bytes`;
+  return (
+    timeoutFailure(end) ?? `${end.outcome} at ${end.receivedBytes} of ${rounds * replyBytes} bytes`
+  );
 }
 
-function late(end: ClientEnd): string | undefined {
+function timeoutFailure(end: ClientEnd): string | undefined {
   return end.isLate ? "no answer in time" : undefined;
 }

@@ -1,6 +1,6 @@
-// What goes wrong on purpose, one thing after the other and always made good
-// again, and which failures of conversations that explains. Server 0 is spared,
-// but for the moment when all are shut: what it serves must not fail.
+// Injects faults one after another, repairs each, and decides which failures of
+// conversations they excuse. Server 0 gets no fault but the moment when all refuse
+// connections, so conversations that it serves must not fail.
 import { Blackhole } from "../support/blackhole.ts";
 import { oneOf, type Random } from "../support/random-input.ts";
 import type { Failure } from "./load.ts";
@@ -8,22 +8,22 @@ import type { GatewayConfig, SoakGateway } from "./soak-gateway.ts";
 import { sizeBetween } from "./seeded.ts";
 import type { ServerProcess } from "./server-process.ts";
 
-/** How long relays to a server that left may go on. */
+/** How long relays to a removed server may continue. */
 export const DRAIN_MS = 1000;
 
-// The gateway's timers and this process' own are late when both cores are busy.
+// The timers of the gateway and of this process fire late if all cores are busy.
 const SLACK_MS = 250;
 
-/** Something that may end conversations that were under way in its time. */
+/** A fault that may end conversations which were open between `from` and `to`. */
 interface Excuse {
-  readonly what: string;
-  /** Undefined: of all. */
+  readonly message: string;
+  /** The server concerned; undefined: all. */
   readonly server: number | undefined;
-  /** Whoever had been answered was not touched by it. */
-  readonly isOfUnservedOnly: boolean;
-  /** From here on conversations end by it... */
+  /** Whether it excuses only conversations that no server had answered. */
+  readonly isUnservedOnly: boolean;
+  /** Conversations that ended earlier are not excused. On performance.now()'s clock, as is `to`. */
   readonly from: number;
-  /** ...and those that began later were not touched by it. Both on performance.now()'s clock. */
+  /** Conversations that started later are not excused. */
   to: number;
 }
 
@@ -37,17 +37,17 @@ export interface FaultsDeps {
 type Fault = (server: ServerProcess, forMs: number) => Promise<void>;
 
 export class Faults {
-  /** So far, of each kind. */
+  /** Faults injected so far, by kind. */
   readonly counts = new Map<string, number>();
   readonly #deps: FaultsDeps;
   readonly #excuses: Excuse[] = [];
   readonly #kinds: Readonly<Record<string, Fault>> = {
     kill: (server, forMs) => this.#kill(server, forMs),
     freeze: (server, forMs) => this.#freeze(server, forMs),
-    shut: (server, forMs) => this.#shut([server], forMs),
-    "all shut": (_, forMs) => this.#shut(this.#deps.servers, Math.min(forMs, 300)),
-    leave: (server, forMs) => this.#leave(server, forMs),
-    silent: (_, forMs) => this.#silent(forMs),
+    refuse: (server, forMs) => this.#refuse([server], forMs),
+    "all refuse": (_, forMs) => this.#refuse(this.#deps.servers, Math.min(forMs, 300)),
+    remove: (server, forMs) => this.#remove(server, forMs),
+    blackhole: (_, forMs) => this.#blackhole(forMs),
     policy: () => this.#policy(),
     reloads: () => this.#reloads(),
     flood: () => this.#deps.flood(200 + this.#deps.random(1800)),
@@ -57,7 +57,7 @@ export class Faults {
     this.#deps = deps;
   }
 
-  /** One fault after the other until `endAt`, on performance.now()'s clock; all is made good then. */
+  /** Injects and repairs one fault after another until `endAt`, on performance.now()'s clock. */
   async run(endAt: number): Promise<void> {
     const { random, servers } = this.#deps;
     const kinds = Object.keys(this.#kinds);
@@ -67,29 +67,32 @@ export class Faults {
       const server = servers[1 + random(servers.length - 1)]!;
       const forMs = sizeBetween(random, 50, 4000);
       if (performance.now() + forMs > endAt) return;
+
       this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
       await this.#kinds[kind]!(server, forMs);
     }
   }
 
-  /** What explains that a conversation failed; undefined: nothing does. */
-  explain({ server, startedAt, endedAt, isWrong }: Omit<Failure, "number" | "kind" | "what">) {
+  /** Returns the fault that excuses a failed conversation; undefined if none does. */
+  explain({ server, startedAt, endedAt, isWrong }: Omit<Failure, "number" | "kind" | "message">) {
     if (isWrong) return undefined;
+
     return this.#excuses.find(
       (excuse) =>
         startedAt <= excuse.to &&
         endedAt >= excuse.from &&
-        (server === undefined || (server === excuse.server && !excuse.isOfUnservedOnly)),
-    )?.what;
+        (server === undefined || (server === excuse.server && !excuse.isUnservedOnly)),
+    )?.message;
   }
 
-  /** The last excuses, for a failure that none explains. */
+  /** Describes the last three excuses, for a failure that none of them excuses. */
   recent(now: number): string {
     const ago = (ms: number) =>
       ms === Number.POSITIVE_INFINITY ? "now" : `${Math.round(now - ms)}`;
+
     return this.#excuses
       .slice(-3)
-      .map(({ what, from, to }) => `${what} ${ago(from)} to ${ago(to)} ms ago`)
+      .map(({ message, from, to }) => `${message} ${ago(from)} to ${ago(to)} ms ago`)
       .join(", ");
   }
 
@@ -107,40 +110,43 @@ export class Faults {
     server.thaw();
   }
 
-  /** Who waits to be accepted at that moment is reset by the server's kernel. */
-  async #shut(servers: readonly ServerProcess[], forMs: number): Promise<void> {
+  /** Closes listeners. The kernel resets the connections that they have not accepted yet. */
+  async #refuse(servers: readonly ServerProcess[], forMs: number): Promise<void> {
     const isAll = servers.length > 1;
-    const what = isAll ? "all servers were shut" : `server ${servers[0]!.number} was shut`;
-    const excuse = this.#excuse(what, isAll ? undefined : servers[0]!.number, {
-      isOfUnservedOnly: true,
+    const message = isAll ? "all servers refused" : `server ${servers[0]!.number} refused`;
+    const excuse = this.#excuse(message, isAll ? undefined : servers[0]!.number, {
+      isUnservedOnly: true,
     });
-    await Promise.all(servers.map((server) => server.shut()));
-    // One that is shut must cost nobody anything; all of them refuse everybody.
+
+    await Promise.all(servers.map((server) => server.closeListener()));
+    // While one server refuses, its clients must be served by the others.
     if (!isAll) excuse.to = performance.now();
     await Bun.sleep(forMs);
-    await Promise.all(servers.map((server) => server.open()));
+    await Promise.all(servers.map((server) => server.listen()));
     if (isAll) excuse.to = performance.now();
   }
 
-  async #leave(server: ServerProcess, forMs: number): Promise<void> {
+  async #remove(server: ServerProcess, forMs: number): Promise<void> {
     const { gateway } = this.#deps;
     const before = gateway.config;
     const endpoints = before.endpoints.filter((address) => address !== server.address);
-    // Back well before its relays are cut, or well after.
+
+    // The server returns well before its relays are reset, or well after.
     const isBrief = forMs < DRAIN_MS;
     const awayMs = isBrief ? Math.min(forMs, DRAIN_MS / 2) : forMs + 2 * SLACK_MS;
     if (!isBrief) {
       const from = performance.now() + DRAIN_MS - SLACK_MS;
-      const excuse = this.#excuse(`server ${server.number} left`, server.number, { from });
+      const excuse = this.#excuse(`server ${server.number} was removed`, server.number, { from });
       await this.#reload({ ...before, endpoints });
       excuse.to = performance.now();
     } else await this.#reload({ ...before, endpoints });
+
     await Bun.sleep(awayMs);
     await this.#reload({ ...gateway.config, endpoints: before.endpoints });
   }
 
-  /** An endpoint that swallows all packets joins for a while. */
-  async #silent(forMs: number): Promise<void> {
+  /** Adds an endpoint that drops all packets, for a while. */
+  async #blackhole(forMs: number): Promise<void> {
     const { gateway } = this.#deps;
     const before = gateway.config;
     const blackhole = new Blackhole();
@@ -160,13 +166,13 @@ export class Faults {
     });
   }
 
-  /** Broken files, which change nothing, and signals faster than they can be served. */
+  /** Reloads a broken file, which changes nothing, then signals faster than the gateway reloads. */
   async #reloads(): Promise<void> {
     const { gateway, random } = this.#deps;
     await gateway.reloadBroken(oneOf(random, ["", "endpoints: [a:1\n", "policy: none\n"]));
     for (let i = 0; i < 20; i++) gateway.hangUp();
     await this.#reload(gateway.config);
-    // That may have been an earlier signal's: let the last one have its turn.
+    // That reload may be an earlier signal's. Wait for the last one.
     await Bun.sleep(SLACK_MS);
   }
 
@@ -174,10 +180,10 @@ export class Faults {
     await this.#deps.gateway.reload(config);
   }
 
-  #excuse(what: string, server: number | undefined, wishes: Partial<Excuse> = {}): Excuse {
+  #excuse(message: string, server: number | undefined, options: Partial<Excuse> = {}): Excuse {
     const from = performance.now();
     const to = Number.POSITIVE_INFINITY;
-    const excuse = { what, server, isOfUnservedOnly: false, from, to, ...wishes };
+    const excuse = { message, server, isUnservedOnly: false, from, to, ...options };
     this.#excuses.push(excuse);
     return excuse;
   }

@@ -1,22 +1,22 @@
-// Crews of workers, each in one conversation after the other, and the tally of
-// what became of them.
+// The load: groups of workers, each of which holds one conversation after another.
+// It counts conversations and reports those that fail.
 import { ClientEnd } from "./client-end.ts";
 import { conversations, type Kind } from "./conversations.ts";
-import { Patience } from "./patience.ts";
 import { randomOf } from "./seeded.ts";
+import { Sleeper } from "./sleeper.ts";
 
-/** So many workers, and how often each kind comes among them. */
-interface Crew {
+interface WorkerGroup {
   readonly workers: number;
+  /** Relative frequency of each kind of conversation. */
   readonly kinds: Partial<Record<Kind, number>>;
-  /** Between two conversations of one worker. */
-  readonly restMs?: number;
+  /** Pause between two conversations of one worker. */
+  readonly pauseMs?: number;
 }
 
-// A client that failed does not come back at once, or the refused ones would be the most.
-const REST_AFTER_FAILURE_MS = 50;
+// Pause of a worker after a failure. Without it, refused clients would outnumber the others.
+const PAUSE_AFTER_FAILURE_MS = 50;
 
-const CREWS: readonly Crew[] = [
+const WORKER_GROUPS: readonly WorkerGroup[] = [
   {
     workers: 40,
     kinds: {
@@ -27,19 +27,19 @@ const CREWS: readonly Crew[] = [
   { workers: 200, kinds: { idle: 2, silent: 1 } },
   { workers: 20, kinds: { drip: 1 } },
   { workers: 10, kinds: { slow: 1 } },
-  { workers: 3, kinds: { bulk: 1 }, restMs: 200 },
+  { workers: 3, kinds: { bulk: 1 }, pauseMs: 200 },
 ];
 
-/** A conversation that did not go as it should. */
+/** A failed conversation. */
 export interface Failure {
   readonly number: number;
   readonly kind: Kind;
-  readonly what: string;
-  /** Whether bytes were wrong, which nothing excuses. */
+  readonly message: string;
+  /** Whether bytes were wrong, which no fault excuses. */
   readonly isWrong: boolean;
-  /** Who served it, if that is known. */
+  /** Number of the server; undefined if none answered. */
   readonly server: number | undefined;
-  /** Both on performance.now()'s clock. */
+  /** On performance.now()'s clock, as is `endedAt`. */
   readonly startedAt: number;
   readonly endedAt: number;
 }
@@ -51,13 +51,13 @@ export interface LoadOptions {
 }
 
 export class Load {
-  /** Conversations so far, of each kind. */
+  /** Conversations that have ended, by kind. */
   readonly counts = new Map<Kind, number>();
-  /** Bytes of both streams, of the conversations that are over. */
+  /** Bytes of both streams of the conversations that have ended. */
   bytes = 0;
   readonly #options: LoadOptions;
   readonly #open = new Set<ClientEnd>();
-  #patience = new Patience();
+  #sleeper = new Sleeper();
   #running: Promise<unknown> = Promise.resolve();
   #isStopped = true;
   #nextNumber = 1;
@@ -70,74 +70,78 @@ export class Load {
     return [...this.counts.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** Conversations under way. */
+  /** Open conversations. */
   get open(): number {
     return this.#open.size;
   }
 
   start(): void {
     this.#isStopped = false;
-    this.#patience = new Patience();
-    const workers = CREWS.flatMap(({ workers, kinds, restMs = 0 }) => {
-      // Each kind as often as it weighs: a worker draws one.
-      const draw = Object.entries(kinds).flatMap(([kind, weight]) =>
+    this.#sleeper = new Sleeper();
+    const workers = WORKER_GROUPS.flatMap(({ workers, kinds, pauseMs = 0 }) => {
+      // Contains each kind as often as its frequency, so that a worker picks one at random.
+      const choices = Object.entries(kinds).flatMap(([kind, weight]) =>
         Array.from({ length: weight }, () => kind as Kind),
       );
-      return Array.from({ length: workers }, () => this.#work(draw, restMs));
+      return Array.from({ length: workers }, () => this.#work(choices, pauseMs));
     });
-    const looking = setInterval(() => this.#look(), 1000);
-    this.#running = Promise.all(workers).finally(() => clearInterval(looking));
+
+    const timer = setInterval(() => this.#checkTimeouts(), 1000);
+    this.#running = Promise.all(workers).finally(() => clearInterval(timer));
   }
 
-  /** Has all of them come to their end, idle ones at once. */
+  /** Lets all conversations end, and ends idle ones at once. Resolves when none is open. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#patience.end();
+    this.#sleeper.wakeAll();
     await this.#running;
   }
 
-  /** So many clients at once that connect and reset. */
+  /** Opens `count` connections at once, each of which is reset at once. */
   async flood(count: number): Promise<void> {
     await Promise.all(Array.from({ length: count }, () => this.#converse("touch")));
   }
 
-  async #work(draw: readonly Kind[], restMs: number): Promise<void> {
+  async #work(choices: readonly Kind[], pauseMs: number): Promise<void> {
     while (!this.#isStopped) {
       const random = randomOf(this.#options.seed, -this.#nextNumber);
-      const isGood = await this.#converse(draw[random(draw.length)]!);
-      const pauseMs = isGood ? restMs : REST_AFTER_FAILURE_MS;
-      if (pauseMs > 0) await this.#patience.wait(pauseMs);
+      const hasSucceeded = await this.#converse(choices[random(choices.length)]!);
+      const ms = hasSucceeded ? pauseMs : PAUSE_AFTER_FAILURE_MS;
+      if (ms > 0) await this.#sleeper.sleep(ms);
     }
   }
 
-  /** Whether it went as it should. */
+  /** Holds one conversation; returns whether it succeeded. */
   async #converse(kind: Kind): Promise<boolean> {
     const { port, seed, onFailure } = this.#options;
     const number = this.#nextNumber++;
     const startedAt = performance.now();
     let end: ClientEnd | undefined;
     let failure: string | undefined;
+
     try {
       end = await ClientEnd.connect({ port, seed, number });
       this.#open.add(end);
       const random = randomOf(seed, number);
-      failure = await conversations[kind]({ end, random, patience: this.#patience });
+      failure = await conversations[kind]({ end, random, sleeper: this.#sleeper });
       this.bytes += end.sentBytes + end.receivedBytes;
     } catch (error) {
       failure = `connect: ${(error as { code?: string }).code ?? String(error)}`;
     }
+
     if (end !== undefined) this.#open.delete(end);
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
-    const what = end?.wrong === undefined ? failure : `wrong bytes ${end.wrong}`;
-    if (what === undefined) return true;
+    const message = end?.wrong === undefined ? failure : `wrong bytes ${end.wrong}`;
+    if (message === undefined) return true;
+
     const [isWrong, endedAt] = [end?.wrong !== undefined, performance.now()];
-    onFailure({ number, kind, what, isWrong, server: end?.server, startedAt, endedAt });
+    onFailure({ number, kind, message, isWrong, server: end?.server, startedAt, endedAt });
     if (end?.isClosed === false) end.reset();
     return false;
   }
 
-  #look(): void {
+  #checkTimeouts(): void {
     const now = performance.now();
-    for (const end of this.#open) end.look(now);
+    for (const end of this.#open) end.checkTimeout(now);
   }
 }

@@ -1,17 +1,17 @@
-// What the soak prints: a line every 30 s, and the figures at the end.
+// Prints the soak's progress: a line every 30 s, and a summary at the end.
+import type { FailureLog } from "./failure-log.ts";
 import type { Faults } from "./faults.ts";
 import type { Load } from "./load.ts";
-import { growthOf, mib, type QuietMoment } from "./quiet.ts";
+import { growthOf, type IdleSample, mib } from "./idle-sample.ts";
 import type { SoakGateway } from "./soak-gateway.ts";
-import type { Verdicts } from "./verdicts.ts";
 
-const LINE_MS = 30_000;
+const PRINT_INTERVAL_MS = 30_000;
 
 export interface ProgressDeps {
   readonly gateway: SoakGateway;
   readonly load: Load;
   readonly faults: Faults;
-  readonly verdicts: Verdicts;
+  readonly failures: FailureLog;
 }
 
 export class Progress {
@@ -27,7 +27,7 @@ export class Progress {
   start(): void {
     this.#startedAt = performance.now();
     this.#last = this.#sample();
-    this.#timer = setInterval(() => this.#print(), LINE_MS);
+    this.#timer = setInterval(() => this.#print(), PRINT_INTERVAL_MS);
   }
 
   /** May be called twice. */
@@ -35,41 +35,48 @@ export class Progress {
     clearInterval(this.#timer);
   }
 
-  summarize(moments: readonly QuietMoment[]): void {
+  summarize(samples: readonly IdleSample[]): void {
     this.close();
-    const { gateway, load, faults, verdicts } = this.#deps;
+    const { gateway, load, faults, failures } = this.#deps;
     const seconds = (performance.now() - this.#startedAt) / 1000;
     const rate = Math.round(load.total / seconds);
+
     console.log(
-      `${load.total} connections in ${Math.round(seconds)} s, ${rate} a second, quiet moments included`,
+      `${load.total} connections in ${Math.round(seconds)} s, ${rate}/s including idle samples`,
     );
-    console.log(`  ${(load.bytes / 2 ** 30).toFixed(2)} GiB at the clients, each byte checked`);
+    console.log(
+      `  ${(load.bytes / 2 ** 30).toFixed(2)} GiB sent and received by clients, each byte checked`,
+    );
     console.log(`  conversations: ${list(load.counts)}`);
     console.log(`  faults: ${list(faults.counts)}`);
-    console.log(`  failures, ${verdicts.explained} explained: ${list(verdicts.counts) || "none"}`);
-    const rss = moments.map(({ residentKib }) => (residentKib / 1024).toFixed(1));
-    const growth = growthOf(moments)?.toFixed(3) ?? "too few to tell";
-    console.log(`  RSS in quiet moments, MiB: ${rss.join(" ")}; last third to second: ${growth}`);
-    console.log(`  the gateway said: ${list(new Map(Object.entries(gateway.said)))}`);
+    console.log(`  failures, ${failures.excused} excused: ${list(failures.counts) || "none"}`);
+
+    const rss = samples.map(({ residentKib }) => (residentKib / 1024).toFixed(1));
+    const growth = growthOf(samples)?.toFixed(3) ?? "too few samples";
+    console.log(
+      `  RSS of idle samples, MiB: ${rss.join(" ")}; growth from second third to last: ${growth}`,
+    );
+    console.log(`  gateway log: ${list(new Map(Object.entries(gateway.messageCounts)))}`);
   }
 
   #print(): void {
-    const { gateway, load, verdicts } = this.#deps;
+    const { gateway, load, failures } = this.#deps;
     if (!gateway.isRunning) return;
+
     const { at, ticks, total } = this.#sample();
     const seconds = (at - this.#last.at) / 1000;
-    const words = [
+    const fields = [
       `${Math.round((at - this.#startedAt) / 1000)} s: ${total} connections`,
-      `${Math.round((total - this.#last.total) / seconds)} a second`,
+      `${Math.round((total - this.#last.total) / seconds)}/s`,
       `${load.open} open`,
-      `failures: ${verdicts.explained} explained, ${verdicts.unexplained} not`,
-      `${verdicts.wrong} with wrong bytes`,
+      `failures: ${failures.excused} excused, ${failures.unexcused} not`,
+      `${failures.wrong} with wrong bytes`,
       `RSS ${mib(gateway.residentKib)}`,
       `${gateway.descriptors} descriptors`,
       `CPU ${((ticks - this.#last.ticks) / seconds).toFixed(0)} %`,
     ];
     this.#last = { at, ticks, total };
-    console.log(words.join(", "));
+    console.log(fields.join(", "));
   }
 
   #sample() {

@@ -1,41 +1,41 @@
-// What follows from the seed: what each conversation does, and the two byte
-// streams that it carries. No two conversations have the same bytes at the same
-// place, so bytes that went to the wrong connection are wrong bytes.
+// Derives everything from the seed: what each conversation does, and the two byte
+// streams that it carries. Streams start at random places in one pattern, so bytes
+// on the wrong connection are found to be wrong.
 import { type Random, randomFrom } from "../support/random-input.ts";
 
-// A prime: no power of two, as buffers are, repeats in step with it.
+// A prime, so that the pattern never repeats in step with a buffer size.
 const PERIOD_BYTES = 1_048_573;
 
-/** The most that `streamBytes` gives at once. */
+/** Limit of the bytes that `streamBytes` returns at once. */
 export const MAX_CHUNK_BYTES = 1 << 20;
 
 const pattern = makePattern();
 
 export type Direction = "request" | "reply";
 
-/** Where in the pattern the stream of a conversation begins. */
+/** Returns the offset in the pattern at which a conversation's stream starts. */
 export function streamStart(seed: number, number: number, direction: Direction): number {
   return randomOf(seed, 2 * number + (direction === "request" ? 0 : 1))(PERIOD_BYTES);
 }
 
-/** Bytes of the endless stream that begins at `start`, from `offset` on; a view, not a copy. */
+/** Returns the endless stream that starts at `start`, from `offset` on; a view, not a copy. */
 export function streamBytes(start: number, offset: number, length: number): Uint8Array {
   const from = (start + offset) % PERIOD_BYTES;
   return pattern.subarray(from, from + Math.min(length, MAX_CHUNK_BYTES));
 }
 
-/** The generator of conversation `number`: what one takes does not move another. */
+/** Returns the generator of conversation `number`, independent of all others. */
 export function randomOf(seed: number, number: number): Random {
   return randomFrom(Math.imul(seed, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b));
 }
 
-/** A whole number from `low` to `high`, each power of two between them as likely as the next. */
+/** Returns an integer from `low` to `high`; each power of two between them is equally likely. */
 export function sizeBetween(random: Random, low: number, high: number): number {
   const exponent = random(1 << 20) / (1 << 20);
   return Math.round(low * (high / low) ** exponent);
 }
 
-/** Numerical Recipes' generator, with its beginning repeated behind its end. */
+/** Fills the pattern with Numerical Recipes' generator. Its start is repeated after its end. */
 function makePattern(): Uint8Array {
   const bytes = new Uint8Array(PERIOD_BYTES + MAX_CHUNK_BYTES);
   let state = 1;

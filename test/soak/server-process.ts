@@ -1,12 +1,12 @@
-// A server of the soak as its parent sees it: started, killed, frozen, shut, and
-// always brought back on the same address.
+// Controls one server process of the soak: starts, kills and freezes it, and
+// closes its listening socket. It always returns on the same address.
 import { fileURLToPath } from "node:url";
 import { until } from "../support/peer.ts";
 import type { Command, Report } from "./protocol.ts";
 
 const program = fileURLToPath(new URL("server.ts", import.meta.url));
 
-/** Reports about conversations. */
+/** A report about a conversation. */
 export type ConversationReport = Extract<Report, { number: number }>;
 
 export class ServerProcess {
@@ -16,7 +16,7 @@ export class ServerProcess {
   readonly #seed: number;
   readonly #onReport: (report: ConversationReport) => void;
   #process: Bun.Subprocess | undefined;
-  #lastWord: Report | undefined;
+  #lastReport: Report | undefined;
 
   constructor(
     { number, address, seed }: { number: number; address: string; seed: number },
@@ -31,26 +31,27 @@ export class ServerProcess {
   /** Resolves when it accepts connections. */
   async start(): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      this.#lastWord = undefined;
+      this.#lastReport = undefined;
       this.#process = Bun.spawn(
         [process.execPath, program, `${this.number}`, this.address, `${this.#seed}`],
-        { stdio: ["ignore", "inherit", "inherit"], ipc: (report) => this.#take(report) },
+        { stdio: ["ignore", "inherit", "inherit"], ipc: (report) => this.#onMessage(report) },
       );
-      await this.#heard("open", "failed");
-      if (this.#lastWord!.kind === "open") return;
+      await this.#untilReported("listen", "failed");
+      if (this.#lastReport!.kind === "listen") return;
+
       if (attempt === 5)
-        throw new Error(`a server cannot start: ${JSON.stringify(this.#lastWord)}`);
+        throw new Error(`cannot start server ${this.number}: ${JSON.stringify(this.#lastReport)}`);
       await Bun.sleep(200);
     }
   }
 
-  /** Ends it without a word to anybody; resolves when it has gone and its address refuses. */
+  /** Kills it without notice. Resolves once it has exited and its address refuses connections. */
   async kill(): Promise<void> {
     this.#process?.kill("SIGKILL");
     await this.#process?.exited;
   }
 
-  /** Its kernel goes on accepting, until its queue is full; it does nothing. */
+  /** Suspends the process. Its kernel still accepts connections until the queue is full. */
   freeze(): void {
     this.#process!.kill("SIGSTOP");
   }
@@ -59,28 +60,29 @@ export class ServerProcess {
     this.#process!.kill("SIGCONT");
   }
 
-  /** Refuses new connections; those that are there go on. */
-  async shut(): Promise<void> {
-    await this.#tell("shut");
+  /** Refuses new connections and keeps the open ones. */
+  async closeListener(): Promise<void> {
+    await this.#send("close");
   }
 
-  async open(): Promise<void> {
-    await this.#tell("open");
+  async listen(): Promise<void> {
+    await this.#send("listen");
   }
 
-  async #tell(command: Command): Promise<void> {
-    this.#lastWord = undefined;
+  async #send(command: Command): Promise<void> {
+    this.#lastReport = undefined;
     this.#process!.send(command);
-    await this.#heard(command);
+    await this.#untilReported(command);
   }
 
-  async #heard(...kinds: Report["kind"][]): Promise<void> {
-    const isHeard = () => this.#lastWord !== undefined && kinds.includes(this.#lastWord.kind);
-    await until(isHeard, `server ${this.number} said "${kinds.join(" or ")}"`, 20_000);
+  async #untilReported(...kinds: Report["kind"][]): Promise<void> {
+    const isReported = () =>
+      this.#lastReport !== undefined && kinds.includes(this.#lastReport.kind);
+    await until(isReported, `server ${this.number} reported "${kinds.join(" or ")}"`, 20_000);
   }
 
-  #take(report: Report): void {
+  #onMessage(report: Report): void {
     if ("number" in report) this.#onReport(report);
-    else this.#lastWord = report;
+    else this.#lastReport = report;
   }
 }

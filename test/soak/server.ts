@@ -1,5 +1,5 @@
-// A server of the soak, a process of its own: does what each client's request
-// says, checks each byte of it, and reports what was wrong or was not announced.
+// One server process of the soak. It follows the instructions in each request,
+// checks each byte, and reports wrong bytes and unexpected ends to its parent.
 // Arguments: its number, its address, the seed.
 import {
   type Command,
@@ -15,11 +15,12 @@ import { handlers, StreamEnd } from "./stream-end.ts";
 const [server, seed] = [Number(process.argv[2]), Number(process.argv[4])];
 const [hostname, port] = process.argv[3]!.split(":") as [string, string];
 
-const report = (what: Report) => void process.send!(what);
+const send = (report: Report) => void process.send!(report);
 
 class ServerEnd extends StreamEnd {
   #request: Request | undefined;
-  #isOver = false;
+  /** Whether the end was checked, or is this server's own reset. */
+  #isDone = false;
 
   constructor() {
     super(REQUEST_HEAD_BYTES);
@@ -28,33 +29,37 @@ class ServerEnd extends StreamEnd {
   protected takeHead(head: Uint8Array): number | undefined {
     const request = decodeRequest(head);
     if (request === undefined) {
-      report({ kind: "wrong", number: 0, what: `head ${Buffer.from(head).toString("hex")}` });
+      send({ kind: "wrong", number: 0, what: `head ${Buffer.from(head).toString("hex")}` });
       return undefined;
     }
+
     this.#request = request;
-    const { number, deafMs } = request;
+    const { number, stallMs } = request;
     this.begin(encodeReplyHead({ server, number }), streamStart(seed, number, "reply"));
-    if (deafMs > 0) this.#beDeaf(deafMs);
+    if (stallMs > 0) this.#stopReading(stallMs);
     return streamStart(seed, number, "request");
   }
 
   protected changed(): void {
     if (this.isClosed) {
-      if (!this.#isOver) this.#judge();
-      this.#isOver = true;
+      if (!this.#isDone) this.#checkEnd();
+      this.#isDone = true;
       return;
     }
+
     const request = this.#request;
     if (request === undefined) {
       if (this.outcome !== undefined) this.shutdown();
       return;
     }
+
     this.sendTo(this.#owedBytes(request));
     if (request.serverEnd === "by a reset" && this.sentBytes >= request.resetAtBytes) {
-      this.#isOver = true;
+      this.#isDone = true;
       this.reset();
       return;
     }
+
     const isAll = this.isSent && this.sentBytes === request.rounds * request.replyBytes;
     if (isAll && (request.serverEnd === "after its reply" || this.outcome !== undefined))
       this.shutdown();
@@ -67,31 +72,33 @@ class ServerEnd extends StreamEnd {
     return Math.min(rounds, Math.floor(this.receivedBytes / requestBytes)) * replyBytes;
   }
 
-  #beDeaf(ms: number): void {
+  #stopReading(ms: number): void {
     this.pause();
     setTimeout(() => {
       if (!this.isClosed) this.resume();
     }, ms);
   }
 
-  /** The connection is gone, and not by us. */
-  #judge(): void {
+  /** Reports wrong bytes, and an end that the request did not announce. */
+  #checkEnd(): void {
     const { outcome, receivedBytes, wrong } = this;
     const request = this.#request;
-    if (request === undefined) return; // a client that never asked may end as it likes
+    if (request === undefined) return; // a client that sent no request may end in any way
+
     const { number, rounds, requestBytes, clientEnd } = request;
-    if (wrong !== undefined) report({ kind: "wrong", number, what: `request: ${wrong}` });
-    const said = `${outcome} at ${receivedBytes} of ${rounds * requestBytes} bytes of a request`;
+    if (wrong !== undefined) send({ kind: "wrong", number, what: `request: ${wrong}` });
+
+    const seen = `${outcome} at ${receivedBytes} of ${rounds * requestBytes} bytes of a request`;
     const isWhole = outcome === "FIN" && receivedBytes === rounds * requestBytes;
-    const isOdd =
+    const isUnexpected =
       (clientEnd === "by a FIN" && !isWhole) || (clientEnd === "by a reset" && outcome === "FIN");
-    if (isOdd) report({ kind: "odd", number, what: `${said} that ends ${clientEnd}` });
+    if (isUnexpected) send({ kind: "unexpected", number, what: `${seen} that ends ${clientEnd}` });
   }
 }
 
 let listener: Bun.TCPSocketListener<StreamEnd> | undefined;
 
-function open(): void {
+function listen(): void {
   listener = Bun.listen<StreamEnd>({
     hostname,
     port: Number(port),
@@ -104,24 +111,25 @@ function open(): void {
       },
     },
   } as Bun.TCPSocketListenOptions<StreamEnd>);
-  report({ kind: "open" });
+  send({ kind: "listen" });
 }
 
-/** New connections are refused; those that are there go on. */
-function shut(): void {
+/** Refuses new connections and keeps the open ones. */
+function closeListener(): void {
   listener?.stop();
   listener = undefined;
-  report({ kind: "shut" });
+  send({ kind: "close" });
 }
 
 process.on("message", (command: Command) => {
-  if (command === "shut") shut();
-  else open();
+  if (command === "close") closeListener();
+  else listen();
 });
 process.on("disconnect", () => process.exit(0));
+
 try {
-  open();
+  listen();
 } catch (error) {
-  report({ kind: "failed", error: String(error) });
+  send({ kind: "failed", error: String(error) });
   process.exit(1);
 }

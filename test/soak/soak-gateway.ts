@@ -1,5 +1,5 @@
-// The gateway of the soak: the compiled binary with a config file that changes
-// under it.
+// Runs the gateway of the soak: the compiled binary, with a config file that the
+// soak changes.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,11 +12,11 @@ export interface GatewayConfig {
   readonly drainMs: number;
 }
 
-const DONE = "reloaded";
-const FAILED = "reload failed, nothing was changed";
+const RELOADED = "reloaded";
+const RELOAD_FAILED = "reload failed, nothing was changed";
 
 export class SoakGateway {
-  /** As it is in force. */
+  /** The configuration in use. */
   config: GatewayConfig;
   readonly #folder: string;
   readonly #path: string;
@@ -29,7 +29,7 @@ export class SoakGateway {
     this.#process = process;
   }
 
-  /** Resolves when it is ready. */
+  /** Starts the gateway; resolves once it is ready. */
   static async start(config: GatewayConfig): Promise<SoakGateway> {
     const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-soak-"));
     writeFileSync(pathIn(folder), textOf(config));
@@ -61,61 +61,62 @@ export class SoakGateway {
     return this.#process.wakeups;
   }
 
-  /** Whether it is still there. */
+  /** Whether the process has not exited. */
   get isRunning(): boolean {
     return this.#process.status === undefined;
   }
 
-  /** Lines so far that tell of a bug: errors, but for those of files that were broken on purpose. */
+  /** Error lines so far, which indicate a bug. Those of deliberately broken files are left out. */
   get errors(): LogLine[] {
-    const isBad = ({ level, msg }: LogLine) => level === "error" && msg !== FAILED;
+    const isBad = ({ level, msg }: LogLine) => level === "error" && msg !== RELOAD_FAILED;
     return this.#process.log.filter(isBad);
   }
 
-  /** How often it has said what. */
-  get said(): Record<string, number> {
+  /** Log lines so far, by message. */
+  get messageCounts(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { msg } of this.#process.log) counts[msg] = (counts[msg] ?? 0) + 1;
     return counts;
   }
 
-  /** Resolves when this is in force. */
+  /** Reloads with `config`; resolves once it is in use. */
   async reload(config: GatewayConfig): Promise<void> {
     writeFileSync(this.#path, textOf(config));
-    await this.#reloaded(DONE);
+    await this.#reloadAndWait(RELOADED);
     this.config = config;
   }
 
-  /** Resolves when it has refused this file; the right one is there again then. */
+  /** Reloads a broken file; resolves once the gateway has rejected it and the file is restored. */
   async reloadBroken(text: string): Promise<void> {
     writeFileSync(this.#path, text);
-    await this.#reloaded(FAILED);
+    await this.#reloadAndWait(RELOAD_FAILED);
     writeFileSync(this.#path, textOf(this.config));
   }
 
+  /** Sends SIGHUP. Returns before the reload. */
   hangUp(): void {
     this.#process.signal("SIGHUP");
   }
 
-  /** Its exit status and how many relays it cut. */
-  async stop(): Promise<{ status: number | null; cut: unknown }> {
+  /** Stops the gateway; resolves with its exit status and the number of relays that it reset. */
+  async stop(): Promise<{ status: number | null; resetRelays: unknown }> {
     this.#process.signal("SIGTERM");
     const status = await this.#process.exited();
-    return { status, cut: this.#process.lines("stopped")[0]?.["cut"] };
+    return { status, resetRelays: this.#process.lines("stopped")[0]?.["cut"] };
   }
 
-  /** Kills it if it still runs. */
+  /** Kills the gateway if it still runs. */
   async close(): Promise<void> {
     await this.#process.close();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Signals until it has said this once more: earlier signals may have a reload under way. */
-  async #reloaded(message: string): Promise<void> {
+  /** Sends SIGHUP and waits until `message` is logged once more, perhaps for an earlier signal. */
+  async #reloadAndWait(message: string): Promise<void> {
     const before = this.#process.lines(message).length;
     const isDone = () => this.#process.lines(message).length > before || !this.isRunning;
     this.hangUp();
-    await until(isDone, `it said "${message}"`, 20_000);
+    await until(isDone, `the gateway logged "${message}"`, 20_000);
   }
 }
 
@@ -126,7 +127,7 @@ function textOf({ endpoints, policy, drainMs }: GatewayConfig): string {
     `endpoints: [${endpoints.join(", ")}]`,
     `policy: ${policy}`,
     `drain-timeout: ${drainMs}ms`,
-    // Servers that were down are to carry load again before they go down again.
+    // Short, so that a server carries load again before its next fault.
     "retry-delay: 500ms",
   ];
   return `${lines.join("\n")}\n`;

@@ -1,22 +1,22 @@
-// The soak: scripts/soak MINUTES. Load and faults take turns with quiet moments;
-// a line every 30 s says how it stands, and the last ones what came of it.
+// The soak: scripts/soak MINUTES. Alternates between phases of load with faults and
+// idle samples. Prints a line every 30 s and a summary at the end.
 import { Closers } from "../support/gateway-command.ts";
+import { FailureLog } from "./failure-log.ts";
 import { DRAIN_MS, Faults } from "./faults.ts";
+import { describeSample, type IdleSample, problemsOf, sampleIdle } from "./idle-sample.ts";
 import { Load } from "./load.ts";
-import { describeMoment, faultsOf, type QuietMoment, quietMoment } from "./quiet.ts";
 import { Progress } from "./progress.ts";
 import { randomOf } from "./seeded.ts";
 import { ServerProcess } from "./server-process.ts";
 import { SoakGateway } from "./soak-gateway.ts";
-import { Verdicts } from "./verdicts.ts";
 
 const SERVERS = 4;
 
-// Each phase ends with a quiet moment, which takes 5 s and what the load needs to end.
+// Each phase ends with an idle sample, which takes 5 s after the load has ended.
 const PHASES = 10;
 const MIN_PHASE_MS = 15_000;
 const MAX_PHASE_MS = 300_000;
-const QUIET_MS = 7000;
+const SAMPLE_MS = 7000;
 const MAX_STOP_MS = 90_000;
 
 const minutes = Number(process.argv[2]);
@@ -29,12 +29,12 @@ const closers = new Closers();
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => void closers.close().finally(() => process.exit(130)));
 
-const verdicts = new Verdicts();
+const failures = new FailureLog();
 let isPassed = false;
 try {
   isPassed = await soak();
 } catch (error) {
-  console.error("FAILED: the soak could not go on:", error);
+  console.error("FAILED: the soak was aborted:", error);
 } finally {
   await closers.close();
 }
@@ -48,38 +48,39 @@ async function soak(): Promise<boolean> {
   const gateway = closers.add(
     await SoakGateway.start({ endpoints, policy: "round-robin", drainMs: DRAIN_MS }),
   );
-  const onFailure = verdicts.failed.bind(verdicts);
+  const onFailure = failures.add.bind(failures);
   const load = new Load({ port: gateway.port, seed, onFailure });
   const flood = (clients: number) => load.flood(clients);
   const faults = new Faults({ servers, gateway, random: randomOf(seed, 0), flood });
-  verdicts.excuses = faults;
-  const progress = new Progress({ gateway, load, faults, verdicts });
+  failures.excuses = faults;
+  const progress = new Progress({ gateway, load, faults, failures });
   closers.defer(() => progress.close());
 
-  // What is opened once, for the first client, is no leak.
+  // Opens what the gateway opens once, for its first client: that is not a leak.
   await load.flood(100);
-  const before = await quietMoment(gateway, undefined);
-  console.log(`before the load: ${describeMoment(before)}`);
+  const before = await sampleIdle(gateway, undefined);
+  console.log(`before the load: ${describeSample(before)}`);
   progress.start();
-  const moments = await runPhases({ gateway, load, faults }, before);
+  const samples = await runPhases({ gateway, load, faults }, before);
+
   const problems = [
-    ...faultsOf(before, moments),
-    ...verdicts.problems(),
-    ...(await endingFaults(gateway)),
+    ...problemsOf(before, samples),
+    ...failures.problems(),
+    ...(await shutdownProblems(gateway)),
   ];
-  progress.summarize(moments);
+  progress.summarize(samples);
   for (const problem of problems) console.error(`FAILED: ${problem}`);
   return problems.length === 0;
 }
 
 async function startServers(): Promise<ServerProcess[]> {
-  // An address of loopback for each, so that all have the same port, one that
-  // the system gives to no client; this process' number keeps two soaks apart.
+  // One loopback address for each, so that all share a port that the system never
+  // assigns to a client. The process id separates concurrent soaks.
   const network = `127.${1 + ((process.pid >> 8) % 250)}.${process.pid & 255}`;
   const servers = Array.from({ length: SERVERS }, (_, number) => {
     const address = `${network}.${number + 1}:2379`;
     return new ServerProcess({ number, address, seed }, (report) =>
-      verdicts.reported(number, report),
+      failures.addReport(number, report),
     );
   });
   for (const server of servers) {
@@ -89,46 +90,50 @@ async function startServers(): Promise<ServerProcess[]> {
   return servers;
 }
 
-interface Running {
+interface PhaseParts {
   readonly gateway: SoakGateway;
   readonly load: Load;
   readonly faults: Faults;
 }
 
-/** Load and faults, then a quiet moment, until the time is over or the gateway has ended. */
+/** Alternates load and faults with an idle sample, until the time is over or the gateway exits. */
 async function runPhases(
-  { gateway, load, faults }: Running,
-  before: QuietMoment,
-): Promise<QuietMoment[]> {
+  { gateway, load, faults }: PhaseParts,
+  before: IdleSample,
+): Promise<IdleSample[]> {
   const totalMs = minutes * 60_000;
   const phaseMs = Math.min(MAX_PHASE_MS, Math.max(MIN_PHASE_MS, totalMs / PHASES));
   const phases = Math.max(1, Math.floor(totalMs / phaseMs));
+
   const start = performance.now();
-  const moments: QuietMoment[] = [];
+  const samples: IdleSample[] = [];
   for (let phase = 1; phase <= phases && gateway.isRunning; phase++) {
     load.start();
-    await faults.run(start + phase * phaseMs - QUIET_MS);
+    await faults.run(start + phase * phaseMs - SAMPLE_MS);
     await stopInTime(load);
     if (!gateway.isRunning) break;
-    const moment = await quietMoment(gateway, before);
-    verdicts.settle();
-    moments.push(moment);
-    console.log(`quiet moment ${phase} of ${phases}: ${describeMoment(moment)}`);
+
+    const sample = await sampleIdle(gateway, before);
+    failures.judgeReports();
+    samples.push(sample);
+    console.log(`idle sample ${phase} of ${phases}: ${describeSample(sample)}`);
   }
-  return moments;
+  return samples;
 }
 
 async function stopInTime(load: Load): Promise<void> {
-  const late = Bun.sleep(MAX_STOP_MS).then(() => "late");
-  if ((await Promise.race([load.stop(), late])) === "late")
-    throw new Error(`${load.open} conversations had not ended after ${MAX_STOP_MS / 1000} s`);
+  const timeout = Bun.sleep(MAX_STOP_MS).then(() => "timeout");
+  if ((await Promise.race([load.stop(), timeout])) === "timeout")
+    throw new Error(`${load.open} conversations did not end within ${MAX_STOP_MS / 1000} s`);
 }
 
-/** What is wrong with how it ended, or with what it said. */
-async function endingFaults(gateway: SoakGateway): Promise<string[]> {
-  const faults = gateway.errors.map((line) => `the gateway said ${JSON.stringify(line)}`);
-  if (!gateway.isRunning) return [...faults, "the gateway ended by itself"];
-  const { status, cut } = await gateway.stop();
-  if (status !== 0 || cut !== 0) faults.push(`SIGTERM: status ${status}, ${cut} relays cut`);
-  return faults;
+/** Stops the gateway; returns what is wrong with its exit and its log. */
+async function shutdownProblems(gateway: SoakGateway): Promise<string[]> {
+  const problems = gateway.errors.map((line) => `the gateway logged ${JSON.stringify(line)}`);
+  if (!gateway.isRunning) return [...problems, "the gateway exited by itself"];
+
+  const { status, resetRelays } = await gateway.stop();
+  if (status !== 0 || resetRelays !== 0)
+    problems.push(`SIGTERM: exit status ${status}, ${resetRelays} relays reset`);
+  return problems;
 }

@@ -1,10 +1,10 @@
-// One end of a conversation, on either side: a head and then a seeded stream in
-// each direction, each byte that comes checked against its place. What is said
-// when is the subclass's part.
+// One end of a conversation, on either side. Each direction carries a head, then a
+// seeded stream, and each received byte is checked against its place. Subclasses
+// decide what to send and when.
 import { streamBytes } from "./seeded.ts";
 
-// Bun hands the kernel what it takes, of whatever length; more at a time only
-// means that more must be looked up.
+// Bytes offered to the kernel per write. It takes only what fits, so longer chunks
+// gain nothing.
 const WRITE_BYTES = 256 * 1024;
 
 type Socket = Bun.Socket<StreamEnd>;
@@ -13,9 +13,9 @@ export abstract class StreamEnd {
   /** Bytes of the streams, without the heads. */
   sentBytes = 0;
   receivedBytes = 0;
-  /** What was wrong about the bytes that came; undefined while they were right. */
+  /** Where the first wrong byte was found; undefined if all bytes were right. */
   wrong: string | undefined;
-  /** `"FIN"`, or an error's code; undefined while the peer has not ended. */
+  /** `"FIN"` or an error code; undefined until the peer has ended. */
   outcome: string | undefined;
   isClosed = false;
   readonly #headBytes: number;
@@ -23,39 +23,41 @@ export abstract class StreamEnd {
   #outStart = 0;
   #inStart = 0;
   #head: Uint8Array | undefined = new Uint8Array(0);
-  #owedHead: Uint8Array | undefined;
+  #unsentHead: Uint8Array | undefined;
   #targetBytes = 0;
   #isShutDown = false;
 
-  /** `headBytes` come before the peer's stream. */
+  /** `headBytes`: length of the head before the peer's stream. */
   constructor(headBytes: number) {
     this.#headBytes = headBytes;
   }
 
-  /** The peer's head is here. Its stream begins where this says; undefined: that was no head. */
+  /** Handles the peer's head. Returns the start of the peer's stream; undefined: invalid head. */
   protected abstract takeHead(head: Uint8Array): number | undefined;
 
-  /** Something came, was taken, or ended. */
+  /** Called after bytes arrived, the kernel took bytes, or the peer ended. */
   protected abstract changed(): void;
 
-  /** All that was to be sent so far has been taken by the kernel, or never will be. */
+  /** Whether the kernel has taken all bytes to be sent so far, or the socket is closed. */
   get isSent(): boolean {
-    return this.isClosed || (this.sentBytes === this.#targetBytes && this.#owedHead === undefined);
+    return (
+      this.isClosed || (this.sentBytes === this.#targetBytes && this.#unsentHead === undefined)
+    );
   }
 
-  /** What is sent first, and where the stream behind it begins. */
+  /** Sets the head to send, and the start of the stream that follows it. */
   protected begin(head: Uint8Array, outStart: number): void {
-    this.#owedHead = head;
+    this.#unsentHead = head;
     this.#outStart = outStart;
   }
 
-  /** Sends the stream up to this many bytes. */
+  /** Sends the first `targetBytes` of the stream. */
   sendTo(targetBytes: number): void {
     this.#targetBytes = targetBytes;
     this.#flush();
   }
 
-  /** Once: a second FIN is none. */
+  /** Sends the FIN. May be called twice. */
   shutdown(): void {
     if (this.#isShutDown) return;
     this.#isShutDown = true;
@@ -66,7 +68,7 @@ export abstract class StreamEnd {
     this.#socket!.terminate();
   }
 
-  /** As a program that ends. */
+  /** Closes both directions, as a program that exits. */
   close(): void {
     this.#socket!.end();
   }
@@ -100,10 +102,9 @@ export abstract class StreamEnd {
   }
 
   closed(error: { code?: string } | undefined): void {
-    // Without an error it is a FIN that came behind our own, or a reset that a
-    // write of ours has met.
-    const silent = this.#isShutDown ? "FIN" : "EPIPE";
-    this.outcome = error?.code ?? this.outcome ?? silent;
+    // Without an error it is a FIN after our own, or a reset that our write met.
+    const withoutError = this.#isShutDown ? "FIN" : "EPIPE";
+    this.outcome = error?.code ?? this.outcome ?? withoutError;
     this.isClosed = true;
     this.changed();
   }
@@ -114,6 +115,7 @@ export abstract class StreamEnd {
       this.#head = bytes;
       return bytes.subarray(bytes.length);
     }
+
     this.#head = undefined;
     const start = this.takeHead(bytes.subarray(0, this.#headBytes));
     if (start === undefined) this.wrong ??= "in the head";
@@ -129,12 +131,14 @@ export abstract class StreamEnd {
         this.wrong = `in the ${chunk.length} from ${this.receivedBytes} on`;
       at += expected.length;
     }
+
     this.receivedBytes += chunk.length;
   }
 
   #flush(): void {
     if (this.isClosed || this.#isShutDown) return;
-    if (this.#owedHead !== undefined && !this.#flushHead(this.#owedHead)) return;
+    if (this.#unsentHead !== undefined && !this.#flushHead(this.#unsentHead)) return;
+
     while (this.sentBytes < this.#targetBytes) {
       const length = Math.min(WRITE_BYTES, this.#targetBytes - this.sentBytes);
       const chunk = streamBytes(this.#outStart, this.sentBytes, length);
@@ -144,25 +148,25 @@ export abstract class StreamEnd {
     }
   }
 
-  /** With the stream's first bytes, as a program writes them: one segment for a small request. */
+  /** Sends the head and the stream's first bytes in one write; returns whether all were taken. */
   #flushHead(head: Uint8Array): boolean {
     const length = Math.min(4096, this.#targetBytes - this.sentBytes);
     const bytes = Buffer.concat([head, streamBytes(this.#outStart, this.sentBytes, length)]);
     const written = this.#write(bytes);
-    this.#owedHead = written < head.length ? head.subarray(written) : undefined;
+    this.#unsentHead = written < head.length ? head.subarray(written) : undefined;
     this.sentBytes += Math.max(0, written - head.length);
     return written === bytes.length;
   }
 
   #write(bytes: Uint8Array): number {
     const written = this.#socket!.write(bytes);
-    // The kernel tells of a reset only once, here: what Bun reads next is an end.
+    // The kernel reports a reset only once, here. Bun reads an end next.
     if (written < 0) this.outcome ??= "EPIPE";
     return Math.max(0, written);
   }
 }
 
-/** One set of handlers for all; the end is the socket's data. */
+/** The handlers of all sockets; `socket.data` is the end. */
 export const handlers: Bun.SocketHandler<StreamEnd> = {
   open: (socket) => socket.data.opened(socket),
   data: (socket, chunk) => socket.data.received(chunk),
