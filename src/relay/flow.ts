@@ -35,7 +35,14 @@ export interface FlowEvents {
 // system calls and two wakeups.
 const UNPAUSED_BYTES = 16 * 1024;
 
-type SourceState = "open" | "ended" | "reset";
+/** `failed`: a write found the source reset. Bytes may still arrive, but its next end is not a FIN. */
+type SourceState = "open" | "failed" | "ended" | "reset";
+
+/**
+ * `full`: a write was short. What it left over is pending, or still in the
+ * source's kernel. `finished`: has received the FIN. `gone`: takes nothing more.
+ */
+type SinkState = "unconnected" | "open" | "full" | "finished" | "gone";
 
 export class Flow implements SocketOwner {
   /** The flow of the other direction, whose sink is this flow's source. Set once, by the relay. */
@@ -45,16 +52,13 @@ export class Flow implements SocketOwner {
   readonly #source: Source;
   readonly #events: FlowEvents;
   readonly #deps: FlowDeps;
+  #sourceState: SourceState = "open";
+  #isPaused = false;
+  /** Undefined while `unconnected` or `gone`. */
   #sink: Sink | undefined;
+  #sinkState: SinkState = "unconnected";
   /** Bytes received that the sink's kernel has not taken yet. */
   #pending: Uint8Array | undefined;
-  #isPaused = false;
-  /** The sink is full, and the bytes it did not take are still in the source's kernel. */
-  #isBlocked = false;
-  #hasSourceFailed = false;
-  #sourceState: SourceState = "open";
-  #isFinished = false;
-  #isDiscarding = false;
 
   constructor(source: Source, events: FlowEvents, deps: FlowDeps) {
     this.#source = source;
@@ -74,12 +78,13 @@ export class Flow implements SocketOwner {
 
   /** Whether the source's FIN has been passed on to the sink. */
   get isFinished(): boolean {
-    return this.#isFinished;
+    return this.#sinkState === "finished";
   }
 
   /** Sets the sink, which is connected, and delivers what has arrived so far. */
   connect(sink: Sink): void {
     this.#sink = sink;
+    this.#sinkState = "open";
     if (this.#pending !== undefined) this.deliver();
     else if (this.#sourceState === "ended") this.#onFlushed();
   }
@@ -108,12 +113,8 @@ export class Flow implements SocketOwner {
   }
 
   ended(): void {
+    if (this.#sourceState === "failed") this.#source.terminate();
     if (this.#sourceState !== "open") return;
-
-    if (this.#hasSourceFailed) {
-      this.#source.terminate();
-      return;
-    }
 
     this.#sourceState = "ended";
     if (this.#pending === undefined) this.#onFlushed();
@@ -129,7 +130,7 @@ export class Flow implements SocketOwner {
    * reset only once, so the end that Bun reads next looks like a FIN but is not.
    */
   sourceFailed(): void {
-    this.#hasSourceFailed = true;
+    if (this.#sourceState === "open") this.#sourceState = "failed";
   }
 
   /** Notes that the source was reset. Reports `resetDue` once no bytes are pending. */
@@ -140,7 +141,7 @@ export class Flow implements SocketOwner {
 
   /** Drops the pending bytes and everything that the source still sends: the sink is gone. */
   discard(): void {
-    this.#isDiscarding = true;
+    this.#sinkState = "gone";
     this.#sink = undefined;
     this.#setPending(undefined);
   }
@@ -151,7 +152,7 @@ export class Flow implements SocketOwner {
     if (this.#sink === undefined) return;
 
     if (pending === undefined) {
-      if (this.#isBlocked && this.#sourceState === "open") this.#pump();
+      if (this.#sinkState === "full" && this.#isReceiving) this.#pump();
       return;
     }
 
@@ -163,16 +164,21 @@ export class Flow implements SocketOwner {
 
     this.deliveredBytes += written;
     this.#setPending(undefined);
-    if (this.#sourceState === "open") this.#pump();
+    if (this.#isReceiving) this.#pump();
     else this.#onFlushed();
+  }
+
+  /** Whether more bytes may come from the source. */
+  get #isReceiving(): boolean {
+    return this.#sourceState === "open" || this.#sourceState === "failed";
   }
 
   /** Resumes the source, or passes on its end: no bytes are pending. */
   #onFlushed(): void {
-    if (this.#sourceState === "open") this.#resume();
+    if (this.#isReceiving) this.#resume();
     else if (this.#sourceState === "reset") this.#events.resetDue(this);
     else if (this.#sink !== undefined) {
-      this.#isFinished = true;
+      this.#sinkState = "finished";
       // Not end(), even if both FINs have passed: Bun 1.4.5 then leaks 1.3 KiB
       // per socket (measured over 200,000 connections).
       this.#sink.shutdown();
@@ -186,6 +192,7 @@ export class Flow implements SocketOwner {
       return;
     }
 
+    this.#sinkState = "full";
     this.#pause();
     this.deliveredBytes += written;
     const tail = chunk.subarray(written);
@@ -195,15 +202,15 @@ export class Flow implements SocketOwner {
 
   /** Moves what has arrived past Bun's reads, until nothing is left or the sink is full. */
   #pump(): void {
-    this.#isBlocked = false;
+    this.#sinkState = "open";
     const before = this.deliveredBytes;
     const result = copyBulk(this.#source, this.#sink!, this.#deps.system, this);
 
     if (result === "sink dead") this.#abandonSink();
     else if (result === "sink full") {
-      this.#isBlocked = true;
+      this.#sinkState = "full";
       this.#pause();
-      // After this many bytes more will come, and Bun must not read them.
+      // After this many bytes, more will come. Bun must not read them.
     } else if (this.deliveredBytes - before >= COPY_BUFFER_BYTES) this.#pumpLater();
     else this.#resume();
   }
@@ -211,8 +218,7 @@ export class Flow implements SocketOwner {
   #pumpLater(): void {
     this.#pause();
     this.#deps.clock.soon(() => {
-      const isOver = this.#sourceState !== "open" || this.#sink === undefined;
-      if (!isOver && this.#pending === undefined && !this.#isBlocked) this.#pump();
+      if (this.#sinkState === "open" && this.#isReceiving) this.#pump();
     });
   }
 
@@ -228,7 +234,7 @@ export class Flow implements SocketOwner {
   }
 
   #buffer(chunk: Uint8Array): void {
-    if (this.#isDiscarding) return;
+    if (this.#sinkState === "gone") return;
 
     // Pending bytes grow in two cases. Before the sink is connected, up to the
     // limit below. And when the peer of a paused source resets it: Bun then
