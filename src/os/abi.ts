@@ -2,10 +2,8 @@
 // interface. Linux' are the same on x64 and arm64; macOS' are from xnu's
 // bsd/sys/socket.h, bsd/netinet/tcp.h and bsd/sys/resource.h.
 
-const muslArchitecture = process.arch === "arm64" ? "aarch64" : "x86_64";
-
 const LINUX = {
-  LIBRARIES: ["libc.so.6", `libc.musl-${muslArchitecture}.so.1`],
+  LIBRARY: "libc.so.6",
   ERRNO_LOCATION: "__errno_location",
   /** Whether a socket address begins with its length, before the family. */
   HAS_ADDRESS_LENGTH: false,
@@ -24,12 +22,13 @@ const LINUX = {
   /** The first byte of the answer to TCP_INFO for a connection that is none any more. */
   TCP_CLOSE: 7,
   MSG_TRUNC: 0x20,
+  MSG_DONTWAIT: 0x40,
   RLIMIT_NOFILE: 7,
   DESCRIPTORS: "/proc/self/fd",
 };
 
 const DARWIN: typeof LINUX = {
-  LIBRARIES: ["/usr/lib/libSystem.B.dylib"],
+  LIBRARY: "/usr/lib/libSystem.B.dylib",
   ERRNO_LOCATION: "__error",
   HAS_ADDRESS_LENGTH: true,
   AF_INET6: 30,
@@ -48,6 +47,7 @@ const DARWIN: typeof LINUX = {
   TCP_CLOSE: 0,
   // A flag that recv(2) answers with there, and does not take: what is skipped is copied.
   MSG_TRUNC: 0,
+  MSG_DONTWAIT: 0x80,
   RLIMIT_NOFILE: 8,
   DESCRIPTORS: "/dev/fd",
 };

@@ -3,6 +3,7 @@
 import { dlopen, ptr, read } from "bun:ffi";
 import { constants } from "node:os";
 import { abi } from "./abi.ts";
+import { LibcError } from "./libc-error.ts";
 
 const SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -11,6 +12,9 @@ const SYMBOLS = {
   dup: { args: ["i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  signal: { args: ["i32", "u64"], returns: "u64" },
+  setenv: { args: ["ptr", "ptr", "i32"], returns: "i32" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
@@ -31,21 +35,24 @@ const SYMBOLS = {
   [abi.ERRNO_LOCATION as "errnoLocation"]: { args: [], returns: "ptr" },
 } as const;
 
-/** libc's functions. Arguments of type `ptr` take a typed array. */
+/**
+ * libc's functions. Arguments of type `ptr` take a typed array. Importing this
+ * file throws a LibcError where Bun cannot call them.
+ */
 export const libc = openLibc();
 
+// A bare name that fails would make Bun try it as a path in the working folder.
+// These cannot fail to be found: a C library that is loaded already answers to
+// its soname without looking for a file, and musl's dlopen takes every "libc." for itself.
 function openLibc() {
-  let failure: unknown;
-  for (const name of abi.LIBRARIES) {
-    try {
-      return dlopen(name, SYMBOLS).symbols;
-    } catch (error) {
-      failure = error;
-    }
+  try {
+    return dlopen(abi.LIBRARY, SYMBOLS).symbols;
+  } catch (error) {
+    throw new LibcError(
+      `Cannot call the C library "${abi.LIBRARY}": ${(error as Error).message}; memory that is both writable and executable is needed: set MemoryDenyWriteExecute=no in the unit, and do not limit the address space (ulimit -v, LimitAS=)`,
+      { cause: error },
+    );
   }
-  throw new Error(`Cannot open the C library: tried ${abi.LIBRARIES.join(", ")}`, {
-    cause: failure,
-  });
 }
 
 const errnoLocation = libc[abi.ERRNO_LOCATION as "errnoLocation"];
