@@ -6,7 +6,7 @@ import { isAccess } from "../gateway/access-log.ts";
 import { type Listen, listenFailure, resolveListenHost } from "../net/listen-address.ts";
 import type { Log, Logger, LogRecord } from "../observe/log.ts";
 import type { AdminServer } from "../observe/admin-server.ts";
-import { systemClock } from "../os/clock.ts";
+import { rawClock, systemClock } from "../os/clock.ts";
 import { processStats } from "../os/limits.ts";
 import { platform } from "../os/process.ts";
 import { hasDescriptors, hasIpv6 } from "../os/tcp.ts";
@@ -40,7 +40,8 @@ export async function startStatusService(
   // Loaded here and nowhere else: who does not ask for it does not pay for it.
   const { AdminServer } = await import("../observe/admin-server.ts");
   const server = new AdminServer({
-    clock: systemClock,
+    // The event loop's delay is what this one measures.
+    clock: rawClock,
     gateway: () => gateway.status(),
     process: () => ({ version: packageJson.version, runtime: platform, ...processStats() }),
     config: () => shown(current()),

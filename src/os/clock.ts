@@ -1,7 +1,8 @@
 import type { Clock } from "../core/clock.ts";
+import { PresentClock } from "./present-clock.ts";
 
-/** The machine's monotonic clock. Its timers do not keep the process alive. */
-export const systemClock: Clock = {
+/** The machine's monotonic clock, absences included. Its timers do not keep the process alive. */
+export const rawClock: Clock = {
   now: () => performance.now(),
   after(ms, callback) {
     const timer = setTimeout(callback, ms);
@@ -9,6 +10,19 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
   soon: (callback) => void setImmediate(callback),
+};
+
+const present = new PresentClock(rawClock);
+
+/**
+ * The clock of what waits for peers: the time in which this process ran. While
+ * it is stopped (SIGSTOP, a frozen cgroup, a suspended machine) this clock
+ * stands still, and what peers did meanwhile is delivered before a timer fires.
+ */
+export const systemClock: Clock = {
+  now: () => present.now(),
+  after: (ms, callback) => present.after(ms, callback),
+  soon: rawClock.soon,
 };
 
 /** For a command that waits: unlike the clock's timers it keeps the process alive. */

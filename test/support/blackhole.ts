@@ -1,6 +1,7 @@
 // An address that drops SYNs, as a machine without power does: a listener that never
 // accepts and whose queue is full.
 import { dlopen } from "bun:ffi";
+import { readFileSync } from "node:fs";
 import { startConnect } from "../../src/os/tcp.ts";
 
 const { symbols: libc } = dlopen("libc.so.6", {
@@ -52,6 +53,22 @@ export class Blackhole {
     this.#socket = new ListeningSocket({ address, port, backlog: 0 });
     this.port = this.#socket.port;
     this.#descriptors = [startConnect(address, this.port), startConnect(address, this.port)];
+  }
+
+  /** From now on it completes connections, the waiting ones at their next SYN. */
+  answer(): void {
+    libc.listen(this.#socket.fd, 4096);
+  }
+
+  /** Connections to it that have had no answer so far. */
+  get unanswered(): number {
+    // Fields of proc_net_tcp(5): the remote address is the third, the state the fourth.
+    const target = `0100007F:${this.port.toString(16).toUpperCase().padStart(4, "0")}`;
+    const SYN_SENT = "02";
+    return readFileSync("/proc/net/tcp", "utf8")
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, , remote, state]) => remote === target && state === SYN_SENT).length;
   }
 
   close(): void {
