@@ -1,4 +1,4 @@
-/** The gateway cannot run, though its configuration is valid. The process exits with status 1. */
+/** The process cannot run now, but another start may: it exits with status 1. */
 export class StartError extends Error {
   override name = "StartError";
 }

@@ -58,7 +58,8 @@ export interface CheckDeps {
 /**
  * Checks everything once.
  *
- * @throws {UsageError} if a file that is named cannot be used, or --endpoints names the gateway itself.
+ * @throws {UsageError} if --endpoints has the gateway's own address.
+ * @throws {StartError} if a file that is named cannot be used, or a name resolves to the gateway itself.
  * @throws {StartError} if the listen address does not resolve.
  */
 export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promise<CheckReport> {

@@ -100,8 +100,9 @@ export class Gateway
   /**
    * Finds the endpoints and checks them, then listens. Returns the address, with its real port.
    *
-   * @throws {UsageError} if an endpoint is the gateway itself, or a file cannot be used.
-   * @throws {StartError} if there is no endpoint, none resolves, or the address cannot be listened on.
+   * @throws {UsageError} if an endpoint is the gateway's own address.
+   * @throws {StartError} if there is no endpoint, none resolves, one resolves to the gateway itself, a file
+   *   cannot be used, or the address cannot be listened on.
    */
   async start(): Promise<HostPort> {
     const listen: Listen = { flag: "--listen-addr", address: this.#config.listen };
@@ -128,8 +129,7 @@ export class Gateway
    * Goes by another configuration from now on, but for where it listens, and
    * looks everything up anew. Relays go on.
    *
-   * @throws {UsageError} if an endpoint is the gateway itself; nothing has changed then.
-   * @throws {StartError} if none resolves; nothing has changed then either.
+   * @throws {UsageError | StartError} as `start` does, but for the address; nothing has changed then.
    */
   async reconfigure(config: GatewayConfig): Promise<void> {
     await this.#cluster.check(config);

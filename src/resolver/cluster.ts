@@ -130,7 +130,8 @@ export class Cluster {
    * Checks the endpoints and files of a configuration before it is applied. One
    * endpoint that resolves is enough; the results of the others are logged later.
    *
-   * @throws {UsageError} if an endpoint is the proxy itself, or a file cannot be used.
+   * @throws {UsageError} if an endpoint is the proxy's own address.
+   * @throws {StartError} if a name resolves to that address, or a file cannot be used.
    * @throws {StartError} if no endpoint resolves.
    */
   async check(config: GatewayConfig): Promise<void> {

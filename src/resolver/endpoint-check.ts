@@ -1,5 +1,6 @@
 // Whether what --endpoints names can be used: one that resolves is enough to go
 // on with, and none may be the gateway itself.
+import { isIP } from "node:net";
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
@@ -19,7 +20,8 @@ export interface EndpointChecks {
  * Looks an endpoint of --endpoints up, for as long as the resolver tries.
  * Returns why it has no address; undefined if it has one.
  *
- * @throws {UsageError} if it resolves to the gateway itself.
+ * @throws {UsageError} if it is the gateway's own address.
+ * @throws {StartError} if its name resolves to that address, which DNS may correct.
  */
 export async function checkEndpoint(
   spec: EndpointSpec,
@@ -29,7 +31,8 @@ export async function checkEndpoint(
   const { addresses, error } = await names.find(host, UNTIL_ANSWERED);
   const own = addresses?.find((address) => isSelf(address, port));
   if (own !== undefined) {
-    throw new UsageError(
+    const Failure = isIP(host) === 0 ? StartError : UsageError;
+    throw new Failure(
       `Cannot use --endpoints "${labelOf(spec)}": it resolves to ${own}, the gateway's own --listen-addr "${listen}"; name etcd's address`,
     );
   }
@@ -108,7 +111,7 @@ export class EndpointCheck {
         else if (isOver) this.#logUnresolved(config, spec, why);
         else unresolved.push([spec, why]);
       } catch (error) {
-        if (!isOver || !(error instanceof UsageError)) throw error;
+        if (!isOver || !isOwnAddress(error)) throw error;
         if (this.#isNews(config)) this.#deps.log.isOwnAddress(spec, error.message);
       }
     };
@@ -138,6 +141,10 @@ export class EndpointCheck {
   #isNews(config: GatewayConfig): boolean {
     return !this.#isClosed && this.#checked === config;
   }
+}
+
+function isOwnAddress(error: unknown): error is Error {
+  return error instanceof UsageError || error instanceof StartError;
 }
 
 /** No endpoint has an address: why, of each. */

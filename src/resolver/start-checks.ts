@@ -1,8 +1,8 @@
 // What must hold of the configured TLS files before a proxy serves.
 import type { TlsFiles } from "../core/gateway-config.ts";
-import { UsageError } from "../core/usage-error.ts";
+import { StartError } from "../core/start-error.ts";
 
-/** @throws {UsageError} if a file that is named cannot be used. */
+/** @throws {StartError} if a file cannot be used: it may be in the middle of its renewal. */
 export async function checkTlsFiles(
   network: { checkTlsFiles(files: TlsFiles): Promise<void> },
   files: TlsFiles,
@@ -10,6 +10,6 @@ export async function checkTlsFiles(
   try {
     await network.checkTlsFiles(files);
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw new StartError((error as Error).message, { cause: error });
   }
 }

@@ -427,7 +427,7 @@ describe("reconfigure()", () => {
     const gateway = await gatewayTo([local(server.port)]);
     const tls = { ...gateway.config.tls, trustedCaFile: "/gone/ca.pem" };
     await expect(gateway.reconfigure({ tls })).rejects.toThrow(
-      new UsageError('Cannot use --trusted-ca-file "/gone/ca.pem": there is no such file'),
+      new StartError('Cannot use --trusted-ca-file "/gone/ca.pem": there is no such file'),
     );
     await served(gateway);
   });
