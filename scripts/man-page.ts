@@ -74,12 +74,26 @@ const page = [
       "Dv SIGHUP",
       text("Read the config file again and repeat every lookup. Connections stay open."),
     ],
+    [
+      "Dv SIGUSR1 , SIGUSR2 , SIGALRM , SIGVTALRM , SIGPROF , SIGIO",
+      text("Ignored, with a line in the log."),
+    ],
   ]),
   ".Sh EXIT STATUS",
   ...tagged([
     ["0", text("Success.")],
-    ["1", text("The gateway could not run, for example because the address is in use.")],
-    ["2", text("A command, a flag, a variable or the config file is invalid.")],
+    [
+      "1",
+      text(
+        "The gateway could not run, but another start may succeed: an address is in use, a file cannot be read or is half-written, a name does not resolve or leads back to the gateway.",
+      ),
+    ],
+    [
+      "2",
+      text(
+        "A command, a flag, a variable or a key of the config file is invalid. Another start would fail in the same way.",
+      ),
+    ],
   ]),
   ".Sh EXAMPLES",
   ...examples([

@@ -5,17 +5,18 @@ import type { Network } from "../resolver/cluster-io.ts";
 import { StartError } from "../core/start-error.ts";
 import { systemClock } from "../os/clock.ts";
 import * as system from "../os/tcp.ts";
+import { type ConfigSource, loadConfig } from "./load-config.ts";
 import { createNetwork } from "./network.ts";
-import { type Input, readConfig } from "./read-config.ts";
 import { table } from "./table.ts";
 
 /**
  * Prints what it saw and resolves with the exit status: 0 only if all is well.
  *
+ * @throws {StartError} if the config file cannot be read.
  * @throws {UsageError} for what a flag, variable or config file has wrong.
  */
-export async function check(input: Input, print: (text: string) => void): Promise<number> {
-  const { config, values, warnings } = readConfig(input);
+export async function check(input: ConfigSource, print: (text: string) => void): Promise<number> {
+  const { config, values, warnings } = await loadConfig(input);
   const report = await checked(config, createNetwork(input.environment));
   const isJson = values.output === "json";
   print(

@@ -3,6 +3,7 @@
 import { defineCommand, runCommand } from "citty";
 import packageJson from "../../package.json" with { type: "json" };
 import { UsageError } from "../core/usage-error.ts";
+import { StartError } from "../core/start-error.ts";
 import { readTextFile } from "../os/files.ts";
 import { platform } from "../os/process.ts";
 import { check } from "./check-command.ts";
@@ -21,7 +22,8 @@ import { healthcheck } from "./healthcheck-command.ts";
 import { type FlagName, flagNamed, flagNames } from "./flags.ts";
 import type { Output } from "./output.ts";
 import { type Argv, parseArgv } from "./parse-argv.ts";
-import type { Environment, Input } from "./read-config.ts";
+import type { ConfigSource } from "./load-config.ts";
+import type { Environment } from "./read-config.ts";
 import { start } from "./start-command.ts";
 import { status as showStatus } from "./status-command.ts";
 
@@ -41,7 +43,7 @@ export const helpTexts: Readonly<Record<string, () => string>> = {
 
 /**
  * Runs what the arguments say and resolves with the exit status: 0 a clean end,
- * 1 it could not run, 2 it was told something wrong. Rejects for neither.
+ * 1 it could not run and another start may, 2 what it was given is wrong. Rejects for neither.
  */
 export async function run(
   args: readonly string[],
@@ -51,6 +53,10 @@ export async function run(
   try {
     return await dispatch(parseArgv(args), environment, output);
   } catch (error) {
+    if (error instanceof StartError) {
+      output.printError(`etcd-gateway: ${error.message}\n`);
+      return 1;
+    }
     if (!(error instanceof UsageError)) throw error;
     output.printError(
       `etcd-gateway: ${error.message}\n"etcd-gateway help start" explains every flag.\n`,
@@ -61,7 +67,7 @@ export async function run(
 
 async function dispatch(argv: Argv, environment: Environment, output: Output): Promise<number> {
   const command = commandOf(argv);
-  const input: Input = { given: argv.given, environment, readFile: readTextFile };
+  const input: ConfigSource = { given: argv.given, environment, readFile: readTextFile };
   let status = 0;
   const startCommand = defineCommand({
     meta: { name: "start", description: "run the gateway" },

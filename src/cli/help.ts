@@ -73,9 +73,12 @@ Signals:
                     with status 0; a second one ends at once
   SIGHUP            read the config file again and look up everything anew;
                     relays go on
+  SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO
+                    ignored, with a line in the log
 
-Exit status: 0 a clean end; 1 it could not run (an address in use); 2 it was told
-something wrong.
+Exit status: 0 a clean end; 1 it could not run, and another start may (an address
+in use, a file that cannot be read, a name); 2 a flag, a variable or the config file
+is wrong.
 `;
 }
 
@@ -92,7 +95,8 @@ ${FLAG_RULES}
 Flags:
 ${flagsHelp("check")}
 
-Exit status: 0 all is well; 1 something is not; 2 it was told something wrong.
+Exit status: 0 all is well; 1 something is not, or a file cannot be read; 2 a flag,
+a variable or the config file is wrong.
 `;
 }
 
@@ -109,7 +113,8 @@ so that a unit's command line works with the one word changed.
 
 Flags:
 ${["metrics-addr", "config-file", "output", "watch"].map((name) => flagHelp(name as FlagName)).join("\n")}
-Exit status: 0 it answered; 1 it did not; 2 it was told something wrong.
+Exit status: 0 it answered; 1 it did not, or the config file cannot be read; 2 a
+flag, a variable or the config file is wrong.
 `;
 }
 
@@ -126,8 +131,9 @@ The address may also come from the variable ${variableOf("metrics-addr")} or the
 
 Flags:
 ${["metrics-addr", "config-file"].map((name) => flagHelp(name as FlagName)).join("\n")}
-Exit status: 0 an endpoint is up and it is not draining; 1 it is not so, or nobody
-answers; 2 it was told something wrong.
+Exit status: 0 an endpoint is up and it is not draining; 1 it is not so, nothing
+answers, or the config file cannot be read; 2 a flag, a variable or the config file
+is wrong.
 `;
 }
 

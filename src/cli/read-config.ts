@@ -2,6 +2,7 @@
 import { formatHostPort, type HostPort, withoutSecrets } from "../core/address.ts";
 import type { Credentials, GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
 import { UsageError } from "../core/usage-error.ts";
+import { StartError } from "../core/start-error.ts";
 import { parseConfigFile } from "./config-file.ts";
 import { idleFlags, unknownVariables } from "./config-warnings.ts";
 import { escapeControlCharacters, whyNotPlain } from "./control-characters.ts";
@@ -33,9 +34,10 @@ export interface ReadConfig {
  * set, as unit files and compose files write it.
  *
  * @throws {UsageError} naming the flag, variable or file, the value and the wanted form.
+ * @throws {StartError} if the config file cannot be read.
  */
 export function readConfig(input: Input): ReadConfig {
-  const path = textOf("config-file", input, NO_FILE)?.text;
+  const path = configFilePath(input);
   const file = path === undefined ? NO_FILE : readConfigFile(path, input);
   const isGiven = (name: FlagName) => {
     const found = textOf(name, input, file);
@@ -87,6 +89,11 @@ export function readConfig(input: Input): ReadConfig {
   };
 }
 
+/** Undefined if no config file is named. */
+export function configFilePath(input: Pick<Input, "given" | "environment">): string | undefined {
+  return textOf("config-file", input, NO_FILE)?.text;
+}
+
 /** What the config file says. */
 interface ConfigFile {
   readonly path: string;
@@ -105,8 +112,12 @@ function readConfigFile(path: string, { readFile }: Input): ConfigFile {
       ENOENT: "there is no such file",
       EACCES: "not permitted to read it",
       EISDIR: "it is a folder",
+      ETIMEDOUT: "it could not be read within 10s; does a pipe or its mount hang?",
+      EBUSY: "earlier reads of files have not ended; does a mount hang?",
     };
-    throw new UsageError(`Cannot read --config-file "${path}": ${why[code] ?? code}`);
+    throw new StartError(`Cannot read --config-file "${path}": ${why[code] ?? code}`, {
+      cause: error,
+    });
   }
   return { path, texts: parseConfigFile(text, path) };
 }
@@ -119,7 +130,7 @@ interface Text {
 
 function textOf(
   name: FlagName,
-  { given, environment }: Input,
+  { given, environment }: Pick<Input, "given" | "environment">,
   { path, texts }: ConfigFile,
 ): Text | undefined {
   const fallback = flagNamed(name).default;

@@ -5,7 +5,8 @@ import type { GatewayConfig } from "../core/gateway-config.ts";
 import { UsageError } from "../core/usage-error.ts";
 import type { Log, Logger } from "../observe/log.ts";
 import { type FlagName, flagNames } from "./flags.ts";
-import { type Input, type ReadConfig, readConfig } from "./read-config.ts";
+import { type ConfigSource, loadConfig } from "./load-config.ts";
+import type { ReadConfig } from "./read-config.ts";
 
 /** What stays as it was at start. */
 const RESTART_ONLY = [
@@ -16,7 +17,7 @@ const RESTART_ONLY = [
 ] as const satisfies FlagName[];
 
 export interface ReloadDeps {
-  readonly input: Input;
+  readonly input: ConfigSource;
   readonly gateway: { reconfigure(config: GatewayConfig): Promise<void> };
   readonly log: Log;
 }
@@ -88,7 +89,7 @@ export class Reload {
 
   async #reload(): Promise<void> {
     const { input, gateway, log } = this.#deps;
-    const read = readConfig(input);
+    const read = await loadConfig(input);
     // Half-written, most likely: nobody empties a file to say that all is as it was.
     if (read.fileKeys === 0 && this.#current.fileKeys > 0)
       throw new UsageError(`Cannot use --config-file "${read.values["config-file"]}": it is empty`);

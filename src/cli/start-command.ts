@@ -1,23 +1,20 @@
 // `start`: from flags to a gateway that runs until it is told to stop.
 import { Gateway } from "../gateway/gateway.ts";
 import { logOptionFailures } from "../gateway/option-failures.ts";
+import { RateLimitedLog } from "../gateway/rate-limited-log.ts";
 import { StartError } from "../core/start-error.ts";
 import { createLog, type Log, type LogRecord } from "../observe/log.ts";
 import { random } from "../os/random.ts";
 import { systemClock, wallClock } from "../os/clock.ts";
+import { ignoreSignals } from "../os/ignored-signals.ts";
 import { raiseDescriptorLimit } from "../os/limits.ts";
-import {
-  exit,
-  isErrorTerminal,
-  onHangup,
-  onUncaught,
-  StopSignals,
-  writeError,
-} from "../os/process.ts";
+import { type LogStream, openLogStream } from "../os/log-stream.ts";
+import { exit, isErrorTerminal, onHangup, onUncaught, StopSignals } from "../os/process.ts";
 import { inheritedListeners } from "../os/systemd.ts";
+import { enlargeThreadPool } from "../os/thread-pool.ts";
 import * as system from "../os/tcp.ts";
+import { type ConfigSource, loadConfig } from "./load-config.ts";
 import { createNetwork } from "./network.ts";
-import { type Input, readConfig } from "./read-config.ts";
 import { Reload } from "./reload.ts";
 import { SystemdNotifier } from "./systemd-notifier.ts";
 import { startStatusService, type StatusService } from "./status-service.ts";
@@ -25,22 +22,25 @@ import { startStatusService, type StatusService } from "./status-service.ts";
 /**
  * Runs the gateway and resolves with the exit status once it has ended.
  *
+ * @throws {StartError} if the config file cannot be read.
  * @throws {UsageError} for what a flag, variable or config file has wrong.
  */
-export async function start(input: Input): Promise<number> {
-  const read = readConfig(input);
+export async function start(input: ConfigSource): Promise<number> {
+  enlargeThreadPool();
+  const read = await loadConfig(input);
   const { config, warnings } = read;
   const automatic = isErrorTerminal() ? "console" : "json";
+  const stream = openLogStream(STDERR);
   const log = createLog({
     level: config.logLevel,
     format: config.logFormat === "auto" ? automatic : config.logFormat,
-    write: writeError,
+    write: (line) => stream.write(line),
     now: wallClock,
     ...(config.metrics && { onRecord: (record: LogRecord) => service?.note(record) }),
   });
   let service: StatusService | undefined;
   const stopSignals = new StopSignals();
-  endOnUncaught(log);
+  endOnUncaught(log, stream);
   for (const warning of warnings) log.from(CALLER).warn(warning);
   const descriptorLimit = raiseDescriptorLimit();
   const inherited = inheritedListeners(input.environment);
@@ -57,6 +57,8 @@ export async function start(input: Input): Promise<number> {
   });
   const reload = new Reload({ input, gateway, log }, read);
   const ignoreHangups = onHangup(() => reload.request());
+  const signalLog = new RateLimitedLog(log.from(CALLER), systemClock);
+  const stopIgnoring = ignoreSignals((signal) => signalLog.warn(SIGNAL_IGNORED, { signal }));
   const notifier = new SystemdNotifier({
     environment: input.environment,
     clock: systemClock,
@@ -79,6 +81,8 @@ export async function start(input: Input): Promise<number> {
     return 0;
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
+    // A pipe that others have filled must not swallow the reason.
+    await stream.flush(LAST_LINES_MS);
     log.from(CALLER).error(error.message);
     return 1;
   } finally {
@@ -86,11 +90,19 @@ export async function start(input: Input): Promise<number> {
     notifier.close();
     stopSignals.close();
     ignoreHangups();
+    stopIgnoring();
     gateway.close();
+    signalLog.close();
+    await stream.flush(LAST_LINES_MS);
+    stream.close();
   }
 }
 
 const CALLER = "cli/start-command.ts";
+const STDERR = 2;
+// How long a process that ends waits for its log to be read.
+const LAST_LINES_MS = 2000;
+const SIGNAL_IGNORED = "ignored a signal that means nothing here";
 
 interface Running {
   readonly log: Log;
@@ -125,11 +137,11 @@ function tooManySockets(count: number): string {
 }
 
 /** A bug of ours. Nothing is known to hold any more: the supervisor starts us anew. */
-function endOnUncaught(log: Log): void {
+function endOnUncaught(log: Log, stream: LogStream): void {
   onUncaught((error) => {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));
     log.from(CALLER).debug("stack of the unexpected error", { stack });
     log.from(CALLER).error("unexpected error, ending: please report this", { error: message });
-    exit(1);
+    void stream.flush(LAST_LINES_MS).finally(() => exit(1));
   });
 }

@@ -6,7 +6,7 @@ import { isOutputTerminal } from "../os/process.ts";
 import type { HostPort } from "../core/address.ts";
 import { ask, adminAddress, noAnswer, notAGateway } from "./ask-gateway.ts";
 import type { Output } from "./output.ts";
-import { type Input, readConfig } from "./read-config.ts";
+import { type ConfigSource, loadConfig } from "./load-config.ts";
 import { table } from "./table.ts";
 
 /** Of /status, what is printed. */
@@ -25,10 +25,11 @@ const CLEAR = "\x1b[H\x1b[2J";
  * Prints once, or with --watch for ever, and resolves with the exit status: 1
  * if nobody answers.
  *
+ * @throws {StartError} if the config file cannot be read.
  * @throws {UsageError} if nothing says where to ask.
  */
-export async function status(input: Input, output: Output): Promise<number> {
-  const read = readConfig(input);
+export async function status(input: ConfigSource, output: Output): Promise<number> {
+  const read = await loadConfig(input);
   const address = adminAddress(read);
   const isJson = read.values.output === "json";
   const clear = read.values.watch && !isJson && isOutputTerminal() ? CLEAR : "";

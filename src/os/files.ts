@@ -1,6 +1,107 @@
-import { readFileSync } from "node:fs";
+// Files that the user names. Any of them may be a pipe without a writer or lie
+// on a mount that hangs, so a read has a deadline and never blocks the event loop.
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { sleep, systemClock } from "./clock.ts";
 
-/** A small file as UTF-8 text. Throws an error with a `code` such as ENOENT. */
-export function readTextFile(path: string): string {
-  return readFileSync(path, "utf8");
+const DEADLINE_MS = 10_000;
+const RETRY_MS = 20;
+
+// Far beyond any config or CA file; a device may be endless.
+const MAX_STREAM_BYTES = 16 << 20;
+
+// Each may hold a thread of the pool (os/thread-pool.ts) until its mount answers.
+const MAX_READS = 8;
+
+interface Read {
+  readonly text: Promise<string>;
+  /** A caller has stopped waiting: what comes of it may be out of date. */
+  isLate: boolean;
+}
+
+/** Under way, by path, so that a mount that hangs holds one thread for each path. */
+const reads = new Map<string, Read>();
+
+/**
+ * Reads a file as UTF-8 text. Callers that read one path at the same time share
+ * the read, unless it is late: then the next one begins when it has ended.
+ *
+ * @throws {Error} with a `code` such as ENOENT; ETIMEDOUT after `timeoutMs`; EBUSY
+ *   while too many other reads have not ended.
+ */
+export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promise<string> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  let isWaiting = true;
+  const cancelDeadline = systemClock.after(timeoutMs, () => {
+    isWaiting = false;
+    const read = reads.get(path);
+    if (read !== undefined) read.isLate = true;
+    reject(failure("ETIMEDOUT"));
+  });
+  const share = async (): Promise<string> => {
+    const read = reads.get(path) ?? startRead(path, timeoutMs);
+    if (!read.isLate) return await read.text;
+    await read.text.catch(() => {});
+    return isWaiting ? await share() : "";
+  };
+  try {
+    return await Promise.race([share(), late]);
+  } finally {
+    cancelDeadline();
+  }
+}
+
+function startRead(path: string, timeoutMs: number): Read {
+  if (reads.size >= MAX_READS) throw failure("EBUSY");
+  const text = readWhole(path, timeoutMs).finally(() => reads.delete(path));
+  text.catch(() => {}); // the callers may have stopped waiting
+  const read = { text, isLate: false };
+  reads.set(path, read);
+  return read;
+}
+
+async function readWhole(path: string, timeoutMs: number): Promise<string> {
+  // Without O_NONBLOCK the open of a FIFO waits for its writer.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stat = await file.stat();
+    if (stat.isFile() || stat.isDirectory()) return await file.readFile("utf8");
+    return await readStream(file, stat.isFIFO(), timeoutMs);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Reads a pipe or device to its end; a pipe that is empty may not have met its writer yet. */
+async function readStream(file: FileHandle, isPipe: boolean, timeoutMs: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  const chunk = Buffer.alloc(1 << 16);
+  let total = 0;
+  const deadline = systemClock.now() + timeoutMs;
+  while (systemClock.now() < deadline) {
+    const bytes = await readSome(file, chunk);
+    if (bytes === 0 && (total > 0 || !isPipe)) return Buffer.concat(chunks).toString("utf8");
+    if (bytes === 0 || bytes === undefined) {
+      await sleep(RETRY_MS);
+      continue;
+    }
+    chunks.push(Buffer.from(chunk.subarray(0, bytes)));
+    total += bytes;
+    if (total > MAX_STREAM_BYTES) throw failure("EFBIG");
+  }
+  throw failure("ETIMEDOUT");
+}
+
+/** How many bytes were read; 0 at the end, undefined while there are none. */
+async function readSome(file: FileHandle, into: Buffer): Promise<number | undefined> {
+  try {
+    return (await file.read(into, 0, into.length, null)).bytesRead;
+  } catch (error) {
+    if ((error as { code?: string }).code === "EAGAIN") return undefined;
+    throw error;
+  }
+}
+
+function failure(code: string): Error & { code: string } {
+  return Object.assign(new Error(code), { code });
 }

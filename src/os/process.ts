@@ -1,23 +1,31 @@
 // What the process itself offers: its streams, its signals, its addresses.
 import { writeSync } from "node:fs";
+import { isatty } from "node:tty";
+import { closeDescription, reopenNonBlocking } from "./own-description.ts";
 
-/** What a full pipe has not taken of the last line. */
-let errorTail: Uint8Array | undefined;
+// A reader that takes nothing for as long does not read at all.
+const ERROR_WAIT_MS = 2000;
+const ERROR_RETRY_MS = 10;
 
 /**
- * Writes a line to standard error, whole or not at all, and returns whether it
- * did: while a reader does not read, lines are dropped, but never cut. Never
- * throws: a log whose reader is gone must not end the gateway.
+ * Writes text to standard error and waits for a slow reader, for two seconds at
+ * the most where that is a pipe or terminal. Never throws: a reader that is gone
+ * is not our fault. For a process that ends; os/log-stream.ts is for one that serves.
  */
-export function writeError(line: string): boolean {
-  try {
-    if (errorTail !== undefined) errorTail = rest(2, errorTail);
-    if (errorTail !== undefined) return false;
-    errorTail = rest(2, Buffer.from(line));
-    return true;
-  } catch {
-    return false; // EPIPE, or EAGAIN before the first byte
+export function writeError(text: string): void {
+  const own = reopenNonBlocking(2);
+  let bytes: Uint8Array | undefined = Buffer.from(text);
+  let tries = ERROR_WAIT_MS / ERROR_RETRY_MS;
+  while (bytes !== undefined && tries > 0) {
+    try {
+      bytes = rest(own ?? 2, bytes);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") break;
+      tries--;
+      Bun.sleepSync(ERROR_RETRY_MS);
+    }
   }
+  closeDescription(own);
 }
 
 function rest(fd: number, bytes: Uint8Array): Uint8Array | undefined {
@@ -48,14 +56,17 @@ export function writeOutput(text: string): boolean {
   return true;
 }
 
+// Not process.stdout and process.stderr: a look at one makes Bun set O_NONBLOCK on
+// a description that other programs share.
+
 /** Whether standard output is read by a person at a terminal. */
 export function isOutputTerminal(): boolean {
-  return process.stdout.isTTY === true;
+  return isatty(1);
 }
 
 /** Whether standard error is read by a person at a terminal. */
 export function isErrorTerminal(): boolean {
-  return process.stderr.isTTY === true;
+  return isatty(2);
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;

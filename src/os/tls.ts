@@ -1,12 +1,12 @@
 // TLS as the gateway itself speaks it: to verify endpoints and to ask etcd for
 // its members. Never for its clients' traffic.
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import tls from "node:tls";
 import type { HostPort } from "../core/address.ts";
 import type { TlsFiles } from "../core/gateway-config.ts";
 import { systemClock } from "./clock.ts";
+import { readTextFile } from "./files.ts";
 import { readAnchors, readChain, readPrivateKey, toPem } from "./pem.ts";
 
 /** A file that cannot be used; the message names it and says why. */
@@ -78,7 +78,7 @@ const lastRead = new Map<string, { readonly text: string; readonly value: unknow
 async function readPem<T>(flag: string, path: string, parse: (text: string) => T): Promise<T> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = await readTextFile(path);
   } catch (error) {
     throw unusable(flag, path, (error as { code?: string }).code ?? String(error));
   }
@@ -98,6 +98,8 @@ function unusable(flag: string, path: string, why: string): TlsFileError {
     ENOENT: "there is no such file",
     EACCES: "not permitted to read it",
     EISDIR: "it is a folder",
+    ETIMEDOUT: "it could not be read within 10s; does a pipe or its mount hang?",
+    EBUSY: "earlier reads of files have not ended; does a mount hang?",
   };
   return new TlsFileError(`Cannot use ${flag} "${path}": ${words[why] ?? why}`);
 }

@@ -3,6 +3,7 @@ import { type FlagName, flagNames, flags, variableOf } from "../../src/cli/flags
 import { type Environment, readConfig } from "../../src/cli/read-config.ts";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { UsageError } from "../../src/core/usage-error.ts";
+import { StartError } from "../../src/core/start-error.ts";
 
 const none = new Map<FlagName, string>();
 const given = (name: FlagName, text: string) => new Map([[name, text]]);
@@ -295,7 +296,7 @@ describe("readConfig()", () => {
 
   test("names the config file that is not there", () => {
     expect(() => read(given("config-file", "/gone.yaml"), {})).toThrow(
-      new UsageError('Cannot read --config-file "/gone.yaml": there is no such file'),
+      new StartError('Cannot read --config-file "/gone.yaml": there is no such file'),
     );
   });
 

@@ -124,20 +124,8 @@ describe("what is wrong is refused before anything starts, on standard error alo
       'Cannot use --output with "start": it is a flag of "check" and "status"',
     ],
     [
-      "check --config-file=/gone.yaml",
-      'Cannot read --config-file "/gone.yaml": there is no such file',
-    ],
-    [
-      "start --endpoints-auto-sync-interval=1s --trusted-ca-file=/gone.pem",
-      'Cannot use --trusted-ca-file "/gone.pem": there is no such file',
-    ],
-    [
       "start --endpoints=127.0.0.1:23790",
       'Cannot use --endpoints "127.0.0.1:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "127.0.0.1:23790"; name etcd\'s address',
-    ],
-    [
-      "start --listen-addr=0.0.0.0:23790 --endpoints=localhost:23790",
-      'Cannot use --endpoints "localhost:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "0.0.0.0:23790"; name etcd\'s address',
     ],
   ];
   test.each(refused)("%p", async (line, message) => {
@@ -151,6 +139,45 @@ describe("what is wrong is refused before anything starts, on standard error alo
       stdout: "",
       stderr: `etcd-gateway: Cannot parse ETCD_GATEWAY_DIAL_TIMEOUT (--dial-timeout) "3": missing unit, for example "500ms"\n${HINT}`,
     });
+  });
+});
+
+describe("what another start may find cured ends with status 1", () => {
+  // Before the config file is read nothing says in which format to log.
+  test.each(["start", "check", "status", "healthcheck"])(
+    "%s with a config file that is not there",
+    async (command) => {
+      expect(await cli(`${command} --config-file=/gone.yaml`)).toEqual({
+        status: 1,
+        stdout: "",
+        stderr: 'etcd-gateway: Cannot read --config-file "/gone.yaml": there is no such file\n',
+      });
+    },
+  );
+
+  const logged: [line: string, message: string][] = [
+    [
+      "start --endpoints-auto-sync-interval=1s --trusted-ca-file=/gone.pem",
+      'Cannot use --trusted-ca-file "/gone.pem": there is no such file',
+    ],
+    [
+      // Half-written, as while it is renewed.
+      "start --endpoints-auto-sync-interval=1s --trusted-ca-file=/dev/null",
+      'Cannot use --trusted-ca-file "/dev/null": no CERTIFICATE in PEM in it',
+    ],
+    [
+      "start --listen-addr=0.0.0.0:23790 --endpoints=localhost:23790",
+      'Cannot use --endpoints "localhost:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "0.0.0.0:23790"; name etcd\'s address',
+    ],
+  ];
+  test.each(logged)("%p", async (line, message) => {
+    const { status, stdout, stderr } = await cli(line);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+    const lines = stderr
+      .trimEnd()
+      .split("\n")
+      .map((text) => JSON.parse(text));
+    expect(lines.filter(({ level }) => level === "error")).toMatchObject([{ msg: message }]);
   });
 });
 

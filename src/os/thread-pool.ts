@@ -1,0 +1,14 @@
+// The threads on which Bun reads files and looks up names by getaddrinfo.
+import { cString, libc } from "./libc.ts";
+
+// Bun's own choice is one for each CPU, at least 2. Here a hanging mount may hold
+// 8 for files (os/files.ts) and 1 for the log (os/log-stream.ts).
+const THREADS = 24;
+
+/**
+ * Gives the pool enough threads for those that hang to leave some for all else.
+ * Takes effect only before the pool's first use; threads start when they are needed.
+ */
+export function enlargeThreadPool(): void {
+  libc.setenv(cString("UV_THREADPOOL_SIZE"), cString(String(THREADS)), 1);
+}

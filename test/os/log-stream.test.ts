@@ -1,0 +1,141 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FileLog, openLogStream, PipeLog } from "../../src/os/log-stream.ts";
+import { Closers } from "../support/gateway-command.ts";
+import { Fifo, makeFifo } from "../support/pipe-end.ts";
+import { startConnect } from "../../src/os/tcp.ts";
+import { until } from "../support/peer.ts";
+
+const closers = new Closers();
+afterEach(() => closers.close());
+
+const NONBLOCK = 0o4000;
+
+const flagsOf = (fd: number) =>
+  Number.parseInt(/flags:\s+(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8);
+
+/** A FIFO and a blocking descriptor of its writing end. */
+async function pipe() {
+  const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-log-"));
+  closers.defer(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "fifo");
+  await makeFifo(path);
+  const fifo = closers.add(new Fifo(path));
+  const fd = openSync(path, constants.O_WRONLY);
+  closers.defer(() => closeSync(fd));
+  return { fifo, fd };
+}
+
+const line = (i: number, length = 200) => `${String(i).padStart(length - 1, "0")}\n`;
+
+describe("openLogStream()", () => {
+  // Without the right to open it again, as a container's that runs under another user.
+  const kinds = [
+    ["of its own", (fd: number) => openLogStream(fd)],
+    ["that it shares", (fd: number) => new PipeLog(fd, () => undefined)],
+  ] as const;
+
+  test.each(kinds)("drops whole lines into a full pipe %s, and never waits", async (_, open) => {
+    const { fifo, fd } = await pipe();
+    const log = closers.add(open(fd));
+    const sent: string[] = [];
+    let dropped = 0;
+    for (let i = 0; i < 1000; i++) {
+      const text = line(i, i % 7 === 0 ? 9000 : 200);
+      if (log.write(text)) sent.push(text);
+      else dropped++;
+    }
+    expect(dropped).toBeGreaterThan(0);
+    let read = fifo.read();
+    expect(log.write(line(1001))).toBe(true);
+    await log.flush(1000);
+    read += fifo.read();
+    expect(read).toBe([...sent, line(1001)].join(""));
+    expect(flagsOf(fd) & NONBLOCK).toBe(0);
+  });
+
+  test.each(kinds)(
+    "flush() of a full pipe %s waits for room, but not for ever",
+    async (_, open) => {
+      const { fifo, fd } = await pipe();
+      const log = closers.add(open(fd));
+      fifo.fill();
+      await log.flush(100);
+      const flushed = log.flush(30_000);
+      fifo.read();
+      await flushed;
+      expect(log.write(line(1))).toBe(true);
+    },
+  );
+
+  test("drops whole lines into a socket that is not read, and leaves its flags alone", async () => {
+    const server = createServer((peer) => peer.pause());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    closers.defer(() => server.close());
+    const fd = startConnect("127.0.0.1", (server.address() as { port: number }).port);
+    closers.defer(() => closeSync(fd));
+    const before = flagsOf(fd);
+    const log = closers.add(openLogStream(fd));
+    await log.flush(1000); // until it is connected
+    let taken = 0;
+    while (log.write(line(taken, 4096)) && taken < 100_000) taken++;
+    expect(taken).toBeGreaterThan(0);
+    expect(taken).toBeLessThan(100_000);
+    expect(flagsOf(fd)).toBe(before);
+  });
+});
+
+describe("FileLog", () => {
+  test("never waits for a disk that hangs, keeps 1 MiB, and goes on in order", async () => {
+    const written: string[] = [];
+    let release: (() => void) | undefined;
+    const log = new FileLog(2, (bytes, done) => {
+      release = () => {
+        // A disk may take part of it.
+        const count = Math.min(bytes.length, 100_001);
+        written.push(Buffer.from(bytes.subarray(0, count)).toString());
+        done(null, count);
+      };
+    });
+    const sent: string[] = [];
+    for (let i = 0; i < 10_000; i++) if (log.write(line(i))) sent.push(line(i));
+    expect(sent.length).toBe(Math.floor((1 << 20) / 200));
+    while (release !== undefined) {
+      const go = release;
+      release = undefined;
+      go();
+    }
+    await log.flush(0);
+    expect(written.join("")).toBe(sent.join(""));
+    expect(log.write(line(1))).toBe(true);
+  });
+
+  test("keeps what a full disk refused, and tries again at the next line", () => {
+    const written: string[] = [];
+    let isFull = true;
+    const log = new FileLog(2, (bytes, done) => {
+      if (isFull) return done(new Error("ENOSPC"), 0);
+      written.push(Buffer.from(bytes).toString());
+      done(null, bytes.length);
+    });
+    log.write("1\n");
+    log.write("2\n");
+    isFull = false;
+    log.write("3\n");
+    expect(written.join("")).toBe("1\n2\n3\n");
+  });
+
+  test("writes by another thread: a pipe that blocks does not block the caller", async () => {
+    const { fifo, fd } = await pipe();
+    const filled = fifo.fill();
+    const log = new FileLog(fd);
+    expect(log.write(line(1))).toBe(true);
+    await log.flush(100);
+    let read = "";
+    await until(() => (read += fifo.read()).length > filled, "the line was written");
+    expect(read).toBe("x".repeat(filled) + line(1));
+  });
+});
