@@ -26,7 +26,7 @@ import { startStatusService, type StatusService } from "./status-service.ts";
  * @throws {UsageError} for what a flag, variable or config file has wrong.
  */
 export async function start(input: ConfigSource): Promise<number> {
-  enlargeThreadPool();
+  const threads = enlargeThreadPool();
   const read = await loadConfig(input);
   const { config, warnings } = read;
   const automatic = isErrorTerminal() ? "console" : "json";
@@ -44,7 +44,7 @@ export async function start(input: ConfigSource): Promise<number> {
   for (const warning of warnings) log.from(CALLER).warn(warning);
   const descriptorLimit = raiseDescriptorLimit();
   const inherited = inheritedListeners(input.environment);
-  const network = createNetwork(input.environment);
+  const network = createNetwork({ ...input.environment, UV_THREADPOOL_SIZE: String(threads) });
   const gateway = new Gateway(config, {
     clock: systemClock,
     log,

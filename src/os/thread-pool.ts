@@ -6,9 +6,11 @@ import { cString, libc } from "./libc.ts";
 const THREADS = 24;
 
 /**
- * Gives the pool enough threads for those that hang to leave some for all else.
- * Takes effect only before the pool's first use; threads start when they are needed.
+ * Makes the pool large enough for threads that hang to leave some for everything
+ * else, and returns its size. Takes effect only before the pool's first use; threads
+ * start when they are needed.
  */
-export function enlargeThreadPool(): void {
+export function enlargeThreadPool(): number {
   libc.setenv(cString("UV_THREADPOOL_SIZE"), cString(String(THREADS)), 1);
+  return THREADS;
 }
