@@ -16,7 +16,7 @@ import type { EpisodeLog } from "./episode-log.ts";
 import type { ConnectionTable } from "./connection-table.ts";
 import type { Statistics } from "./statistics.ts";
 
-const AT_LIMIT = "the connection limit is reached";
+const AT_LIMIT = "connection limit reached";
 
 /** Why a client may not connect, as the log says it; each is counted under its own name. */
 const DENY_REASONS = {
@@ -92,10 +92,7 @@ export class Acceptor implements GuardedListener {
     const { log } = this.#deps;
     log.info("listening", { address, "max-connections": this.maxConnections });
     if (isLoopback(this.#address!.host) || !this.#acl.isOpen) return;
-    log.warn(
-      "every machine that reaches this address reaches etcd through it; --allow-cidr says who may",
-      { address },
-    );
+    log.warn("accepting clients from any address (--allow-cidr restricts them)", { address });
   }
 
   #bind(): HostPort {
@@ -182,14 +179,14 @@ export class Acceptor implements GuardedListener {
     this.#listener.close();
     // An inherited socket stays open in the process that handed it over.
     const effect = this.#deps.inherited === undefined ? "refusing clients" : "clients wait";
-    this.#deps.log.warn(`no descriptors left: ${effect} until some are free`, {
+    this.#deps.log.warn(`out of file descriptors: ${effect}`, {
       relays: this.#deps.relays.count,
     });
   }
 
   resume(): void {
     this.#bind();
-    this.#deps.log.info("descriptors are free again: listening");
+    this.#deps.log.info("file descriptors available: listening again");
   }
 
   #isFull(): boolean {

@@ -29,7 +29,7 @@ export interface ConnectionTableListener {
 const STALL_TIMEOUT_MS = 60_000;
 
 const RESET_MESSAGES = {
-  endpoint_left: "reset relays to an endpoint that left",
+  endpoint_left: "reset relays to a removed endpoint",
   endpoint_unhealthy: "reset relays to an unhealthy endpoint",
 };
 
@@ -63,7 +63,7 @@ export class ConnectionTable {
       relays,
       limitBytes: () => this.#config.maxBufferBytes,
       onReset: (count, bufferedBytes) =>
-        log.warn("reset relays whose peers do not read: --max-buffer-memory is reached", {
+        log.warn("reset relays whose peers do not read: --max-buffer-memory reached", {
           relays: count,
           "held-bytes": bufferedBytes,
         }),

@@ -23,6 +23,6 @@ export class EpisodeLog {
     const refused = this.#counts.get(reason);
     if (refused === undefined) return;
     this.#counts.delete(reason);
-    this.#log.info(`serving clients again: was ${reason}`, { refused });
+    this.#log.info(`serving clients again (was: ${reason})`, { refused });
   }
 }

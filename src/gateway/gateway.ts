@@ -45,7 +45,7 @@ export interface GatewayDeps {
   readonly terminationDelayMs?: number;
 }
 
-const NO_DESCRIPTORS = "the system has no descriptors or memory left";
+const NO_DESCRIPTORS = "out of file descriptors or memory";
 const NOTHING_UP = "no endpoint accepts connections";
 
 export class Gateway

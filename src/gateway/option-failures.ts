@@ -12,7 +12,7 @@ export function logOptionFailures(system: TcpSystem, log: Logger): TcpSystem {
     const isNew = !logged.has(`${option} ${code}`);
     logged.add(`${option} ${code}`);
     if (isNew)
-      log.warn("cannot set a socket option; connections go on without it", { option, error: code });
+      log.warn("cannot set socket option (connections work without it)", { option, error: code });
     return failure;
   };
   return {

@@ -69,7 +69,7 @@ export async function whereToListen(
     return system.listenAddress(inheritedListener);
   } catch (error) {
     throw new StartError(
-      `Cannot listen on the socket that was handed over (LISTEN_FDS): it is no TCP socket that listens (${(error as Error).message}); correct the socket unit`,
+      `Cannot listen on the inherited socket (LISTEN_FDS): it is not a listening TCP socket (${(error as Error).message}); correct the socket unit`,
       { cause: error },
     );
   }

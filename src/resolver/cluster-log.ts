@@ -38,7 +38,7 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
       address: label,
       error: reason,
       ...(!hasHealthy && {
-        note: "no endpoint is healthy: clients go to those that answer, then to the others",
+        note: "no endpoint is healthy: clients go to unhealthy endpoints before unresponsive ones",
       }),
     });
   }
@@ -48,7 +48,7 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   rejected(spec: EndpointSpec, error: string): void {
-    this.#log.warn("endpoint is not used; it is checked again at each refresh", {
+    this.#log.warn("rejected endpoint (checked again at each refresh)", {
       address: labelOf(spec),
       from: spec.origin,
       error,
@@ -56,7 +56,7 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   unresolved(spec: EndpointSpec, error: string): void {
-    this.#log.warn("endpoint does not resolve; it is looked up again at each dial", {
+    this.#log.warn("endpoint does not resolve (looked up again at each dial)", {
       address: labelOf(spec),
       error,
     });
@@ -75,7 +75,7 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
 
   dropped(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
     this.#log.warn(
-      "SRV records of the plain service are not authenticated and not used; --insecure-discovery accepts them",
+      "ignored unauthenticated SRV records (--insecure-discovery accepts them)",
       found(srv, specs),
     );
   }
@@ -85,15 +85,15 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   failed(source: Source, { message }: Error): void {
-    this.#log.warn(`${source} failed; the endpoints known so far stay`, { error: message });
+    this.#log.warn(`${source} failed (keeping known endpoints)`, { error: message });
   }
 
   recovered(source: Source): void {
-    this.#log.info(`${source} works again`);
+    this.#log.info(`${source} recovered`);
   }
 
   fellBack({ message }: Error, specs: readonly EndpointSpec[]): void {
-    this.#log.warn("SRV discovery failed; using what --endpoints names until it succeeds", {
+    this.#log.warn("SRV discovery failed (using --endpoints until it succeeds)", {
       endpoints: specs.map(labelOf),
       error: message,
     });

@@ -113,7 +113,7 @@ export class Connector {
       const isOwn = found.every((address) => isSelf(address, port));
       const why = isOwn
         ? "resolves to the gateway's own listen address"
-        : "has no address that was verified";
+        : "has no verified address";
       events.failed(new DialError(`dial tcp ${endpoint.label}`, why));
       return;
     }

@@ -85,7 +85,7 @@ export class MemberList {
     const failures = outcome.failures.map(
       ([endpoint, error]) => `${labelOf(endpoint)}: ${describeTlsError(error)}`,
     );
-    throw new MemberListError(failures.join("; ") || "there is no endpoint to ask");
+    throw new MemberListError(failures.join("; ") || "no endpoint to query");
   }
 
   /** Asks an endpoint at its addresses in turn, as a dial tries them. */
@@ -157,7 +157,7 @@ export class MemberList {
       const answer = await this.#post(endpoint, address, { path: AUTHENTICATE, body });
       const { token } = answer as { token?: unknown };
       if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token))
-        throw new Error("it gave no token that can be used");
+        throw new Error("it returned no usable token");
       return token;
     } catch (error) {
       // A cluster without authentication needs no token, as etcdctl takes it.

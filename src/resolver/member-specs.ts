@@ -13,7 +13,7 @@ import { mustVerify } from "./srv.ts";
  */
 export function parseMemberList(answer: unknown, askedAddress: string): EndpointSpec[] {
   const { members } = answer as { members?: unknown };
-  if (!Array.isArray(members)) throw new Error("the answer is no member list");
+  if (!Array.isArray(members)) throw new Error("the answer is not a member list");
   const found = members
     .filter((member) => member?.isLearner !== true)
     .flatMap((member) => (Array.isArray(member?.clientURLs) ? member.clientURLs : []))

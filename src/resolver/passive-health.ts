@@ -75,7 +75,7 @@ export class PassiveHealth {
     this.#recoveries.delete(endpoint);
     recovery.cancelTimer();
     recovery.abortProbe?.();
-    for (const done of recovery.waiting) done(new Error(`${endpoint.label} has left`));
+    for (const done of recovery.waiting) done(new Error(`${endpoint.label} was removed`));
   }
 
   /** The retry delay is another one: timers start anew with it. */

@@ -67,7 +67,7 @@ test("clients that never read cost bounded memory, and nobody else is harmed", a
   crowd.signal("SIGTERM");
   const { silence = 0, ECONNRESET = 0 } = await scene.outcomes(crowd, 1);
   expect(silence + ECONNRESET).toBe(scene.room);
-  const message = "reset relays whose peers do not read: --max-buffer-memory is reached";
+  const message = "reset relays whose peers do not read: --max-buffer-memory reached";
   const told = scene.gateway.lines(message).map(({ relays }) => relays as number);
   console.log(`${ECONNRESET} were reset for the memory that was held for them`);
   expect(ECONNRESET).toBe(told.reduce((sum, count) => sum + count, 0));

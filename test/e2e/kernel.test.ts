@@ -147,7 +147,7 @@ test("start logs a socket option that the kernel refuses once, and serves", asyn
   });
   const gateway = await start([`--endpoints=127.0.0.1:${server.port}`], { wrapper });
   for (let client = 0; client < 3; client++) await expectServed(gateway, server);
-  const message = "cannot set a socket option; connections go on without it";
+  const message = "cannot set socket option (connections work without it)";
   await gateway.logged(message);
   expect(gateway.lines(message)).toMatchObject([
     { level: "warn", option: "TCP_USER_TIMEOUT", error: "ENOPROTOOPT" },

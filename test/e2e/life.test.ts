@@ -335,11 +335,11 @@ describe("a low limit of descriptors", () => {
     const ticksBefore = gateway.cpuTicks;
     await Bun.sleep(1000);
     expect(gateway.cpuTicks - ticksBefore).toBeLessThan(20);
-    const refusing = "refusing clients: the connection limit is reached";
+    const refusing = "refusing clients: connection limit reached";
     expect(gateway.lines(refusing)).toMatchObject([{ level: "warn", "max-connections": ROOM }]);
 
     for (const { client } of visits.slice(0, ROOM)) client!.reset();
-    const again = "serving clients again: was the connection limit is reached";
+    const again = "serving clients again (was: connection limit reached)";
     expect(await gateway.logged(again)).toMatchObject({ level: "info", refused: 2 * ROOM });
     await until(() => gateway.descriptors === descriptorsBefore, "all descriptors were given back");
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
@@ -356,7 +356,7 @@ describe("a low limit of descriptors", () => {
     for (let i = 0; i < 3; i++)
       expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNRESET" });
     const error = `dial tcp 127.0.0.1:${server.port}: connect: too many open files`;
-    const refusing = "refusing clients: the system has no descriptors or memory left";
+    const refusing = "refusing clients: out of file descriptors or memory";
     expect(gateway.lines(refusing)).toMatchObject([{ level: "warn", error }]);
     await limitTo(usual);
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
@@ -371,7 +371,7 @@ describe("a low limit of descriptors", () => {
     await limitTo(gateway.descriptors);
     // Who comes before that is noticed waits for it.
     expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNRESET" });
-    const message = "no descriptors left: refusing clients until some are free";
+    const message = "out of file descriptors: refusing clients";
     expect(await gateway.logged(message)).toMatchObject({ level: "warn", relays: 1 });
     const ticksBefore = gateway.cpuTicks;
     for (let i = 0; i < 10; i++) {
@@ -382,7 +382,7 @@ describe("a low limit of descriptors", () => {
     await before!.send(1000);
     await until(() => server.accepted[0]!.receivedBytes === 1000, "the first client is served on");
     await limitTo(usual);
-    await gateway.logged("descriptors are free again: listening");
+    await gateway.logged("file descriptors available: listening again");
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
     expect(gateway.lines(message)).toHaveLength(1);
   });

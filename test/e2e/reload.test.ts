@@ -157,7 +157,7 @@ describe("SIGHUP", () => {
     await requestOnce(gateway.port, { path: "/version" });
     await reload(`${endpoints(1)}drain-timeout: 200ms\n`);
     expect(await promise).toMatchObject({ code: "ECONNRESET" });
-    expect(await gateway.logged("reset relays to an endpoint that left")).toMatchObject({
+    expect(await gateway.logged("reset relays to a removed endpoint")).toMatchObject({
       address: cluster.members[0]!.address,
       relays: 1,
     });

@@ -19,8 +19,8 @@ afterEach(() => closers.close());
 
 const port = greetersOn(servers, "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "::1");
 const SERVICE = "_etcd-client._tcp.a.test";
-const FAILED = "SRV discovery failed; the endpoints known so far stay";
-const RECOVERED = "SRV discovery works again";
+const FAILED = "SRV discovery failed (keeping known endpoints)";
+const RECOVERED = "SRV discovery recovered";
 
 type Rank = Pick<SrvLine, "priority" | "weight"> & { readonly port?: number };
 const record = (target: string, rank: Rank = {}): SrvLine => ({
@@ -271,7 +271,7 @@ describe("the answer and the log", () => {
       ]),
     );
     expect(await greeting(gateway.port)).toBe("127.0.0.4");
-    const message = "SRV discovery failed; using what --endpoints names until it succeeds";
+    const message = "SRV discovery failed (using --endpoints until it succeeds)";
     expect(gateway.lines(message)).toMatchObject([
       { level: "warn", endpoints: [`127.0.0.4:${port}`] },
     ]);
@@ -299,7 +299,7 @@ describe("the answer and the log", () => {
     const zone = zoneOf({});
     await change({ ...zone, srv: [...zone.srv!, own] });
     expect(await shares(gateway.port, 10)).toEqual({ "127.0.0.1": 10 });
-    expect(linesOf("endpoint is not used; it is checked again at each refresh")).toMatchObject([
+    expect(linesOf("rejected endpoint (checked again at each refresh)")).toMatchObject([
       { address: `m1.a.test:${gateway.port}`, from: "SRV" },
     ]);
   });

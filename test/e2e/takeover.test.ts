@@ -98,9 +98,9 @@ describe("--reuse-port", () => {
     const limitTo = (count: string) =>
       output([requireTool("prlimit"), `--pid=${old.pid}`, `--nofile=${count}`]);
     await limitTo("3:");
-    await old.logged("no descriptors left: refusing clients until some are free");
+    await old.logged("out of file descriptors: refusing clients");
     await limitTo("1000:");
-    await old.logged("descriptors are free again: listening");
+    await old.logged("file descriptors available: listening again");
     const load = new Load(port);
     await load.more(200);
     old.signal("SIGTERM");
@@ -162,7 +162,7 @@ describe("socket activation", () => {
     const limitTo = (count: string) =>
       output([requireTool("prlimit"), `--pid=${gateway.pid}`, `--nofile=${count}`]);
     await limitTo("3:");
-    await gateway.logged("no descriptors left: clients wait until some are free");
+    await gateway.logged("out of file descriptors: clients wait");
     const load = new Load(socket.port);
     await limitTo("1000:");
     await load.more(50);
@@ -172,7 +172,7 @@ describe("socket activation", () => {
 
   const wrong: [what: string, sockets: string, fd: () => number, says: string][] = [
     ["two sockets", "2", () => closers.add(new ListeningSocket()).fd, "Cannot serve 2 sockets (LISTEN_FDS): one is served; leave one ListenStream= in the socket unit ([::]:PORT takes IPv4 clients too)"], // prettier-ignore
-    ["a file", "1", () => openSync("/dev/null", "r"), "Cannot listen on the socket that was handed over (LISTEN_FDS): it is no TCP socket that listens (getsockname: ENOTSOCK); correct the socket unit"], // prettier-ignore
+    ["a file", "1", () => openSync("/dev/null", "r"), "Cannot listen on the inherited socket (LISTEN_FDS): it is not a listening TCP socket (getsockname: ENOTSOCK); correct the socket unit"], // prettier-ignore
   ];
   test.each(wrong)("%s are refused, in words", async (_, sockets, fd, says) => {
     const options = { wrapper, env: { LISTEN_FDS: sockets }, inherited: fd() };

@@ -17,7 +17,7 @@ import { TlsServer, type TlsServerOptions } from "../support/tls-server.ts";
 
 setDefaultTimeout(60_000);
 
-const NOT_USED = "endpoint is not used; it is checked again at each refresh";
+const NOT_USED = "rejected endpoint (checked again at each refresh)";
 const VALIDATED = "using validated discovered SRV endpoints";
 
 const shared = new Closers();
@@ -108,7 +108,7 @@ describe("an endpoint is not used", () => {
     ["whose certificate is for a target outside the domain", () => serverWith({ names: ["DNS:m.b.test"] }), 'its certificate is for another name than "a.test" (it holds DNS:m.b.test)', "m.b.test"],
     ["whose certificate says its name in the subject alone", () => serverWith({ names: ["email:a@a.test"] }), "its certificate is for another name"],
     ["whose certificate is for its address only", () => serverWith({ names: ["IP:127.0.0.1"] }), 'its certificate is for another name than "m1.a.test"'],
-    ["whose certificate is self-signed", () => serverWith({ names: ["DNS:a.test"], isSelfSigned: true }), "its certificate is self-signed, by no authority that is trusted"],
+    ["whose certificate is self-signed", () => serverWith({ names: ["DNS:a.test"], isSelfSigned: true }), "its certificate is self-signed and not trusted"],
     ["whose authority is another", async () => closers.add(await TlsServer.start(await issue({ names: ["DNS:a.test"] }, other))), "its certificate is signed by an unknown authority"],
     ["that does not speak TLS", async () => closers.add(await TlsServer.plaintext()), "it does not speak TLS"],
     ["that says nothing", async () => closers.add(await TlsServer.mute()), "no answer in time"],
@@ -154,8 +154,7 @@ describe("nothing is replaced in silence", () => {
       ssl("m1.a.test", good),
       { ...ssl("m2.a.test", plain), name: "_etcd-client._tcp.a.test" },
     ]);
-    const message =
-      "SRV records of the plain service are not authenticated and not used; --insecure-discovery accepts them";
+    const message = "ignored unauthenticated SRV records (--insecure-discovery accepts them)";
     expect(gateway.lines(message)).toMatchObject([
       { level: "warn", "srv-server": "a.test", endpoints: [`http://m2.a.test:${plain.port}`] },
     ]);
@@ -166,7 +165,7 @@ describe("nothing is replaced in silence", () => {
     const bad = closers.add(await TlsServer.start(await issue({ names: ["DNS:b.test"] })));
     const { gateway } = await launch([ssl("m1.a.test", bad)], ["--endpoints=127.0.0.1:1"]);
     expect(gateway.status).toBeUndefined();
-    const message = "SRV discovery failed; using what --endpoints names until it succeeds";
+    const message = "SRV discovery failed (using --endpoints until it succeeds)";
     expect(gateway.lines(message)).toMatchObject([{ level: "warn", endpoints: ["127.0.0.1:1"] }]);
   });
 });

@@ -14,7 +14,7 @@ const STEP_BYTES = 12 * 1024;
 const LIMIT_BYTES = 16 * 1024;
 // Ten times as fast as in life, where a standstill takes fifteen seconds.
 const clock: Clock = { ...systemClock, after: (ms, then) => systemClock.after(ms / 10, then) };
-const MESSAGE = "reset relays whose peers do not read: --max-buffer-memory is reached";
+const MESSAGE = "reset relays whose peers do not read: --max-buffer-memory reached";
 
 const scene = createScene();
 afterEach(() => scene.close());

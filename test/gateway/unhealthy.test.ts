@@ -48,7 +48,7 @@ test("clients keep their places while every endpoint fails, and when all recover
   await gateway.logged("endpoint is unhealthy", 3);
   expect(gateway.lines("endpoint is unhealthy").at(-1)).toMatchObject({
     error: "HTTP 503",
-    note: "no endpoint is healthy: clients go to those that answer, then to the others",
+    note: "no endpoint is healthy: clients go to unhealthy endpoints before unresponsive ones",
   });
   await served(gateway);
   answer(200, 200, 200);

@@ -73,7 +73,7 @@ describe("parseMemberList()", () => {
   });
 
   test.each([[{}], [{ members: {} }], [{ members: "x" }], [[]]])("refuses %j", (answer) => {
-    expect(() => parseMemberList(answer, "10.0.0.9")).toThrow("the answer is no member list");
+    expect(() => parseMemberList(answer, "10.0.0.9")).toThrow("the answer is not a member list");
   });
 
   test.each([list(), list(member()), list(member("unix:///x"))])("refuses %j", (answer) => {
@@ -252,7 +252,7 @@ describe("authentication", () => {
 
   test.each(["a\r\nb", "", " ", "\u0000", "ü"])("takes no token like %j", async (token) => {
     const { ask, asked } = cluster(({ path }) => ({ body: path === login ? { token } : ONE }));
-    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("no token that can be used");
+    await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("it returned no usable token");
     expect(asked).toHaveLength(1);
   });
 

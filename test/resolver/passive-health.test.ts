@@ -139,7 +139,7 @@ describe("PassiveHealth", () => {
     health.probeNow(a, (error) => outcomes.push(error?.message));
     pool.reconcile([b.spec]);
     health.forget(a);
-    expect(outcomes).toEqual(["a:1 has left"]);
+    expect(outcomes).toEqual(["a:1 was removed"]);
     expect(probes.map(({ aborted }) => aborted)).toEqual([true]);
     expect(log).toEqual(["deactivated a:1 refused"]);
     expect(clock.pending).toBe(0);
