@@ -1,5 +1,5 @@
-// Accepts clients: as many as the connection limit allows, from the addresses
-// that may connect. Every other client is reset before anything is done for it.
+// Accepts clients, up to the connection limit and from allowed addresses only.
+// Resets all others before it uses further resources for them. It does not dial.
 import { formatHostPort, type HostPort, isLoopback } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
@@ -18,17 +18,18 @@ import type { Statistics } from "./statistics.ts";
 
 const AT_LIMIT = "connection limit reached";
 
-/** Why a client may not connect, as the log says it; each is counted under its own name. */
+/** The reasons to deny a client: the name of the counter, and the words of the log. */
 const DENY_REASONS = {
   not_allowed: "outside --allow-cidr",
   client_limit: "over --max-connections-per-client",
 } as const;
 
-// Part of all relays that one search for reset clients must find for the next
-// search to be worth its cost at once.
-const WORTHWHILE_PART = 0.1;
+// Fraction of the relays that a search for reset clients must end. After a search
+// that ends fewer, the next one waits for the next turn of the event loop.
+const WORTHWHILE_FRACTION = 0.1;
 
-// Time for a TCP handshake that was begun with this process, over any sane distance.
+// Time for clients to complete a TCP handshake that began with this process, longer
+// than usual round-trip times.
 const HANDSHAKE_MS = 300;
 // Silence after which the hand-over is considered complete.
 const SILENCE_MS = 100;
@@ -40,12 +41,12 @@ export interface AcceptorDeps {
   readonly system: TcpSystem;
   readonly relays: Pick<ConnectionTable, "count" | "reapReset">;
   readonly statistics: Statistics;
-  /** A socket that listens already; undefined: the acceptor opens one. */
+  /** The descriptor of a socket that listens already; undefined: the acceptor opens one. */
   readonly inherited: number | undefined;
 }
 
 export interface AcceptorListener {
-  /** Makes a relay of a client that may connect; undefined if it is closed again already. */
+  /** Takes over a client that may connect. Returns its relay; undefined if that has closed already. */
   accepted(client: TcpSocket): Relay | undefined;
 }
 
@@ -63,7 +64,7 @@ export class Acceptor implements GuardedListener {
   readonly #guard: DescriptorGuard;
   #maySearchReset = true;
 
-  /** Stores; `listen` starts. */
+  /** Opens nothing; `listen` does. */
   constructor(config: GatewayConfig, deps: AcceptorDeps) {
     this.#deps = deps;
     this.#rateLimitedLog = new RateLimitedLog(deps.log, deps.clock);
@@ -115,14 +116,15 @@ export class Acceptor implements GuardedListener {
     this.#clientLimit.setMax(maxConnectionsPerClient);
   }
 
-  /** Relays at the same time; further clients are reset. */
+  /** The maximum of concurrent relays; further clients are reset. */
   get maxConnections(): number {
     return this.#maxConnections;
   }
 
   /**
-   * Sets the connection limit and logs its warning if it is news. 0 is kept only
-   * before the start, which it ends: while the gateway runs, it is better to try.
+   * Sets the connection limit, and logs its warning if the limit changed. A limit
+   * of 0 is kept only before the start, which then fails. A running gateway goes
+   * on with at least 1.
    */
   setMaxConnections({ maxConnections, warning }: ConnectionLimit): void {
     const before = this.#maxConnections;
@@ -131,24 +133,25 @@ export class Acceptor implements GuardedListener {
     this.#maxConnections = before > 0 ? Math.max(1, maxConnections) : maxConnections;
   }
 
-  /** Takes a relay that has closed off the limits. */
+  /** Releases what a closed relay used of the limits. */
   release(relay: Relay): void {
     this.#clientLimit.release(relay);
-    // Not at the first relay that closes, or the log would flip with every client at the limit.
+    // Not at the first relay that closes: at the limit, each client would log two lines.
     if (this.#deps.relays.count <= this.maxConnections * 0.9) this.#deps.refusals.end(AT_LIMIT);
   }
 
   /**
-   * Stops accepting without refusing a client: where another process shares the
-   * address, new clients go there, and clients whose handshake has begun here are
-   * still accepted, until `signal` aborts.
+   * Stops accepting without refusing clients. If another process shares the address,
+   * directs new clients to it, and still accepts those whose handshake began here,
+   * unless `signal` aborts.
    */
   async handOver(signal: AbortSignal): Promise<void> {
     if (this.#reusePort && this.#listener.isOpen) {
-      // The process that leaves has listened longer, unless it has closed and
-      // listened again. Then clients go on arriving here, and the index was wrong.
+      // Index 0 is the process that has listened longest, usually this one. If this one
+      // has closed and listened again, it is index 1: clients keep arriving, and the
+      // loop goes on.
       for (const index of [1, 0] as const) {
-        this.#listener.passOn(index);
+        this.#listener.directClients(index);
         await pause(this.#deps.clock, HANDSHAKE_MS, { signal });
         const before = this.#deps.statistics.accepted;
         await pause(this.#deps.clock, SILENCE_MS, { signal });
@@ -158,32 +161,33 @@ export class Acceptor implements GuardedListener {
     this.close();
   }
 
-  /** Stops accepting; relays go on. May be called twice. */
+  /** Stops accepting. Open relays stay. May be called twice. */
   close(): void {
     this.#guard.close();
     this.#listener.close();
     this.#rateLimitedLog.close();
   }
 
-  /** For the descriptor guard, like `suspend` and `resume`. */
+  /** For the descriptor guard: whether the acceptor listens. */
   get isOpen(): boolean {
     return this.#listener.isOpen;
   }
 
   /**
-   * Stops accepting while this process has no descriptors. The connection limit
-   * leaves room for everything else, but the descriptor limit may be lowered while
-   * the gateway runs, and the whole system may run out.
+   * For the descriptor guard: stops accepting while no descriptor is free. This can
+   * happen in spite of the connection limit, if the descriptor limit is lowered while
+   * the gateway runs or the whole system runs out of descriptors.
    */
   suspend(): void {
     this.#listener.close();
-    // An inherited socket stays open in the process that handed it over.
+    // An inherited socket stays open in the process that passed it on, so clients queue there.
     const effect = this.#deps.inherited === undefined ? "refusing clients" : "clients wait";
     this.#deps.log.warn(`out of file descriptors: ${effect}`, {
       relays: this.#deps.relays.count,
     });
   }
 
+  /** For the descriptor guard: listens again. */
   resume(): void {
     this.#bind();
     this.#deps.log.info("file descriptors available: listening again");
@@ -192,19 +196,20 @@ export class Acceptor implements GuardedListener {
   #isFull(): boolean {
     const { relays } = this.#deps;
     if (relays.count < this.maxConnections) return false;
-    // Bun accepts every waiting client before it reports the end of any, so in a
-    // storm of clients that reset at once, relays of clients that are gone may
-    // take all the room.
+
+    // Bun accepts all waiting clients before it reports that any has closed. When
+    // many clients connect and reset at once, relays whose clients are gone may
+    // therefore reach the limit.
     if (this.#maySearchReset) this.#searchReset();
     return relays.count >= this.maxConnections;
   }
 
-  /** Ends relays of reset clients. A search that finds few is not repeated in this turn of the event loop. */
+  /** Ends relays of reset clients. After a search that finds few, this turn of the event loop has no other. */
   #searchReset(): void {
     const { clock, relays } = this.#deps;
     const before = relays.count;
     relays.reapReset();
-    this.#maySearchReset = before - relays.count >= before * WORTHWHILE_PART;
+    this.#maySearchReset = before - relays.count >= before * WORTHWHILE_FRACTION;
     if (this.#maySearchReset) return;
     clock.soon(() => {
       this.#maySearchReset = true;
@@ -214,13 +219,15 @@ export class Acceptor implements GuardedListener {
   #accept(client: TcpSocket): void {
     const { refusals, statistics } = this.#deps;
     statistics.accepted++;
+
     if (this.#isFull()) {
       statistics.refused.connection_limit++;
       client.terminate();
       refusals.begin(AT_LIMIT, { "max-connections": this.maxConnections });
       return;
     }
-    // The address costs a system call, so it is read only if a rule needs it.
+
+    // Reading the address is a system call, so it is read only if a rule needs it.
     if (this.#acl.isOpen && !this.#clientLimit.isOn) {
       this.#owner!.accepted(client);
       return;

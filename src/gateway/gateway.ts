@@ -1,5 +1,5 @@
-// The L4 gateway, put together: accepts clients, finds an endpoint for each,
-// relays bytes, and drains. It owns everything that it starts; `close` frees it.
+// The L4 gateway: wires the acceptor, the cluster and the connection table together,
+// and starts, reconfigures, drains and closes them. It owns all of them.
 import { isIP } from "node:net";
 import type { HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
@@ -7,7 +7,7 @@ import { formatDuration } from "../core/duration.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import { StartError } from "../core/start-error.ts";
 import type { DialError } from "../net/dial-error.ts";
-import { type Listen, listenFailure, whereToListen } from "../net/listen-address.ts";
+import { type Listen, listenFailure, resolveListenAddress } from "../net/listen-address.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
 import type { GatewayStatus } from "../observe/status.ts";
@@ -28,20 +28,20 @@ import { EpisodeLog } from "./episode-log.ts";
 import { gatewayStatus } from "./gateway-status.ts";
 import { Statistics } from "./statistics.ts";
 
-/** What the gateway needs of the machine. */
+/** The parts of the machine that the gateway uses. */
 export interface GatewayDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly network: Network;
   readonly system: TcpSystem;
   readonly isLocalAddress: IsLocalAddress;
-  /** A number from 0 to 1, at random. */
+  /** Returns a random number from 0 to 1. */
   readonly random: () => number;
-  /** Descriptors that this process may have open. */
+  /** The maximum of descriptors that this process may have open. */
   readonly descriptorLimit: number;
-  /** A socket that listens already, instead of --listen-addr; undefined: none. */
+  /** The descriptor of a socket that listens already, which replaces --listen-addr; undefined: none. */
   readonly inheritedListener?: number | undefined;
-  /** How long a relay that cannot end by itself stands still before it is reset, in milliseconds. */
+  /** Milliseconds after which a relay that is closing and makes no progress is reset. */
   readonly terminationDelayMs?: number;
 }
 
@@ -64,7 +64,7 @@ export class Gateway
   #listen: HostPort;
   #isDraining = false;
 
-  /** Stores; `start` starts. */
+  /** Opens nothing; `start` does. */
   constructor(config: GatewayConfig, deps: GatewayDeps) {
     const { clock, network, system, random } = deps;
     const log = deps.log.from("gateway/gateway.ts");
@@ -98,27 +98,30 @@ export class Gateway
   }
 
   /**
-   * Finds the endpoints and checks them, then listens. Returns the address, with its real port.
+   * Checks the configuration, finds the endpoints and listens. Returns the address, with its real port.
    *
    * @throws {UsageError} if an endpoint is the gateway's own address.
-   * @throws {StartError} if there is no endpoint, none resolves, one resolves to the gateway itself, a file
-   *   cannot be used, or the address cannot be listened on.
+   * @throws {StartError} if there is no endpoint, none resolves, one resolves to the
+   *   gateway itself, a file cannot be used, the descriptor limit is too low, or the
+   *   gateway cannot listen on the address.
    */
   async start(): Promise<HostPort> {
     const listen: Listen = { flag: "--listen-addr", address: this.#config.listen };
-    this.#listen = await whereToListen(listen, this.#deps);
+    this.#listen = await resolveListenAddress(listen, this.#deps);
     await this.#cluster.check(this.#config);
     try {
       await this.#cluster.start(this);
     } catch (error) {
       throw error instanceof SrvError ? new StartError(error.message, { cause: error }) : error;
     }
+
     if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
     try {
       this.#listen = this.#acceptor.listen(this.#listen, this);
     } catch (error) {
       throw listenFailure(listen, error);
     }
+
     this.#cluster.follow();
     this.#connections.start(this);
     this.#log.info("ready to proxy client requests", { endpoints: this.#cluster.labels() });
@@ -126,10 +129,10 @@ export class Gateway
   }
 
   /**
-   * Goes by another configuration from now on, but for where it listens, and
-   * looks everything up anew. Relays go on.
+   * Applies another configuration, except for its listen address, and refreshes
+   * discovery. Open relays stay. If it throws, nothing has changed.
    *
-   * @throws {UsageError | StartError} as `start` does, but for the address; nothing has changed then.
+   * @throws {UsageError | StartError} as `start` does, except for the address.
    */
   async reconfigure(config: GatewayConfig): Promise<void> {
     await this.#cluster.check(config);
@@ -141,17 +144,19 @@ export class Gateway
   }
 
   /**
-   * Stops accepting and waits until every relay has ended, at most for the drain
-   * timeout or until `signal` aborts. Then resets the rest and returns their number.
+   * Stops accepting and waits until every relay has ended, the drain timeout has
+   * passed or `signal` aborts. Then resets the remaining relays and returns their number.
    */
   async drain(signal: AbortSignal): Promise<number> {
     const { drainTimeoutMs } = this.#config;
     this.#isDraining = true;
+
     await this.#acceptor.handOver(signal);
     this.#log.info("draining: no new clients", {
       relays: this.#connections.count,
       timeout: formatDuration(drainTimeoutMs),
     });
+
     const until = this.#connections.whenEmpty();
     await pause(this.#deps.clock, drainTimeoutMs, { signal, until });
     const reset = this.#connections.count;
@@ -172,7 +177,7 @@ export class Gateway
     });
   }
 
-  /** Ends everything at once: resets relays, closes sockets, clears timers. May be called twice. */
+  /** Closes everything immediately: relays, sockets and timers. May be called twice. */
   close(): void {
     this.#acceptor.close();
     this.#draining.close();
@@ -191,7 +196,7 @@ export class Gateway
     this.#connections.assign(relay, endpoint);
     this.#refusals.end(NO_DESCRIPTORS);
     this.#refusals.end(NOTHING_UP);
-    // The fields cost a system call, so they are read only if they are logged.
+    // The client's address costs a system call, so it is read only if it is logged.
     if (this.#config.logLevel === "debug")
       this.#log.debug("relaying", { client: relay.clientAddress, endpoint: endpoint.label });
   }
@@ -233,7 +238,7 @@ export class Gateway
     this.#connections.resetRelays(endpoint, "endpoint_unhealthy");
   }
 
-  /** Endpoints are probed while all relays are open, so more endpoints leave room for fewer relays. */
+  /** Returns the connection limit. It is lower with more endpoints, whose probes need descriptors too. */
   #limit(): ConnectionLimit {
     return connectionLimit(this.#config.maxConnections, {
       descriptorLimit: this.#deps.descriptorLimit,

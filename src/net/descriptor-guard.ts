@@ -1,20 +1,20 @@
-// Closes a listener while the process has no descriptors, and opens it again. Bun
-// 1.4.5 would otherwise retry accept(2) without end and without an event
-// (oven-sh/bun#32705).
+// Closes a listener while the process has no free descriptors, and opens it again
+// when it has. Otherwise Bun 1.4.5 would retry accept(2) in a busy loop, without an
+// event (oven-sh/bun#32705).
 import type { Clock } from "../core/clock.ts";
 
-/** A listener that a guard closes and opens. */
+/** A listener that a guard closes and opens again. */
 export interface GuardedListener {
   readonly isOpen: boolean;
-  /** Closes the listener: there are no descriptors left. */
+  /** Closes the listener, because no descriptor is free. */
   suspend(): void;
-  /** Listens again. May throw or reject; the guard then tries again later. */
+  /** Listens again. May throw or reject; the guard then retries at its next check. */
   resume(): void | Promise<void>;
 }
 
 const CHECK_MS = 1000;
 
-// Descriptors that must be free to listen again: the listener, and a client with
+// Descriptors that must be free to listen again: for the listener, one client and
 // its server.
 const DESCRIPTORS_TO_LISTEN = 3;
 
@@ -24,13 +24,13 @@ export class DescriptorGuard {
   #cancelTimer = () => {};
   #isResuming = false;
 
-  /** `hasDescriptors` reports whether `count` more sockets could be opened now. */
+  /** `hasDescriptors` returns whether `count` more sockets could be opened now. */
   constructor(clock: Clock, hasDescriptors: (count: number) => boolean) {
     this.#clock = clock;
     this.#hasDescriptors = hasDescriptors;
   }
 
-  /** Checks once a second, until `close`. */
+  /** Checks once a second until `close`. */
   watch(listener: GuardedListener): void {
     this.#cancelTimer = this.#clock.after(CHECK_MS, () => {
       this.watch(listener);
@@ -51,7 +51,7 @@ export class DescriptorGuard {
     try {
       await listener.resume();
     } catch {
-      // Another process has the address for now; the next check tries again.
+      // Another process uses the address; the next check retries.
     } finally {
       this.#isResuming = false;
     }

@@ -1,33 +1,35 @@
-// One dial: a connection to one endpoint, at whichever of its addresses answers
-// first. The next address is tried when the last one has failed, or has been
-// silent for the connection attempt delay (RFC 8305).
+// Dials one endpoint: connects to the first of its addresses that answers. The next
+// address is tried when the last one has failed, or has been silent for the
+// connection attempt delay (RFC 8305). It does not resolve names.
 import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import { DialError } from "./dial-error.ts";
 import { type HedgeBudget, Race } from "./race.ts";
 import { adoptConnecting, type SocketOwner, type TcpSocket, type TcpSystem } from "./tcp-socket.ts";
 
+// Concurrent attempts of one dial.
 const MAX_ATTEMPTS = 2;
 
 export interface DialOptions {
-  /** IP literals in the order of preference; at least one. */
+  /** IP literals in order of preference; at least one. */
   readonly addresses: readonly string[];
   readonly port: number;
-  /** For all addresses together. */
+  /** Timeout for all addresses together. */
   readonly timeoutMs: number;
-  /** How long an address may be silent before the next is tried as well (RFC 8305). 0: for ever. */
+  /** Silence of an address after which the next is tried as well (RFC 8305). 0: never. */
   readonly attemptDelayMs: number;
   readonly hedgeBudget: HedgeBudget;
-  /** Of the connection, in milliseconds. 0: off. */
+  /** Milliseconds of silence before the kernel probes the peer of the connection. 0: off. */
   readonly keepAliveMs: number;
+  /** TCP_USER_TIMEOUT of the connection, in milliseconds. 0: the system's default. */
   readonly userTimeoutMs: number;
 }
 
-/** Exactly one of the two is called, once, unless the dial is aborted; perhaps before `start` returns. */
+/** Exactly one method is called, once, unless the dial is aborted. It may be called before `start` returns. */
 export interface DialEvents {
-  /** Connected. The receiver owns the socket and must give it an owner before it returns. */
+  /** The dial connected. The receiver must give the socket an owner before it returns. */
   connected(socket: TcpSocket): void;
-  /** No address answered; nothing is left open. */
+  /** No address connected; no socket is left open. */
   failed(error: DialError): void;
 }
 
@@ -49,48 +51,52 @@ export class Dial {
     this.#race = new Race({ clock, budget: options.hedgeBudget, maxAttempts: MAX_ATTEMPTS });
   }
 
+  /** Starts the first attempt and the timeout. */
   start(): void {
     this.#cancelDeadline = this.#clock.after(this.#options.timeoutMs, () => {
-      const last = this.#options.addresses[this.#triedAddresses - 1]!;
-      this.#note(last, "ETIMEDOUT");
+      const lastTried = this.#options.addresses[this.#triedAddresses - 1]!;
+      this.#recordError(lastTried, "ETIMEDOUT");
       this.#fail();
     });
     this.#tryNext();
   }
 
-  /** Gives up; no descriptor stays. May be called at any time, also twice. */
+  /** Aborts the dial and closes its sockets. May be called at any time, also twice. */
   abort(): void {
     this.#cancelDeadline?.();
     this.#race.abort();
   }
 
-  /** For its attempts only: this one is connected. */
-  won(attempt: Attempt, socket: TcpSocket): void {
+  /** For its attempts only: ends the dial with the socket of `attempt`, which connected. */
+  attemptConnected(attempt: Attempt, socket: TcpSocket): void {
     this.#race.remove(attempt);
     const { port } = this.#options;
-    // A dial of an ephemeral port of this machine may meet itself (RFC 9293,
-    // section 3.5, simultaneous open). Nobody is there.
+
+    // A dial to an unused ephemeral port of this machine may connect to itself (RFC
+    // 9293, section 3.5, simultaneous open). No server listens there.
     if (socket.localPort === port && socket.localAddress === socket.remoteAddress) {
       socket.terminate();
-      this.lost(attempt, "ECONNREFUSED");
+      this.attemptFailed(attempt, "ECONNREFUSED");
       return;
     }
+
     this.abort();
     this.#system.setKeepAlive(socket.fd, this.#options.keepAliveMs);
     this.#system.setUserTimeout(socket.fd, this.#options.userTimeoutMs);
     this.#events.connected(socket);
   }
 
-  /** For its attempts only: this one has failed. */
-  lost(attempt: Attempt, code: string): void {
+  /** For its attempts only: tries the next address after `attempt` failed. */
+  attemptFailed(attempt: Attempt, code: string): void {
     this.#race.remove(attempt);
-    this.#note(attempt.address, code);
+    this.#recordError(attempt.address, code);
     this.#race.cancelTimer();
     this.#tryNext();
   }
 
   #tryNext(): void {
     const { addresses, port, attemptDelayMs } = this.#options;
+
     if (this.#triedAddresses < addresses.length) this.#race.makeRoom();
     while (this.#triedAddresses < addresses.length) {
       const address = addresses[this.#triedAddresses++]!;
@@ -100,13 +106,15 @@ export class Dial {
         this.#race.add(attempt);
         adoptConnecting(fd, attempt);
       } catch (error) {
-        this.#note(address, (error as { code: string }).code);
+        this.#recordError(address, (error as { code: string }).code);
         continue;
       }
+
       if (this.#triedAddresses < addresses.length && attemptDelayMs > 0)
         this.#race.after(attemptDelayMs, () => this.#tryNext());
       return;
     }
+
     if (this.#race.size === 0) this.#fail();
   }
 
@@ -115,16 +123,17 @@ export class Dial {
     this.#events.failed(this.#error!);
   }
 
-  /** Keeps the last error, but for a local one: then an address was never tried. */
-  #note(address: string, code: string): void {
+  /** Records the last error of the dial. A local error stays: it means that an address was not tried. */
+  #recordError(address: string, code: string): void {
     if (this.#error?.isLocal) return;
+
     const target = `dial tcp ${formatHostPort({ host: address, port: this.#options.port })}`;
-    // Go leaves out the call where time ran out.
+    // Go's message for a timeout does not name the system call.
     this.#error = new DialError(code === "ETIMEDOUT" ? target : `${target}: connect`, code);
   }
 }
 
-/** One address of a dial: owns its socket until it is connected. */
+/** An attempt to connect to one address. It owns the socket until that is connected. */
 class Attempt implements SocketOwner {
   readonly #dial: Dial;
   readonly address: string;
@@ -148,11 +157,11 @@ class Attempt implements SocketOwner {
   writable(): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#dial.won(this, this.#socket!);
+    this.#dial.attemptConnected(this, this.#socket!);
   }
 
-  // A server that speaks or ends at once may be heard before `writable` says
-  // that it is connected: the new owner hears it.
+  // Bun may report data or a FIN of the server before `writable`. Both mean that the
+  // socket is connected, and are passed on to its new owner.
   received(chunk: Uint8Array): void {
     this.writable();
     this.#newOwner()?.received(chunk);
@@ -166,7 +175,7 @@ class Attempt implements SocketOwner {
   closed(error: (Error & { code?: string }) | undefined): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#dial.lost(this, error?.code ?? "ECONNRESET");
+    this.#dial.attemptFailed(this, error?.code ?? "ECONNRESET");
   }
 
   #newOwner(): SocketOwner | undefined {

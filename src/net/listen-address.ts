@@ -1,10 +1,10 @@
-// Where a proxy listens: the address that a flag names, or an inherited socket,
-// and in words why it cannot.
+// Determines the address that a proxy listens on, from a flag or an inherited socket,
+// and describes why it cannot listen there. It does not listen.
 import { isIP } from "node:net";
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { StartError } from "../core/start-error.ts";
 
-/** An address that is listened on, and the flag that names it. */
+/** A listen address as configured, and the flag that sets it. */
 export interface Listen {
   readonly flag: "--listen-addr" | "--metrics-addr";
   readonly address: HostPort;
@@ -16,10 +16,9 @@ export interface ListenHostDeps {
 }
 
 /**
- * Returns the listen address with an IP literal as host. Without a host that is
- * every address of the machine: `::`, which takes IPv4 clients too, or 0.0.0.0
- * where the kernel has no IPv6. Of a name's addresses it is the first IPv4 one,
- * as Go prefers for a listener.
+ * Returns the listen address with an IP literal as host. An empty host becomes `::`,
+ * which also accepts IPv4 clients, or 0.0.0.0 if the kernel has no IPv6. A name
+ * becomes its first IPv4 address, as in Go, or else its first address.
  *
  * @throws {StartError} if the name does not resolve, or the kernel has no IPv6
  *   for an IPv6 literal.
@@ -33,6 +32,7 @@ export async function resolveListenHost(
   if (isIP(host) === 6 && !hasIpv6())
     throw cannotListen(listen, "this machine has no IPv6; choose an IPv4 address");
   if (isIP(host) !== 0) return listen.address;
+
   try {
     const addresses = await lookup(host);
     return { host: addresses.find((address) => isIP(address) === 4) ?? addresses[0]!, port };
@@ -42,7 +42,7 @@ export async function resolveListenHost(
   }
 }
 
-export interface WhereDeps {
+export interface ListenAddressDeps {
   readonly network: {
     lookup(host: string, servers: readonly HostPort[]): Promise<readonly string[]>;
   };
@@ -51,20 +51,22 @@ export interface WhereDeps {
 }
 
 /**
- * Where the gateway listens: where the socket does that it has inherited, or
- * what the flag says, with an IP literal as host.
+ * Returns the address that the gateway listens on, with an IP literal as host: the
+ * address of the inherited socket if there is one, otherwise that of the flag.
  *
- * @throws {StartError} unless the socket is a TCP socket that listens, or if the name does not resolve.
+ * @throws {StartError} if the inherited socket is not a listening TCP socket, or for
+ *   the reasons of `resolveListenHost`.
  */
-export async function whereToListen(
+export async function resolveListenAddress(
   listen: Listen,
-  { network, system, inheritedListener }: WhereDeps,
+  { network, system, inheritedListener }: ListenAddressDeps,
 ): Promise<HostPort> {
   if (inheritedListener === undefined)
     return resolveListenHost(listen, {
       lookup: (host) => network.lookup(host, []),
       hasIpv6: system.hasIpv6,
     });
+
   try {
     return system.listenAddress(inheritedListener);
   } catch (error) {
@@ -75,18 +77,18 @@ export async function whereToListen(
   }
 }
 
-/** The failed listen on what the user wrote, in words that say what to do. */
+/** Returns the error for a failed listen. The message names the configured address and what to do. */
 export function listenFailure(listen: Listen, error: unknown): StartError {
   const { code = String(error) } = error as { code?: string };
-  const why: Record<string, string> = {
+  const reasons: Record<string, string> = {
     EADDRINUSE: `the address is in use; stop the other program or choose another ${listen.flag}`,
     EADDRNOTAVAIL: "this machine has no such address",
     EACCES: "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE",
   };
-  return cannotListen(listen, why[code] ?? code, error);
+  return cannotListen(listen, reasons[code] ?? code, error);
 }
 
-function cannotListen({ flag, address }: Listen, why: string, cause?: unknown): StartError {
-  const where = `${flag === "--listen-addr" ? "" : `${flag} `}"${formatHostPort(address)}"`;
-  return new StartError(`Cannot listen on ${where}: ${why}`, { cause });
+function cannotListen({ flag, address }: Listen, reason: string, cause?: unknown): StartError {
+  const target = `${flag === "--listen-addr" ? "" : `${flag} `}"${formatHostPort(address)}"`;
+  return new StartError(`Cannot listen on ${target}: ${reason}`, { cause });
 }

@@ -1,5 +1,5 @@
-// The door: accepts clients until it is closed. What becomes of a client is
-// its receiver's business.
+// A listening TCP socket: accepts clients until it is closed, and passes them on. It
+// refuses none; the receiver decides what to do with a client.
 import type { HostPort } from "../core/address.ts";
 import {
   listenTcp,
@@ -9,15 +9,15 @@ import {
   type TcpSystem,
 } from "./tcp-socket.ts";
 
-// As many as can be asked for; the system has a limit of its own.
+// The largest accept queue that can be requested; net.core.somaxconn limits it.
 const BACKLOG = 65_535;
 
 export interface ListenOptions {
-  /** In milliseconds, for the clients. 0: off. */
+  /** Milliseconds of silence before the kernel probes a client. 0: off. */
   readonly keepAliveMs: number;
   /** Whether other processes may listen on the same address (SO_REUSEPORT). */
   readonly reusePort: boolean;
-  /** A socket that listens already, which stays its owner's; then the address is its own. */
+  /** The descriptor of a socket that listens already, instead of the address. The caller keeps it. */
   readonly inherited: number | undefined;
 }
 
@@ -26,7 +26,7 @@ export class Listener implements SocketOwner {
   readonly #onClient: (client: TcpSocket) => void;
   #socket: TcpListener | undefined;
 
-  /** `onClient` must terminate each socket that it is handed, or give it an owner, before it returns. */
+  /** `onClient` must terminate each socket or give it an owner before it returns. */
   constructor(system: TcpSystem, onClient: (client: TcpSocket) => void) {
     this.#system = system;
     this.#onClient = onClient;
@@ -37,34 +37,35 @@ export class Listener implements SocketOwner {
   }
 
   /**
-   * Listens on an IP literal and returns where, with the port that the system chose for 0.
+   * Listens on an IP literal. Returns the address, with the real port instead of 0.
    *
    * @throws {Error} with a `code` such as EADDRINUSE.
    */
   start({ host, port }: HostPort, { keepAliveMs, reusePort, inherited }: ListenOptions): HostPort {
     const isOwn = inherited === undefined;
-    // A copy, so that it can be closed and opened again.
+    // A duplicate, so that it can be closed and opened again.
     const target = isOwn
       ? { hostname: host, port, reusePort }
       : { fd: this.#system.duplicate(inherited) };
+
     this.#socket = listenTcp(target, this);
     this.#system.setBacklog(this.#socket.fd, BACKLOG);
     this.setKeepAlive(keepAliveMs);
     return { host, port: isOwn ? this.#socket.port : port };
   }
 
-  /** For the clients that come from now on, in milliseconds. 0: off. */
+  /** Sets keepalive for clients that are accepted from now on, in milliseconds. 0: off. */
   setKeepAlive(ms: number): void {
-    // Accepted sockets inherit the options of the listening one: no calls for each.
+    // Accepted sockets inherit the option, so it need not be set on each.
     if (this.#socket !== undefined) this.#system.setKeepAlive(this.#socket.fd, ms);
   }
 
-  /** Has new clients go to one of the processes that share the address; 0: the oldest. */
-  passOn(index: 0 | 1): void {
+  /** Directs new clients to one of the processes that share the address; 0: the oldest. */
+  directClients(index: 0 | 1): void {
     if (this.#socket !== undefined) this.#system.passOn(this.#socket.fd, index);
   }
 
-  /** Accepts no more and frees the port; clients that were accepted stay. May be called twice. */
+  /** Stops accepting and frees the port. Accepted clients stay connected. May be called twice. */
   close(): void {
     this.#socket?.stop(false);
     this.#socket = undefined;
@@ -74,7 +75,7 @@ export class Listener implements SocketOwner {
     this.#onClient(client);
   }
 
-  // Only a socket that was terminated at once still has this owner.
+  // Only called for sockets that `onClient` terminated.
   received(): void {}
   writable(): void {}
   ended(): void {}

@@ -1,15 +1,15 @@
-// Connection attempts that race each other (RFC 8305, Happy Eyeballs): the next
-// begins when the last has failed or has been silent for a while, and the first
-// to connect wins. Dials race addresses, failovers race endpoints.
+// The attempts and the timer of a race of connection attempts (RFC 8305, Happy
+// Eyeballs), and the budget that all races share. Dials race addresses, failovers
+// race endpoints; each decides itself what to attempt next and which attempt wins.
 import type { Clock } from "../core/clock.ts";
 
 /**
- * Hedges of all races of a process together. They come out of the reserve that
- * the connection limit leaves, so there cannot be one for every connection.
+ * The maximum of concurrent hedges of a process. Each costs a descriptor of the
+ * reserve that the connection limit leaves, so not every connection can have one.
  */
 export const MAX_HEDGES = 32;
 
-/** Counts hedges: attempts of a race beyond its first. One budget serves all races of a process. */
+/** Counts hedges: concurrent attempts of a race beyond the first. All races of a process share one budget. */
 export class HedgeBudget {
   #inUse = 0;
 
@@ -32,14 +32,14 @@ export class HedgeBudget {
 export interface RaceOptions {
   readonly clock: Clock;
   readonly budget: HedgeBudget;
-  /** Attempts of this race at the same time; undefined: as many as the budget allows. */
+  /** The maximum of concurrent attempts of this race; undefined: limited by the budget only. */
   readonly maxAttempts?: number;
 }
 
-/** The attempts in progress of one race, and the timer of the next one. */
+/** The attempts in progress of one race, and the timer of its next attempt. */
 export class Race<Attempt extends { abort(): void }> {
   readonly #options: RaceOptions;
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #attempts = new Set<Attempt>();
   #latest: Attempt | undefined;
   #cancelTimer: (() => void) | undefined;
@@ -52,7 +52,7 @@ export class Race<Attempt extends { abort(): void }> {
     return this.#attempts.size;
   }
 
-  /** The attempt that was added last, if it or an earlier one is in progress. */
+  /** The attempt that was added last; undefined while no attempt is in progress. */
   get latest(): Attempt | undefined {
     return this.#attempts.size === 0 ? undefined : this.#latest;
   }
@@ -61,7 +61,7 @@ export class Race<Attempt extends { abort(): void }> {
     return this.#attempts.has(attempt);
   }
 
-  /** Makes room for one more attempt: aborts the oldest if there would be too many. */
+  /** Makes room for one more attempt: aborts the oldest if a limit is reached. */
   makeRoom(): void {
     const { maxAttempts = Number.POSITIVE_INFINITY } = this.#options;
     const [oldest] = this.#attempts;
@@ -70,30 +70,30 @@ export class Race<Attempt extends { abort(): void }> {
     if (isFull || this.#attempts.size >= maxAttempts) this.abandon(oldest);
   }
 
-  /** Adds an attempt that begins now, for which `makeRoom` has made room. */
+  /** Adds an attempt that begins now. The caller must have called `makeRoom`. */
   add(attempt: Attempt): void {
     if (this.#attempts.size > 0) this.#options.budget.tryAcquire();
     this.#attempts.add(attempt);
     this.#latest = attempt;
   }
 
-  /** Takes off an attempt that has ended by itself. */
+  /** Removes an attempt that has ended by itself. */
   remove(attempt: Attempt): void {
     if (this.#attempts.delete(attempt) && this.#attempts.size > 0) this.#options.budget.release();
   }
 
-  /** Takes off an attempt and aborts it. */
+  /** Removes an attempt and aborts it. */
   abandon(attempt: Attempt): void {
     this.remove(attempt);
     attempt.abort();
   }
 
-  /** Calls `visit` for each attempt in progress, which it may take off. */
+  /** Calls `visit` for each attempt in progress. `visit` may remove the attempt. */
   forEach(visit: (attempt: Attempt) => void): void {
     for (const attempt of this.#attempts) visit(attempt);
   }
 
-  /** Calls `next` once after `delayMs`, in place of what was to be called before. */
+  /** Calls `next` once after `delayMs`. Replaces the timer that was set before. */
   after(delayMs: number, next: () => void): void {
     this.cancelTimer();
     this.#cancelTimer = this.#options.clock.after(delayMs, next);
