@@ -1,30 +1,30 @@
-// Active health checks: asks each endpoint for its health, over and over, and
-// decides its state. What follows for clients is the cluster's matter.
+// Active health checks: checks each endpoint at an interval and decides its health
+// state. It does not send the requests, nor move clients.
 import type { Clock } from "../core/clock.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { HEALTH_RANK, type Pool } from "./pool.ts";
 
-/** What one check found; `reason` says why the endpoint is not healthy. */
+/** The result of one check. `reason` is why the endpoint is not healthy. */
 export type HealthAnswer =
   | { readonly state: "healthy" }
   | { readonly state: "unhealthy" | "unresponsive"; readonly reason: string };
 
-/** Checks an endpoint once. Never rejects: a failure is an answer. */
+/** Checks an endpoint once. Never rejects: a failure is a result. */
 export type AskHealth = (endpoint: Endpoint) => Promise<HealthAnswer>;
 
 export interface HealthCheckLimits {
-  /** Milliseconds between the starts of two checks of an endpoint, which never overlap. 0: no checks. */
+  /** Milliseconds from the start of one check of an endpoint to the next. 0: no checks. */
   readonly intervalMs: number;
-  /** Checks in a row that must say better before the state is better. At least 1. */
+  /** Consecutive checks with a better result before the state improves. At least 1. */
   readonly rise: number;
-  /** Checks in a row that must say worse before the state is worse. At least 1. */
+  /** Consecutive checks with a worse result before the state worsens. At least 1. */
   readonly fall: number;
 }
 
 export interface HealthCheckEvents {
-  /** The endpoint's state changed to what `answer` says. */
+  /** The endpoint's health changed to the state of `answer`. */
   healthChanged(endpoint: Endpoint, answer: HealthAnswer): void;
-  /** A check failed, or found the endpoint down, and the endpoint is not healthy. */
+  /** A check of an endpoint that is not healthy failed, or was skipped because it is down. */
   stillFailing(endpoint: Endpoint): void;
 }
 
@@ -32,9 +32,9 @@ export interface ActiveHealthDeps {
   readonly pool: Pool;
   readonly clock: Clock;
   readonly ask: AskHealth;
-  /** Asked at each turn. */
+  /** Read at each check. */
   readonly limits: () => HealthCheckLimits;
-  /** Returns a number from 0 to 1; it keeps many gateways from asking at the same moment. */
+  /** Returns a number from 0 to 1, for the jitter that spreads the checks of many gateways. */
   readonly random: () => number;
   readonly events: HealthCheckEvents;
 }
@@ -42,15 +42,15 @@ export interface ActiveHealthDeps {
 /** The checks of one endpoint. */
 interface Series {
   cancelTimer: () => void;
-  /** Checks in a row that contradict the state: positive if they say worse, negative if better. */
+  /** Consecutive results that differ from the state: positive if worse, negative if better. */
   streak: number;
 }
 
-// Each interval is up to a fifth longer or shorter.
+// Each interval is up to 20 % longer or shorter.
 const JITTER = 0.2;
-// Part of the interval that is waited while checks contradict the state: Envoy's
+// Factor of the interval while results differ from the state: Envoy's
 // unhealthy_edge_interval, HAProxy's fastinter.
-const EDGE_PART = 0.5;
+const EDGE_FACTOR = 0.5;
 
 export class ActiveHealth {
   readonly #deps: ActiveHealthDeps;
@@ -60,7 +60,7 @@ export class ActiveHealth {
     this.#deps = deps;
   }
 
-  /** Starts to check endpoints that are new in the pool, and forgets those that left it. */
+  /** Starts checks of endpoints that are new in the pool, and stops those of endpoints that left it. */
   sync(): void {
     const { pool, limits } = this.#deps;
     const isOn = limits().intervalMs > 0;
@@ -81,12 +81,13 @@ export class ActiveHealth {
     }
   }
 
-  /** Stops all checks. May be called twice. */
+  /** Stops all checks; a check in progress changes nothing. May be called twice. */
   close(): void {
     for (const { cancelTimer } of this.#series.values()) cancelTimer();
     this.#series.clear();
   }
 
+  /** Makes an endpoint healthy, as endpoints without checks are. */
   #reset(endpoint: Endpoint): void {
     const { pool, clock } = this.#deps;
     pool.recordCheck(endpoint, false);
@@ -97,34 +98,35 @@ export class ActiveHealth {
     const { clock, events } = this.#deps;
     const startedAt = clock.now();
 
-    // An endpoint that refuses connections is down: passive health probes it.
+    // An endpoint that is down is not checked: passive health probes it.
     if (endpoint.isUp) {
       const answer = await this.#deps.ask(endpoint);
       if (this.#series.get(endpoint) !== series) return;
-      if (endpoint.isUp) this.#judge(endpoint, series, answer);
+      if (endpoint.isUp) this.#applyResult(endpoint, series, answer);
     }
     if (!endpoint.isUp) this.#deps.pool.recordCheck(endpoint, false);
     if (endpoint.health !== "healthy" && !endpoint.hasPassedCheck) events.stillFailing(endpoint);
 
-    const restMs = Math.max(0, startedAt + this.#intervalMs(series) - clock.now());
-    series.cancelTimer = clock.after(restMs, () => void this.#check(endpoint, series));
+    const delayMs = Math.max(0, startedAt + this.#intervalMs(series) - clock.now());
+    series.cancelTimer = clock.after(delayMs, () => void this.#check(endpoint, series));
   }
 
   #intervalMs({ streak }: Series): number {
     const { random, limits } = this.#deps;
     const jitter = 1 + JITTER * (2 * random() - 1);
-    return limits().intervalMs * jitter * (streak === 0 ? 1 : EDGE_PART);
+    return limits().intervalMs * jitter * (streak === 0 ? 1 : EDGE_FACTOR);
   }
 
-  #judge(endpoint: Endpoint, series: Series, answer: HealthAnswer): void {
+  /** Records a result, and changes the state after enough consecutive results that differ from it. */
+  #applyResult(endpoint: Endpoint, series: Series, answer: HealthAnswer): void {
     const { pool, clock, limits, events } = this.#deps;
     pool.recordCheck(endpoint, answer.state === "healthy");
 
     const direction = Math.sign(HEALTH_RANK[answer.state] - HEALTH_RANK[endpoint.health]);
-    const goesOn = Math.sign(series.streak) === direction;
-    series.streak = goesOn ? series.streak + direction : direction;
-    const needed = direction > 0 ? limits().fall : limits().rise;
-    if (direction === 0 || Math.abs(series.streak) < needed) return;
+    const continues = Math.sign(series.streak) === direction;
+    series.streak = continues ? series.streak + direction : direction;
+    const threshold = direction > 0 ? limits().fall : limits().rise;
+    if (direction === 0 || Math.abs(series.streak) < threshold) return;
 
     series.streak = 0;
     const reason = answer.state === "healthy" ? undefined : answer.reason;
@@ -134,16 +136,17 @@ export class ActiveHealth {
 }
 
 /**
- * Reads what etcd says of itself: `{"health":"true"}` (also with the word true), or
- * /readyz and /livez of 3.5 with the status alone.
+ * Returns the health that etcd reports: status 200 with `{"health":"true"}` or
+ * `{"health":true}` from /health, status 200 alone from /readyz and /livez (3.5).
  *
  * @see etcd server/etcdserver/api/etcdhttp/health.go
  */
 export function judgeAnswer(status: number, body: string): HealthAnswer {
-  const words = body.slice(0, 200).trim();
+  const excerpt = body.slice(0, 200).trim();
   if (status !== 200)
-    return { state: "unhealthy", reason: `HTTP ${status}${words === "" ? "" : `: ${words}`}` };
-  const health = /"health"\s*:\s*"?(\w+)/.exec(words)?.[1];
+    return { state: "unhealthy", reason: `HTTP ${status}${excerpt === "" ? "" : `: ${excerpt}`}` };
+
+  const health = /"health"\s*:\s*"?(\w+)/.exec(excerpt)?.[1];
   if (health === undefined || health === "true") return { state: "healthy" };
-  return { state: "unhealthy", reason: `the answer is ${words}` };
+  return { state: "unhealthy", reason: `the answer is ${excerpt}` };
 }

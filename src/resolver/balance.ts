@@ -1,11 +1,12 @@
-// Which of several endpoints comes next: weighted round robin, alone or among
-// those with the fewest connections. Nothing here knows of up and down.
+// Selects one of several endpoints: by weighted round robin, over all of them or
+// over those with the fewest connections. The pool decides which are eligible.
 import type { Endpoint } from "./endpoint.ts";
 
 /**
- * Turns weights into shares of at least 1. If some are 0 and some are not, all
- * zeros together get one part of the sum plus one, which is the chance that the
- * algorithm of RFC 2782 gives them; if all are 0, the shares are equal.
+ * Turns the weights of a tier into effective weights of at least 1. If only some
+ * weights are 0, the endpoints with weight 0 together get 1 / (sum + 1) of the
+ * picks, as the algorithm of RFC 2782 gives them. If all are 0, the effective
+ * weights are equal.
  */
 export function assignEffectiveWeights(tier: readonly Endpoint[]): void {
   const zeros = tier.filter(({ spec }) => spec.weight === 0).length;
@@ -14,9 +15,10 @@ export function assignEffectiveWeights(tier: readonly Endpoint[]): void {
 }
 
 /**
- * The next in turn of those not `tried`; undefined if there is none. Smooth
- * weighted round robin, as nginx does it: over a full period each gets exactly
- * its share, and no run of one endpoint is longer than it must be.
+ * Returns the next endpoint that is not in `tried` and whose load is at most
+ * `maxLoad`; undefined if there is none. Implements nginx's smooth weighted round
+ * robin: over a full period each endpoint gets exactly its share, and its turns
+ * are spread as evenly as possible.
  */
 export function smoothWeightedRoundRobin(
   tier: readonly Endpoint[],
@@ -25,17 +27,19 @@ export function smoothWeightedRoundRobin(
 ): Endpoint | undefined {
   let next: Endpoint | undefined;
   let sum = 0;
+
   for (const endpoint of tier) {
     if (tried.has(endpoint) || loadOf(endpoint) > maxLoad) continue;
     endpoint.currentWeight += endpoint.effectiveWeight;
     sum += endpoint.effectiveWeight;
     if (next === undefined || endpoint.currentWeight > next.currentWeight) next = endpoint;
   }
+
   if (next !== undefined) next.currentWeight -= sum;
   return next;
 }
 
-/** The one with the fewest connections for its share, in turn among equals. */
+/** Returns the endpoint with the lowest load that is not in `tried`; equals take turns. */
 export function leastConnections(
   tier: readonly Endpoint[],
   tried: ReadonlySet<Endpoint>,
@@ -45,6 +49,7 @@ export function leastConnections(
   return smoothWeightedRoundRobin(tier, tried, least);
 }
 
+/** Returns the connections of an endpoint in proportion to its effective weight. */
 function loadOf({ connections, effectiveWeight }: Endpoint): number {
   return connections / effectiveWeight;
 }

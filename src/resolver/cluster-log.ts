@@ -1,5 +1,5 @@
-// What is said of the cluster: one line for each flip and each change, in
-// etcd's words where etcd's gateway has some.
+// Logs the events of a cluster, one line each. Where etcd's gateway logs the same
+// event, the message is etcd's.
 import { formatDuration } from "../core/duration.ts";
 import { type EndpointSpec, labelOf, urlOf } from "../core/endpoint-spec.ts";
 import type { SrvConfig } from "../core/gateway-config.ts";
@@ -20,19 +20,19 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   deactivated(endpoint: Endpoint, error: Error): void {
-    this.#log.warn("deactivated endpoint", this.#failure(endpoint, error));
+    this.#log.warn("deactivated endpoint", this.#failureFields(endpoint, error));
   }
 
   stillDown(endpoint: Endpoint, error: Error): void {
     const message = "failed to activate endpoint (stay inactive for another interval)";
-    this.#log.warn(message, this.#failure(endpoint, error));
+    this.#log.warn(message, this.#failureFields(endpoint, error));
   }
 
   activated({ label }: Endpoint): void {
     this.#log.info("activated", { address: label });
   }
 
-  /** `reason` is what the latest check found. */
+  /** Logs that an endpoint became unhealthy or unresponsive. `reason` is from the latest check. */
   unhealthy({ label, health }: Endpoint, reason: string, hasHealthy: boolean): void {
     this.#log.warn(`endpoint is ${health}`, {
       address: label,
@@ -70,18 +70,18 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   discovered(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
-    this.#log.info("discovered cluster from SRV", found(srv, specs));
+    this.#log.info("discovered cluster from SRV", srvFields(srv, specs));
   }
 
   dropped(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
     this.#log.warn(
       "ignored unauthenticated SRV records (--insecure-discovery accepts them)",
-      found(srv, specs),
+      srvFields(srv, specs),
     );
   }
 
   validated(srv: SrvConfig, specs: readonly EndpointSpec[]): void {
-    this.#log.info("using validated discovered SRV endpoints", found(srv, specs));
+    this.#log.info("using validated discovered SRV endpoints", srvFields(srv, specs));
   }
 
   failed(source: Source, { message }: Error): void {
@@ -107,11 +107,11 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
     });
   }
 
-  #failure({ label }: Endpoint, error: Error): Fields {
+  #failureFields({ label }: Endpoint, error: Error): Fields {
     return { address: label, interval: formatDuration(this.#retryDelayMs()), error: error.message };
   }
 }
 
-function found({ domain }: SrvConfig, specs: readonly EndpointSpec[]): Fields {
+function srvFields({ domain }: SrvConfig, specs: readonly EndpointSpec[]): Fields {
   return { "srv-server": domain, endpoints: specs.map(urlOf) };
 }

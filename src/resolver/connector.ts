@@ -1,5 +1,6 @@
-// From an endpoint to a connected socket: its name looked up now, its addresses
-// dialled, never the gateway's own. Clients and probes both come through here.
+// Opens TCP connections to endpoints, for clients and for probes: looks up the
+// name, leaves out the gateway's own address and unverified ones, and dials the
+// rest. It does not choose the endpoint.
 import type { Clock } from "../core/clock.ts";
 import { DialError } from "../net/dial-error.ts";
 import { Dial, type DialEvents } from "../net/dial.ts";
@@ -8,11 +9,11 @@ import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { LookupError, DnsCache } from "./dns-cache.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** All in milliseconds; part of the configuration. */
+/** The part of the configuration that a dial needs, in milliseconds. */
 export interface DialLimits {
-  /** For the lookup and the connect of one endpoint together. */
+  /** Timeout of a dial, from the lookup to the connection. */
   readonly dialTimeoutMs: number;
-  /** Between two addresses of one endpoint. */
+  /** Silence of an address after which the endpoint's next address is dialled as well. 0: never. */
   readonly attemptDelayMs: number;
   readonly keepAliveMs: number;
   readonly userTimeoutMs: number;
@@ -22,11 +23,11 @@ export interface ConnectorDeps {
   readonly names: DnsCache;
   readonly system: TcpSystem;
   readonly clock: Clock;
-  /** In force at this moment. */
+  /** Read at each dial. */
   readonly limits: () => DialLimits;
   /** Whether a connection to this IP literal and port would reach the gateway itself. */
   readonly isSelf: (address: string, port: number) => boolean;
-  /** An endpoint has none but addresses that were not verified: looks whether they can be. */
+  /** Refreshes discovery, for an endpoint without a verified address; resolves when that is done. */
   readonly onUnverified: () => Promise<void>;
 }
 
@@ -38,7 +39,7 @@ export class Connector {
     this.#deps = deps;
   }
 
-  /** Dials; `events` may be called before this returns. The function returned aborts. */
+  /** Dials an endpoint. May call `events` before it returns. The returned function aborts the dial. */
   dial(endpoint: Endpoint, events: DialEvents): () => void {
     const attempt: Attempt = {
       endpoint,
@@ -50,11 +51,11 @@ export class Connector {
     return () => attempt.abort();
   }
 
-  /** Whether a connection can be opened; it is closed again at once. The function returned aborts. */
+  /** Opens a connection to an endpoint and closes it. The returned function aborts the probe. */
   probe(endpoint: Endpoint, done: (error: Error | undefined) => void): () => void {
     return this.dial(endpoint, {
       connected: (socket) => {
-        // A reset, as HAProxy's checks do: nothing was sent, and no TIME_WAIT stays.
+        // A reset, as HAProxy's checks send: nothing was sent, and no TIME_WAIT remains.
         socket.terminate();
         done(undefined);
       },
@@ -62,67 +63,70 @@ export class Connector {
     });
   }
 
-  #lookUp(attempt: Attempt, found: (addresses: readonly string[]) => void): void {
+  #lookUp(attempt: Attempt, onFound: (addresses: readonly string[]) => void): void {
     const { endpoint, events } = attempt;
-    let isAnswered = false;
+    let isDone = false;
     const cancel = this.#deps.names.resolve(
       endpoint.address.host,
       this.#remainingMs(attempt),
       (addresses, error) => {
-        isAnswered = true;
+        isDone = true;
         if (addresses === undefined) events.failed(lookupFailure(endpoint, error));
-        else found(addresses);
+        else onFound(addresses);
       },
     );
-    if (!isAnswered) attempt.abort = cancel;
+    // The lookup may end before it returns.
+    if (!isDone) attempt.abort = cancel;
   }
 
-  /** Where none of the addresses is verified, looks once whether they can be. */
-  #connectVerified(attempt: Attempt, found: readonly string[]): void {
+  /** Connects; if none of the addresses is verified, waits for a refresh of discovery first. */
+  #connectVerified(attempt: Attempt, addresses: readonly string[]): void {
     const { verifiedAddresses } = attempt.endpoint.spec;
-    if (verifiedAddresses === undefined || found.some((a) => verifiedAddresses.has(a))) {
-      this.#connect(attempt, found);
+    if (verifiedAddresses === undefined || addresses.some((a) => verifiedAddresses.has(a))) {
+      this.#connect(attempt, addresses);
       return;
     }
+
     let isWaiting = true;
-    const goOn = () => {
-      if (isWaiting) this.#connect(attempt, found);
+    const resume = () => {
+      if (isWaiting) this.#connect(attempt, addresses);
       isWaiting = false;
     };
-    const cancelTimer = this.#deps.clock.after(this.#remainingMs(attempt), goOn);
+    const cancelTimer = this.#deps.clock.after(this.#remainingMs(attempt), resume);
     attempt.abort = () => {
       isWaiting = false;
       cancelTimer();
     };
     void this.#deps.onUnverified().then(() => {
       cancelTimer();
-      goOn();
+      resume();
     });
   }
 
-  #connect(attempt: Attempt, found: readonly string[]): void {
+  #connect(attempt: Attempt, addresses: readonly string[]): void {
     const { system, clock, isSelf, limits } = this.#deps;
     const { attemptDelayMs, keepAliveMs, userTimeoutMs } = limits();
     const { endpoint, events } = attempt;
     const { port } = endpoint.address;
     const { verifiedAddresses } = endpoint.spec;
-    const usable = found.filter(
+
+    const usable = addresses.filter(
       (address) => !isSelf(address, port) && verifiedAddresses?.has(address) !== false,
     );
     if (usable.length === 0) {
-      const isOwn = found.every((address) => isSelf(address, port));
-      const why = isOwn
+      const isGateway = addresses.every((address) => isSelf(address, port));
+      const reason = isGateway
         ? "resolves to the gateway's own listen address"
         : "has no verified address";
-      events.failed(new DialError(`dial tcp ${endpoint.label}`, why));
+      events.failed(new DialError(`dial tcp ${endpoint.label}`, reason));
       return;
     }
-    const addresses = rotateAddresses(usable, endpoint.nextAddressTurn());
+
     const dial = new Dial(
       system,
       clock,
       {
-        addresses,
+        addresses: rotateAddresses(usable, endpoint.nextAddressTurn()),
         port,
         timeoutMs: this.#remainingMs(attempt),
         attemptDelayMs,
@@ -141,27 +145,27 @@ export class Connector {
   }
 }
 
-/** One dial: its lookup, the wait for a verification, its connect. */
+/** One dial, through its steps: lookup, verification, connect. */
 interface Attempt {
   readonly endpoint: Endpoint;
   readonly events: DialEvents;
-  /** For all of it together, on the clock. */
+  /** The end of the dial timeout, on the clock. */
   readonly deadline: number;
-  /** Ends what is under way. */
+  /** Aborts the current step. */
   abort: () => void;
 }
 
 /**
- * Begins with another of the first family's addresses each time: a name that
- * stands for several members, as a headless service does, is spread over them.
- * Sorted first, since DNS servers rotate as well, and two rotations may cancel
- * each other. The system's preference between the families stays.
+ * Rotates the addresses of the preferred (first) family by `turn`, so that
+ * connections to a name with several members, such as a headless service, are
+ * spread over all of them. Sorts them first: DNS servers rotate too, and the two
+ * rotations could cancel out. The other family still comes last.
  */
 function rotateAddresses(addresses: readonly string[], turn: number): readonly string[] {
   if (addresses.length === 1) return addresses;
-  const isLikeFirst = (address: string) => address.includes(":") === addresses[0]!.includes(":");
-  const preferred = addresses.filter(isLikeFirst).sort();
-  const rest = addresses.filter((address) => !isLikeFirst(address));
+  const isPreferred = (address: string) => address.includes(":") === addresses[0]!.includes(":");
+  const preferred = addresses.filter(isPreferred).sort();
+  const rest = addresses.filter((address) => !isPreferred(address));
   const start = turn % preferred.length;
   return [...preferred.slice(start), ...preferred.slice(0, start), ...rest];
 }

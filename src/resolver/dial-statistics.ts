@@ -1,10 +1,10 @@
-// What became of clients' dials of one endpoint: plain numbers, read when
-// somebody asks.
+// Counts the outcomes and connect times of clients' dials of one endpoint.
+// Probes are not counted.
 
 /**
- * `overtaken`: another endpoint answered earlier. `abandoned`: the client left, or
- * the endpoint did, or there were too many second attempts. `failed` is for all
- * other errors, also ours, such as EMFILE.
+ * `overtaken`: another endpoint connected first. `abandoned`: the client left, the
+ * endpoint left the pool, or the hedge budget was exhausted. `failed`: any other
+ * error, including those of this machine, such as EMFILE.
  */
 export const DIAL_OUTCOMES = [
   "connected",
@@ -18,7 +18,7 @@ export const DIAL_OUTCOMES = [
 
 type DialOutcome = (typeof DIAL_OUTCOMES)[number];
 
-/** Upper bounds of the times of dials that connected, in seconds. */
+/** Upper bounds of the buckets of connect times, in seconds. */
 const BOUNDS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 const OUTCOME_OF: Readonly<Record<string, DialOutcome>> = {
@@ -36,8 +36,10 @@ export class DialStatistics {
   readonly #counts = Array.from({ length: BOUNDS_SECONDS.length + 1 }, () => 0);
   #sumSeconds = 0;
 
+  /** Counts a dial that connected after `ms`. */
   connected(ms: number): void {
     this.outcomes.connected++;
+
     const seconds = ms / 1000;
     let bucket = 0;
     while (bucket < BOUNDS_SECONDS.length && seconds > BOUNDS_SECONDS[bucket]!) bucket++;
@@ -45,12 +47,12 @@ export class DialStatistics {
     this.#sumSeconds += seconds;
   }
 
-  /** `code` is an errno's name, or another that is then just a failure. */
+  /** Counts a dial that failed. A `code` without an outcome of its own counts as `failed`. */
   failed(code: string): void {
     this.outcomes[OUTCOME_OF[code] ?? "failed"]++;
   }
 
-  /** How long those took that connected: a histogram with bounds of its own. */
+  /** Returns the histogram of connect times. The last of `counts` has no upper bound. */
   get times() {
     return {
       boundsSeconds: BOUNDS_SECONDS,

@@ -1,19 +1,20 @@
-// What discovery tells of itself.
+// The events that discovery reports. Each is one log line, so only changes are
+// reported.
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
 import type { SrvConfig } from "../core/gateway-config.ts";
 
-/** Flips and changes; each is one log line. */
 export interface DiscoveryEvents {
-  /** The records are others than last time. */
+  /** The SRV records name other endpoints than before. */
   discovered(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
-  /** Records of the plain service, which nothing authenticates, are not used. */
+  /** Records of the plain-text SRV service were ignored, because they are not authenticated. */
   dropped(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
-  /** What passed the handshake is another set than last time. */
+  /** Other endpoints than before passed the TLS handshake. */
   validated(srv: SrvConfig, specs: readonly EndpointSpec[]): void;
-  /** Nothing usable was found, as last time it was; the last good set stays. */
+  /** A refresh found nothing usable after one that did; the last good set stays in use. */
   failed(source: Source, error: Error): void;
+  /** A refresh succeeded after one that failed. */
   recovered(source: Source): void;
-  /** Nothing was found at start; what --endpoints names is used. */
+  /** SRV found nothing at start, so the endpoints of --endpoints are used. */
   fellBack(error: Error, specs: readonly EndpointSpec[]): void;
 }
 

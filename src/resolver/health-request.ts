@@ -1,5 +1,6 @@
-// One health check of one endpoint: its addresses are asked in turn, as a dial
-// tries them, within one timeout.
+// Sends one health check to an endpoint: requests the health URL at its addresses,
+// in the order and with the delay of a dial, within one timeout. active-health.ts
+// decides when to check and what follows from the results.
 import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
@@ -13,7 +14,7 @@ import { isUnreached, describeTlsError } from "./tls-error.ts";
 export interface HealthQuery {
   readonly names: DnsCache;
   readonly clock: Clock;
-  /** Sends a GET to an IP literal whose certificate must hold one of `names`; plain HTTP without `tls`. */
+  /** Sends a GET to an IP literal. If `tls` is set, the certificate must hold one of `names`. */
   readonly request: (
     address: HostPort,
     names: readonly string[],
@@ -27,10 +28,11 @@ export interface HealthQuery {
   readonly config: GatewayConfig & { readonly healthUrl: HealthUrl };
 }
 
-// How long an address may be silent before the next is asked as well (RFC 8305).
+// Silence of an address after which the next address is queried as well: the
+// Connection Attempt Delay of RFC 8305.
 const ADDRESS_DELAY_MS = 250;
 
-/** Resolves with what the endpoint says of its health; never rejects. */
+/** Checks the health of an endpoint once. Never rejects. */
 export async function askHealth(
   { address, spec }: Endpoint,
   { names, clock, request, isSelf, config }: HealthQuery,
@@ -46,7 +48,7 @@ export async function askHealth(
   );
   if (usable.length === 0) return unresponsive("none of its addresses may be dialled");
 
-  const ask = (host: string) => {
+  const send = (host: string) => {
     const target: HostPort = { host, port };
     return request(target, spec.certificateNames, {
       path,
@@ -54,7 +56,8 @@ export async function askHealth(
       timeoutMs: Math.max(1, deadline - clock.now()),
     });
   };
-  const outcome = await staggeredRace(usable, ask, {
+
+  const outcome = await staggeredRace(usable, send, {
     clock,
     delayMs: Math.min(ADDRESS_DELAY_MS, healthTimeoutMs / usable.length),
   });
@@ -62,7 +65,10 @@ export async function askHealth(
   return judgeFailures(outcome.failures);
 }
 
-/** A server that breaks off a TLS handshake answers; one that refuses or is silent does not. */
+/**
+ * Returns the health of an endpoint after every request to it failed: unhealthy if a
+ * failure shows that a server answered, such as a TLS alert, otherwise unresponsive.
+ */
 function judgeFailures(failures: readonly (readonly [string, unknown])[]): HealthAnswer {
   const reason = failures
     .map(([host, error]) => (failures.length === 1 ? "" : `${host}: `) + describeTlsError(error))

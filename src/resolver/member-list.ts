@@ -1,5 +1,6 @@
-// The cluster's own member list, asked for over etcd's JSON gateway. Any member
-// knows all; one that says nothing useful is passed over.
+// Queries etcd's JSON gateway for the cluster's member list, with authentication
+// if there are credentials. Any member can return the list, so endpoints that
+// fail are skipped.
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import type { Credentials } from "../core/gateway-config.ts";
 import type { Clock } from "../core/clock.ts";
@@ -8,18 +9,18 @@ import { parseMemberList } from "./member-specs.ts";
 import { staggeredRace } from "./staggered-race.ts";
 import { describeTlsError } from "./tls-error.ts";
 
-/** What to POST to etcd's JSON gateway. */
+/** A POST request to etcd's JSON gateway. */
 export interface MemberRequest {
   readonly path: string;
   readonly body: unknown;
   readonly token?: string;
 }
 
-/** Asks one endpoint, at an IP literal of its. Rejects with a `code`. */
+/** Sends a request to an endpoint at `address`, one of its IP literals. Rejects with a `code`. */
 export type Post = (
   spec: EndpointSpec,
   address: string,
-  question: MemberRequest,
+  request: MemberRequest,
 ) => Promise<{ readonly status: number; readonly body: string }>;
 
 export interface MemberListDeps {
@@ -27,46 +28,48 @@ export interface MemberListDeps {
   readonly isSelf: (address: string, port: number) => boolean;
   readonly post: Post;
   readonly clock: Clock;
-  /** For one name lookup, in milliseconds. */
+  /** The timeout of one name lookup, in milliseconds. */
   readonly timeoutMs: () => number;
 }
 
 export interface MemberAnswer {
   /** At least one. */
   readonly members: readonly EndpointSpec[];
-  /** The endpoint that gave the list. */
+  /** The endpoint that returned the list. */
   readonly answeredBy: EndpointSpec;
 }
 
-/** No endpoint gave a list. The message says what each answered. */
+/** No endpoint returned a list. The message holds the reason for each. */
 export class MemberListError extends Error {
   override name = "MemberListError";
 }
 
-const LIST = "/v3/cluster/member/list";
-const AUTHENTICATE = "/v3/auth/authenticate";
+const LIST_PATH = "/v3/cluster/member/list";
+const AUTHENTICATE_PATH = "/v3/auth/authenticate";
 
-// How long an endpoint may be silent before the next is asked as well, and one
-// address of an endpoint before its next address is (RFC 8305).
-const ASK_DELAY_MS = 1000;
+// Silence of an endpoint after which the next endpoint is queried as well.
+const ENDPOINT_DELAY_MS = 1000;
+// Silence of an address after which the endpoint's next address is queried as
+// well: the Connection Attempt Delay of RFC 8305.
 const ADDRESS_DELAY_MS = 250;
 
-// etcd's codes are gRPC's.
+// A gRPC status code, which etcd's JSON gateway puts into the body.
 const FAILED_PRECONDITION = 9;
 
-const MAX_QUOTED = 200;
+const MAX_EXCERPT_CHARS = 200;
 
 export class MemberList {
   readonly #deps: MemberListDeps;
-  /** With the token of the last authentication, which etcd forgets after minutes of silence. */
-  #login: { token?: string } = {};
+  /** The token of the last authentication. etcd drops a token that is unused for minutes. */
+  #session: { token?: string } = {};
 
   constructor(deps: MemberListDeps) {
     this.#deps = deps;
   }
 
   /**
-   * Returns the members that serve clients, from the first of `endpoints` that answers.
+   * Returns the members that serve clients, from the first of `endpoints` that
+   * returns a list.
    *
    * @throws {MemberListError} if none does.
    */
@@ -75,21 +78,21 @@ export class MemberList {
     credentials: Credentials | undefined,
   ): Promise<MemberAnswer> {
     const outcome = await staggeredRace(
-      uniqueOf(endpoints),
-      (endpoint) => this.#askOne(endpoint, credentials),
-      // An endpoint that accepts and says nothing must not keep the others from being asked.
-      { clock: this.#deps.clock, delayMs: ASK_DELAY_MS },
+      uniqueByLabel(endpoints),
+      (endpoint) => this.#queryEndpoint(endpoint, credentials),
+      { clock: this.#deps.clock, delayMs: ENDPOINT_DELAY_MS },
     );
     if (outcome.winner !== undefined)
       return { members: outcome.result, answeredBy: outcome.winner };
+
     const failures = outcome.failures.map(
       ([endpoint, error]) => `${labelOf(endpoint)}: ${describeTlsError(error)}`,
     );
     throw new MemberListError(failures.join("; ") || "no endpoint to query");
   }
 
-  /** Asks an endpoint at its addresses in turn, as a dial tries them. */
-  async #askOne(
+  /** Queries an endpoint at its addresses, in the order and with the delay of a dial. */
+  async #queryEndpoint(
     endpoint: EndpointSpec,
     credentials: Credentials | undefined,
   ): Promise<readonly EndpointSpec[]> {
@@ -99,6 +102,7 @@ export class MemberList {
       { clock: this.#deps.clock, delayMs: ADDRESS_DELAY_MS },
     );
     if (outcome.winner !== undefined) return outcome.result;
+
     const { failures } = outcome;
     if (failures.length === 1) throw failures[0]![1];
     throw new Error(
@@ -106,17 +110,20 @@ export class MemberList {
     );
   }
 
-  /** Forgets the token: the credentials may be others. */
+  /** Drops the token, because the credentials may have changed. */
   reset(): void {
-    this.#login = {};
+    this.#session = {};
   }
 
+  /** Returns the addresses of an endpoint that may be queried; throws if there is none. */
   async #addressesOf(endpoint: EndpointSpec): Promise<readonly string[]> {
     const { host, port } = endpoint.address;
     const { verifiedAddresses } = endpoint;
     const { names, isSelf, timeoutMs } = this.#deps;
+
     const { addresses, error } = await names.find(host, timeoutMs());
     if (addresses === undefined) throw new Error(`does not resolve (${error?.code})`);
+
     const usable = addresses.filter(
       (address) => !isSelf(address, port) && verifiedAddresses?.has(address) !== false,
     );
@@ -129,24 +136,26 @@ export class MemberList {
     address: string,
     credentials: Credentials | undefined,
   ): Promise<unknown> {
-    // From etcd 3.5 on, a member that lags behind or has lost the others does not
-    // answer with an old list then. 3.4 ignores the word, as all that it does not know.
-    const question = { path: LIST, body: { linearizable: true } };
-    if (credentials === undefined) return this.#post(endpoint, address, question);
-    const login = this.#login;
-    const isOld = login.token !== undefined;
-    login.token ??= await this.#authenticate(endpoint, address, credentials);
+    // With `linearizable`, a member of etcd 3.5 or later that lags or is partitioned
+    // returns an error instead of an old list. etcd 3.4 ignores unknown fields.
+    const request = { path: LIST_PATH, body: { linearizable: true } };
+    if (credentials === undefined) return this.#post(endpoint, address, request);
+
+    const session = this.#session;
+    const wasCached = session.token !== undefined;
+    session.token ??= await this.#authenticate(endpoint, address, credentials);
     try {
-      return await this.#post(endpoint, address, { ...question, token: login.token });
+      return await this.#post(endpoint, address, { ...request, token: session.token });
     } catch (error) {
-      // Whatever etcd has against it: a token that is not new may be the reason.
+      // A cached token may be the cause of any error that etcd returns, so a new one is tried.
       if (!(error instanceof EtcdError)) throw error;
-      delete login.token;
-      if (!isOld) throw error;
+      delete session.token;
+      if (!wasCached) throw error;
       return this.#list(endpoint, address, credentials);
     }
   }
 
+  /** Returns a new token; empty if the cluster has no authentication. */
   async #authenticate(
     endpoint: EndpointSpec,
     address: string,
@@ -154,28 +163,29 @@ export class MemberList {
   ): Promise<string> {
     try {
       const body = { name: user, password };
-      const answer = await this.#post(endpoint, address, { path: AUTHENTICATE, body });
-      const { token } = answer as { token?: unknown };
+      const response = await this.#post(endpoint, address, { path: AUTHENTICATE_PATH, body });
+      const { token } = response as { token?: unknown };
       if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token))
         throw new Error("it returned no usable token");
       return token;
     } catch (error) {
-      // A cluster without authentication needs no token, as etcdctl takes it.
+      // Authentication is not enabled, so no token is needed; etcdctl ignores this error too.
       if ((error as EtcdError).code === FAILED_PRECONDITION) return "";
       throw error;
     }
   }
 
-  async #post(endpoint: EndpointSpec, address: string, question: MemberRequest): Promise<unknown> {
-    const { status, body } = await this.#deps.post(endpoint, address, question);
-    const answer = parseJson(body);
-    if (status === 200 && answer !== undefined) return answer;
-    const { message, code } = (answer ?? {}) as { message?: unknown; code?: unknown };
-    throw new EtcdError(`HTTP ${status}${quoted(message ?? body, question)}`, Number(code));
+  async #post(endpoint: EndpointSpec, address: string, request: MemberRequest): Promise<unknown> {
+    const { status, body } = await this.#deps.post(endpoint, address, request);
+    const response = parseJson(body);
+    if (status === 200 && response !== undefined) return response;
+
+    const { message, code } = (response ?? {}) as { message?: unknown; code?: unknown };
+    throw new EtcdError(`HTTP ${status}${excerpt(message ?? body, request)}`, Number(code));
   }
 }
 
-/** etcd answered that it will not. */
+/** A server answered with an error, or with something other than a JSON object. */
 class EtcdError extends Error {
   override name = "EtcdError";
   constructor(
@@ -186,14 +196,15 @@ class EtcdError extends Error {
   }
 }
 
-/** Each endpoint once, in the order of its first place. */
-function uniqueOf(endpoints: readonly EndpointSpec[]): EndpointSpec[] {
+/** Returns the endpoints without duplicates, in the order of their first occurrence. */
+function uniqueByLabel(endpoints: readonly EndpointSpec[]): EndpointSpec[] {
   const byLabel = new Map<string, EndpointSpec>();
   for (const endpoint of endpoints)
     if (!byLabel.has(labelOf(endpoint))) byLabel.set(labelOf(endpoint), endpoint);
   return [...byLabel.values()];
 }
 
+/** Returns the JSON object that `text` holds; undefined if it holds none. */
 function parseJson(text: string): object | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -203,10 +214,10 @@ function parseJson(text: string): object | undefined {
   }
 }
 
-/** What a server says, in short, unless it repeats a secret that it was told. */
-function quoted(text: unknown, { body, token }: MemberRequest): string {
+/** Returns the start of a server's answer, or "" if the answer repeats a secret of the request. */
+function excerpt(text: unknown, { body, token }: MemberRequest): string {
   const { password } = body as { password?: string };
-  const words = String(text).slice(0, MAX_QUOTED).trim();
-  const isTelltale = [password, token].some((secret) => secret && String(text).includes(secret));
-  return words === "" || isTelltale ? "" : `: ${words}`;
+  const start = String(text).slice(0, MAX_EXCERPT_CHARS).trim();
+  const leaksSecret = [password, token].some((secret) => secret && String(text).includes(secret));
+  return start === "" || leaksSecret ? "" : `: ${start}`;
 }

@@ -1,13 +1,13 @@
-// Whether a member list is of use from this machine. In containers and behind
-// NAT, members advertise addresses that mean nothing here, while the endpoint
-// that gave the list works.
+// Checks that a member list is usable from this machine. In containers and with
+// NAT, members may advertise addresses that cannot be reached from here, although the
+// endpoint that returned the list can.
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import { describeTlsError } from "./tls-error.ts";
 
-// Members that are probed at the same time, which costs a descriptor each.
+// Members that are probed, all at once: each probe costs a descriptor.
 const MAX_PROBES = 16;
 
-/** A member list of which no member can be reached from here. */
+/** No member of a list can be reached from this machine. The message lists the reasons. */
 export class UnreachableMembersError extends Error {
   override name = "UnreachableMembersError";
 
@@ -16,18 +16,19 @@ export class UnreachableMembersError extends Error {
     reasons: readonly string[],
     readonly answeredBy: EndpointSpec,
   ) {
-    const tried = reasons.map((reason, i) => `${labelOf(members[i]!)}: ${reason}`).join("; ");
+    const details = reasons.map((reason, i) => `${labelOf(members[i]!)}: ${reason}`).join("; ");
     super(
-      `no member can be reached at the address that it advertises (${tried}); set etcd's --advertise-client-urls to addresses that this machine reaches`,
+      `no member can be reached at the address that it advertises (${details}); set etcd's --advertise-client-urls to addresses that this machine reaches`,
     );
   }
 }
 
 /**
- * Resolves if a member is the endpoint that gave the list, or accepts a
- * connection. `probe` opens one connection and closes it, or rejects.
+ * Resolves if a member is the endpoint that returned the list, or if one of the
+ * first `MAX_PROBES` members accepts a connection. `probe` opens a connection and closes
+ * it, or rejects.
  *
- * @throws {UnreachableMembersError} if none does.
+ * @throws {UnreachableMembersError} if all probes fail.
  */
 export async function checkReachable(
   members: readonly EndpointSpec[],
@@ -35,6 +36,7 @@ export async function checkReachable(
   probe: (spec: EndpointSpec) => Promise<void>,
 ): Promise<void> {
   if (members.some((member) => isSameAddress(member, answeredBy))) return;
+
   const probes = members.slice(0, MAX_PROBES).map(probe);
   try {
     await Promise.any(probes);
@@ -44,6 +46,7 @@ export async function checkReachable(
   }
 }
 
+/** Whether two endpoints have the same host and port; hosts are compared without case. */
 export function isSameAddress(a: EndpointSpec, b: EndpointSpec): boolean {
   return labelOf(a).toLowerCase() === labelOf(b).toLowerCase();
 }

@@ -1,31 +1,34 @@
-// What the cluster's member list makes of endpoints: which URLs count, under
-// which names a member must prove itself, and its rank.
+// Turns etcd's member list into endpoints: selects the usable client URLs, and
+// sets the certificate names, priority and weight of each. It sends no request.
 import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../core/endpoint-spec.ts";
 import type { SrvConfig } from "../core/gateway-config.ts";
 import { mustVerify } from "./srv.ts";
 
 /**
- * What a member list advertises to clients. Learners cannot serve all requests,
- * a member without a client URL has not started, and a loopback address that a
- * member of another machine advertises (etcd's own default) is not that member.
+ * Returns the client URLs that a member list advertises, as endpoints. Leaves out
+ * learners, which cannot serve all requests, and members without a client URL,
+ * which have not started. Leaves out loopback addresses (etcd's default) unless
+ * `queriedAddress` is loopback: from here they do not reach that member.
  *
- * @throws {Error} if nothing is left.
+ * @throws {Error} if no endpoint is left.
  */
-export function parseMemberList(answer: unknown, askedAddress: string): EndpointSpec[] {
-  const { members } = answer as { members?: unknown };
+export function parseMemberList(response: unknown, queriedAddress: string): EndpointSpec[] {
+  const { members } = response as { members?: unknown };
   if (!Array.isArray(members)) throw new Error("the answer is not a member list");
-  const found = members
+
+  const specs = members
     .filter((member) => member?.isLearner !== true)
     .flatMap((member) => (Array.isArray(member?.clientURLs) ? member.clientURLs : []))
     .flatMap(specOf)
-    .filter(({ address }) => isLoopback(askedAddress) || !isLoopback(address.host));
-  if (found.length === 0) throw new Error("no member advertises an address that can be dialled");
-  return found;
+    .filter(({ address }) => isLoopback(queriedAddress) || !isLoopback(address.host));
+  if (specs.length === 0) throw new Error("no member advertises an address that can be dialled");
+  return specs;
 }
 
 /**
- * The cluster vouches for its members: a certificate for the discovery domain
- * will do as well. Where they must be verified they are never asked but by TLS.
+ * Adds the discovery domain to the names that a member's certificate may hold,
+ * since the verified cluster vouches for its members. Where endpoints must be
+ * verified, also sets the scheme to https, so that a member is only queried over TLS.
  */
 export function withCertificateNames(
   srv: SrvConfig | undefined,
@@ -39,17 +42,25 @@ export function withCertificateNames(
   }));
 }
 
-/** A member that a seed names too has its priority and weight; any other is one of the best. */
+/**
+ * Gives each member the priority and weight of the seed with its label. A member
+ * without a seed gets the best priority and the highest weight of all seeds.
+ */
 export function withInheritedPriority(
   seeds: readonly EndpointSpec[],
   members: readonly EndpointSpec[],
 ): readonly EndpointSpec[] {
-  const best = Math.min(...seeds.map(({ priority }) => priority));
-  const most = Math.max(...seeds.map(({ weight }) => weight));
+  const bestPriority = Math.min(...seeds.map(({ priority }) => priority));
+  const highestWeight = Math.max(...seeds.map(({ weight }) => weight));
+
   return members.map((member) => {
     const label = labelOf(member).toLowerCase();
     const seed = seeds.find((other) => labelOf(other).toLowerCase() === label);
-    return { ...member, priority: seed?.priority ?? best, weight: seed?.weight ?? most };
+    return {
+      ...member,
+      priority: seed?.priority ?? bestPriority,
+      weight: seed?.weight ?? highestWeight,
+    };
   });
 }
 
@@ -57,7 +68,7 @@ function specOf(url: unknown): EndpointSpec[] {
   try {
     return [{ ...parseStaticEndpoint(String(url)), origin: "member list" }];
   } catch {
-    return []; // a Unix socket, or nothing that we understand
+    return []; // a Unix socket, or not a URL
   }
 }
 

@@ -1,18 +1,18 @@
-// Which endpoints are down, and how they come back: each is probed every retry
-// delay, and at once when a client has nowhere else to go. It opens no socket;
-// the probe is given to it.
+// Passive health: marks an endpoint down when a client's dial fails, and probes it
+// every retry delay, or at once when a client has no other endpoint, until it is
+// up again. It opens no socket itself; its owner supplies the probe.
 import type { Clock } from "../core/clock.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Pool } from "./pool.ts";
 
-/** Dials an endpoint and closes the connection again; the function returned aborts it. */
+/** Dials an endpoint and closes the connection. The returned function aborts the probe. */
 export type Probe = (endpoint: Endpoint, done: (error: Error | undefined) => void) => () => void;
 
-/** Flips and what keeps from one; each is one log line. */
+/** Each event is one log line. */
 export interface PassiveHealthEvents {
   deactivated(endpoint: Endpoint, error: Error): void;
   activated(endpoint: Endpoint): void;
-  /** A probe of the retry timer failed; those on behalf of clients are not told. */
+  /** A probe of the retry timer failed. Failed probes for clients are not reported. */
   stillDown(endpoint: Endpoint, error: Error): void;
 }
 
@@ -20,15 +20,17 @@ export interface PassiveHealthDeps {
   readonly pool: Pool;
   readonly clock: Clock;
   readonly probe: Probe;
-  /** Asked whenever a timer starts; at least 1. */
+  /** Read whenever a timer starts; at least 1. */
   readonly retryDelayMs: () => number;
   readonly events: PassiveHealthEvents;
 }
 
-/** What is under way for one endpoint that is down. */
+/** The retry timer and the probe of one endpoint that is down. */
 interface Recovery {
   cancelTimer: () => void;
+  /** Set while a probe is in progress. */
   abortProbe: (() => void) | undefined;
+  /** Called with the result of the probe in progress. */
   waiting: ((error: Error | undefined) => void)[];
 }
 
@@ -41,13 +43,14 @@ export class PassiveHealth {
   }
 
   /**
-   * A dial that began at `since` (on the clock) failed. Old news is ignored:
-   * an endpoint that came up after that is not down.
+   * Marks an endpoint down after a dial that began at `since` (on the clock) failed.
+   * Does nothing if the endpoint has come up since, has left the pool or is down.
    */
   markDown(endpoint: Endpoint, error: Error, since: number): void {
     const { pool, clock } = this.#deps;
     const change = { at: clock.now(), reason: error.message };
     if (since < endpoint.upSince || !pool.setUp(endpoint, false, change)) return;
+
     const recovery: Recovery = { cancelTimer: () => {}, abortProbe: undefined, waiting: [] };
     this.#recoveries.set(endpoint, recovery);
     this.#retryLater(endpoint, recovery);
@@ -55,8 +58,8 @@ export class PassiveHealth {
   }
 
   /**
-   * Probes an endpoint now, or joins the probe under way, and tells how it
-   * ended. `done` is called once, at once if the endpoint is up.
+   * Probes an endpoint now, or joins the probe in progress. Calls `done` once with
+   * the result, immediately if the endpoint is up; not at all if `close` comes first.
    */
   probeNow(endpoint: Endpoint, done: (error: Error | undefined) => void): void {
     const recovery = this.#recoveries.get(endpoint);
@@ -68,17 +71,18 @@ export class PassiveHealth {
     this.#probe(endpoint, recovery);
   }
 
-  /** The endpoint has left the pool: stops what is under way for it, and tells who waits. */
+  /** Stops probing an endpoint that has left the pool. Callers that wait for a probe get an error. */
   forget(endpoint: Endpoint): void {
     const recovery = this.#recoveries.get(endpoint);
     if (recovery === undefined) return;
+
     this.#recoveries.delete(endpoint);
     recovery.cancelTimer();
     recovery.abortProbe?.();
     for (const done of recovery.waiting) done(new Error(`${endpoint.label} was removed`));
   }
 
-  /** The retry delay is another one: timers start anew with it. */
+  /** Restarts all timers, after a change of the retry delay. */
   restartTimers(): void {
     for (const [endpoint, recovery] of this.#recoveries) {
       recovery.cancelTimer();
@@ -86,7 +90,7 @@ export class PassiveHealth {
     }
   }
 
-  /** Stops all probes and timers; who waits is not told. May be called twice. */
+  /** Stops all probes and timers without calling those that wait. May be called twice. */
   close(): void {
     for (const { cancelTimer, abortProbe } of this.#recoveries.values()) {
       cancelTimer();
@@ -109,15 +113,18 @@ export class PassiveHealth {
 
   #probe(endpoint: Endpoint, recovery: Recovery): void {
     if (recovery.abortProbe !== undefined) return;
+
     let isDone = false;
     const abort = this.#deps.probe(endpoint, (error) => {
       isDone = true;
       recovery.abortProbe = undefined;
       if (error === undefined) this.#markUp(endpoint, recovery);
+
       const { waiting } = recovery;
       recovery.waiting = [];
       for (const done of waiting) done(error);
     });
+    // The probe may end before it returns.
     if (!isDone) recovery.abortProbe = abort;
   }
 

@@ -1,10 +1,11 @@
-// Who exists, who is up, who is next. Opens nothing and waits for nothing.
+// The pool: the endpoints of a cluster, their state, and which of them the next
+// client gets. It opens no connection and starts no timer.
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import type { Policy } from "../core/gateway-config.ts";
 import { Endpoint, type HealthState } from "./endpoint.ts";
 import { assignEffectiveWeights, leastConnections, smoothWeightedRoundRobin } from "./balance.ts";
 
-/** How much a client is helped by an endpoint in each state; 0 is the best. */
+/** The order in which endpoints are picked by their health; 0 is the best. */
 export const HEALTH_RANK: Readonly<Record<HealthState, number>> = {
   healthy: 0,
   unhealthy: 1,
@@ -13,7 +14,7 @@ export const HEALTH_RANK: Readonly<Record<HealthState, number>> = {
 
 const HEALTH_STATES = Object.keys(HEALTH_RANK) as HealthState[];
 
-/** When a state changed, on the clock, and why it is worse; no reason if it is better. */
+/** When a state changed, on the clock, and why, if it got worse. */
 export interface StateChange {
   readonly at: number;
   readonly reason?: string | undefined;
@@ -28,10 +29,10 @@ export class Pool {
   policy: Policy;
   #byLabel: ReadonlyMap<string, Endpoint> = new Map();
   #endpoints: readonly Endpoint[] = [];
-  /** Endpoints that are up, by health and then priority, the best first. */
+  /** The endpoints that are up, grouped by health and then priority, best group first. */
   #tiers: readonly (readonly Endpoint[])[] = [];
 
-  /** Who was in each tier with which share. */
+  /** The keys of the current tiers, to detect tiers that changed. */
   #tierKeys: ReadonlySet<string> = new Set();
 
   /** Empty until `reconcile`. */
@@ -47,20 +48,20 @@ export class Pool {
     return this.#tiers.length > 0;
   }
 
-  /** Whether it is still one of the pool's. */
+  /** Whether this endpoint is in the pool. False for another one with the same label. */
   has(endpoint: Endpoint): boolean {
     return this.#byLabel.get(endpoint.label) === endpoint;
   }
 
   /**
-   * Takes over a new set. An endpoint that stays keeps its state, and its place
-   * in the order, whatever the order of the answer; one that is new comes from
-   * `former`, if that still has it, and is up until it is found down. A label
-   * given twice counts once, with the better priority.
+   * Replaces the endpoints. An endpoint that stays keeps its state and its position,
+   * regardless of the order of `specs`. A new one is taken from `reclaim` if that
+   * returns it, otherwise created; it starts as up. Of two specs with the same
+   * label, the one with the better priority counts.
    */
   reconcile(
     specs: readonly EndpointSpec[],
-    former: (label: string) => Endpoint | undefined = () => undefined,
+    reclaim: (label: string) => Endpoint | undefined = () => undefined,
     now = 0,
   ): Changes {
     const wanted = new Map<string, EndpointSpec>();
@@ -68,19 +69,21 @@ export class Pool {
       const other = wanted.get(labelOf(spec));
       if (other === undefined || spec.priority < other.priority) wanted.set(labelOf(spec), spec);
     }
+
     const staying = this.#endpoints.filter(({ label }) => wanted.has(label));
     const removed = this.#endpoints.filter(({ label }) => !wanted.has(label));
     const added = [...wanted]
       .filter(([label]) => !this.#byLabel.has(label))
-      .map(([label, spec]) => former(label) ?? new Endpoint(spec));
+      .map(([label, spec]) => reclaim(label) ?? new Endpoint(spec));
     for (const endpoint of added) {
       endpoint.isUp = true;
       endpoint.stateChangedAt = now;
     }
+
     this.#endpoints = [...staying, ...added];
     for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(endpoint.label)!;
     this.#byLabel = new Map(this.#endpoints.map((endpoint) => [endpoint.label, endpoint]));
-    this.#rank();
+    this.#rebuildTiers();
     return { added, removed };
   }
 
@@ -98,8 +101,7 @@ export class Pool {
    * Returns the next endpoint that is up, not in `tried`, and not in worse health
    * than `worst`; undefined if there is none. Health comes before priority: an
    * unhealthy endpoint is picked when every healthy one was tried, and an
-   * unresponsive one last. Turns go over the endpoints that are up, so that the
-   * neighbour of one that is down does not get a double share.
+   * unresponsive one last. The share of an endpoint that is down goes to all others.
    */
   pick(tried: ReadonlySet<Endpoint>, worst: HealthState = "unresponsive"): Endpoint | undefined {
     const choose =
@@ -112,13 +114,13 @@ export class Pool {
     return undefined;
   }
 
-  /** Changes what health checks say of an endpoint. Does nothing if it is in this state already. */
+  /** Sets the health of an endpoint. Does nothing if it is in this state already. */
   setHealth(endpoint: Endpoint, health: HealthState, { at, reason }: StateChange): void {
     if (endpoint.health === health) return;
     endpoint.health = health;
     endpoint.stateChangedAt = at;
     endpoint.downReason = reason;
-    this.#rank();
+    this.#rebuildTiers();
   }
 
   /** Records whether the latest health check of an endpoint passed. */
@@ -126,29 +128,31 @@ export class Pool {
     endpoint.hasPassedCheck = hasPassed;
   }
 
-  /** Returns whether that changed anything; an endpoint that has left the pool does not change. */
+  /** Marks an endpoint up or down. Returns false if it was so already, or has left the pool. */
   setUp(endpoint: Endpoint, isUp: boolean, { at, reason }: StateChange): boolean {
     if (endpoint.isUp === isUp || !this.has(endpoint)) return false;
     endpoint.isUp = isUp;
     if (isUp) endpoint.upSince = at;
     endpoint.stateChangedAt = at;
     endpoint.downReason = reason;
-    this.#rank();
+    this.#rebuildTiers();
     return true;
   }
 
-  #rank(): void {
+  #rebuildTiers(): void {
     const priorities = [...new Set(this.#endpoints.map(({ spec }) => spec.priority))];
-    const ranks = priorities
+    const byPriority = priorities
       .sort((a, b) => a - b)
       .map((priority) => this.#endpoints.filter(({ spec }) => spec.priority === priority));
-    for (const rank of ranks) assignEffectiveWeights(rank);
-    // Health is a ranking: an endpoint that fails its checks is a last resort.
+    for (const endpoints of byPriority) assignEffectiveWeights(endpoints);
+
+    // An endpoint that fails its checks is a last resort, not excluded.
     this.#tiers = HEALTH_STATES.flatMap((health) =>
-      ranks.map((rank) => rank.filter((e) => e.isUp && e.health === health)),
+      byPriority.map((endpoints) => endpoints.filter((e) => e.isUp && e.health === health)),
     ).filter((tier) => tier.length > 0);
+
     for (const tier of this.#tiers) {
-      // What was earned by other shares, or beside others, would be paid out in a burst.
+      // In a changed tier, current weights from before would give some endpoints a burst of picks.
       if (this.#tierKeys.has(tierKeyOf(tier))) continue;
       for (const endpoint of tier) endpoint.currentWeight = 0;
     }
@@ -156,6 +160,7 @@ export class Pool {
   }
 }
 
+/** Identifies the members of a tier and their effective weights. */
 function tierKeyOf(tier: readonly Endpoint[]): string {
   return tier.map(({ label, effectiveWeight }) => `${label}=${effectiveWeight}`).join();
 }

@@ -1,41 +1,42 @@
-// How the places do where endpoints are looked up: counted, and remembered as
-// failing so that each flip is told once.
+// Counts the refreshes of each discovery source, and remembers which sources are
+// failing, so that each change is logged once. It does not log.
 import type { Source } from "./discovery-events.ts";
 
-interface Look {
+interface SourceStats {
   refreshes: number;
   failures: number;
+  /** Whether the latest refresh failed. */
   isFailing: boolean;
   /** On the clock; undefined: never. */
   lastSuccessAt: number | undefined;
 }
 
 export class RefreshStats {
-  readonly #looks = new Map<Source, Look>();
+  readonly #stats = new Map<Source, SourceStats>();
 
-  /** It gave something that can be used. Returns whether the last time it had not. */
+  /** Counts a refresh that gave usable endpoints. Returns whether the one before had failed. */
   succeeded(source: Source, now: number): boolean {
-    const look = this.#lookOf(source);
-    const hadFailed = look.isFailing;
-    look.refreshes++;
-    look.isFailing = false;
-    look.lastSuccessAt = now;
-    return hadFailed;
+    const stats = this.#statsOf(source);
+    const wasFailing = stats.isFailing;
+    stats.refreshes++;
+    stats.isFailing = false;
+    stats.lastSuccessAt = now;
+    return wasFailing;
   }
 
-  /** Returns whether that is news. */
+  /** Counts a refresh that failed. Returns whether the one before had not. */
   failed(source: Source): boolean {
-    const look = this.#lookOf(source);
-    const isNews = !look.isFailing;
-    look.refreshes++;
-    look.failures++;
-    look.isFailing = true;
-    return isNews;
+    const stats = this.#statsOf(source);
+    const wasFailing = stats.isFailing;
+    stats.refreshes++;
+    stats.failures++;
+    stats.isFailing = true;
+    return !wasFailing;
   }
 
-  /** Of each place that was looked at. */
+  /** Returns the counters of each source that has been refreshed. */
   status(now: number) {
-    return [...this.#looks].map(([source, { refreshes, failures, lastSuccessAt }]) => ({
+    return [...this.#stats].map(([source, { refreshes, failures, lastSuccessAt }]) => ({
       source,
       refreshes,
       failures,
@@ -43,12 +44,12 @@ export class RefreshStats {
     }));
   }
 
-  #lookOf(source: Source): Look {
-    let look = this.#looks.get(source);
-    if (look === undefined) {
-      look = { refreshes: 0, failures: 0, isFailing: false, lastSuccessAt: undefined };
-      this.#looks.set(source, look);
+  #statsOf(source: Source): SourceStats {
+    let stats = this.#stats.get(source);
+    if (stats === undefined) {
+      stats = { refreshes: 0, failures: 0, isFailing: false, lastSuccessAt: undefined };
+      this.#stats.set(source, stats);
     }
-    return look;
+    return stats;
   }
 }

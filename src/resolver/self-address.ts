@@ -1,13 +1,13 @@
-// Whether a dial would end at the gateway's own door: a loop that eats every
-// descriptor within a second.
+// Detects endpoints that are the gateway itself. To dial one would be a loop that
+// uses up all descriptors within a second.
 import { type HostPort, isLoopback } from "../core/address.ts";
 
-/** Whether an IP literal is this machine's own; asked only when it matters. */
+/** Whether an IP literal belongs to this machine. Called only if the result depends on it. */
 export type IsLocalAddress = (address: string) => boolean;
 
 /**
- * True if a connection to `address`:`port` would be accepted by a listener on
- * `listen` (an IP literal and its real port).
+ * Whether a listener on `listen` (an IP literal and its real port) would accept a
+ * connection to `address` and `port`.
  */
 export function isSelf(
   listen: HostPort,
@@ -18,11 +18,13 @@ export function isSelf(
   if (port !== listen.port) return false;
   const own = plainAddress(listen.host);
   const target = plainAddress(address);
+
   // Linux connects 0.0.0.0 to 127.0.0.1, and :: to ::1.
   if (target === "0.0.0.0") return own === "127.0.0.1" || isWildcard(own);
   if (target === "::") return own === "::1" || own === "::";
   if (own === target) return true;
-  // Of the two wildcards only :: takes IPv6, and it takes IPv4 as well.
+
+  // A listener on :: accepts IPv6 and IPv4, one on 0.0.0.0 only IPv4.
   if (!isWildcard(own) || (own === "0.0.0.0" && target.includes(":"))) return false;
   return isLoopback(target) || isLocal(address.includes("%") ? address : target);
 }
@@ -31,10 +33,11 @@ function isWildcard(address: string): boolean {
   return address === "0.0.0.0" || address === "::";
 }
 
-/** One spelling an address: no zone, IPv6 compressed, IPv4 out of its IPv6 mapping. */
+/** Normalizes an IP literal: drops the zone, compresses IPv6 and unmaps IPv4-mapped IPv6. */
 function plainAddress(address: string): string {
   const bare = address.split("%")[0]!;
   if (!bare.includes(":")) return bare;
+
   const compressed = new URL(`http://[${bare}]`).hostname.slice(1, -1);
   const mapped = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(compressed);
   if (mapped === null) return compressed;

@@ -1,22 +1,23 @@
-// One attempt after the other, each begun when the one before has failed or has
-// been silent for a while; the first success wins (the schedule of RFC 8305).
+// Races asynchronous attempts with the schedule of RFC 8305: the next attempt begins
+// when one has failed or the last has been silent for a while, and the first success
+// wins. Dials, which can be aborted, use net/race.ts instead.
 import type { Clock } from "../core/clock.ts";
 
-/** What a race ended with: the first success, or every item with its failure. */
+/** The outcome of a race: the first success, or every item with its failure. */
 export type RaceOutcome<Item, Result> =
   | { readonly winner: Item; readonly result: Result }
   | { readonly winner: undefined; readonly failures: readonly (readonly [Item, unknown])[] };
 
 export interface RaceOptions {
   readonly clock: Clock;
-  /** Milliseconds of silence after which the next attempt is begun as well. */
+  /** Silence in milliseconds after which the next attempt begins as well. */
   readonly delayMs: number;
 }
 
 /**
- * Calls `attempt` for each of `items` in order, until one succeeds. Attempts that
- * lose go on by themselves; their results are dropped. Never rejects. Without any
- * item the outcome has no failure.
+ * Calls `attempt` for the items in order, until one attempt succeeds. Does not abort
+ * the attempts that lose, but ignores their results. Never rejects. Without items,
+ * the outcome is an empty list of failures.
  */
 export function staggeredRace<Item, Result>(
   items: readonly Item[],
@@ -25,11 +26,11 @@ export function staggeredRace<Item, Result>(
 ): Promise<RaceOutcome<Item, Result>> {
   return new Promise((resolve) => {
     const failures: (readonly [Item, unknown])[] = [];
-    let begun = 0;
+    let started = 0;
     let isOver = false;
     let cancelTimer = () => {};
 
-    const end = (outcome: RaceOutcome<Item, Result>) => {
+    const finish = (outcome: RaceOutcome<Item, Result>) => {
       isOver = true;
       cancelTimer();
       resolve(outcome);
@@ -37,22 +38,23 @@ export function staggeredRace<Item, Result>(
 
     const next = (): void => {
       cancelTimer();
-      if (isOver || begun === items.length) return;
-      const item = items[begun++]!;
-      if (begun < items.length) cancelTimer = clock.after(delayMs, next);
+      if (isOver || started === items.length) return;
+
+      const item = items[started++]!;
+      if (started < items.length) cancelTimer = clock.after(delayMs, next);
       attempt(item).then(
         (result) => {
-          if (!isOver) end({ winner: item, result });
+          if (!isOver) finish({ winner: item, result });
         },
         (error: unknown) => {
           failures.push([item, error]);
-          if (failures.length === items.length) end({ winner: undefined, failures });
+          if (failures.length === items.length) finish({ winner: undefined, failures });
           else next();
         },
       );
     };
 
-    if (items.length === 0) end({ winner: undefined, failures });
+    if (items.length === 0) finish({ winner: undefined, failures });
     else next();
   });
 }

@@ -1,6 +1,7 @@
-// Why a TLS handshake failed, in words that say what to look at.
+// Describes why a TLS handshake or an HTTP request to an endpoint failed, in words
+// for operators, and whether the server answered at all.
 
-const WORDS: Record<string, string> = {
+const MESSAGES: Record<string, string> = {
   CERT_HAS_EXPIRED: "its certificate has expired",
   CERT_NOT_YET_VALID: "its certificate is not yet valid",
   CERT_REVOKED: "its certificate was revoked",
@@ -11,7 +12,7 @@ const WORDS: Record<string, string> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is signed by an unknown authority",
   CERT_SIGNATURE_FAILURE: "its certificate is signed by an unknown authority",
   INVALID_CA: "its certificate's issuer is not a certificate authority",
-  // Also for an issuer that is not an authority.
+  // OpenSSL also reports this code for an issuer that is not an authority.
   INVALID_PURPOSE: "its certificate is not for servers, or its issuer is not an authority",
   ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS",
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE:
@@ -27,7 +28,7 @@ const WORDS: Record<string, string> = {
   ETIMEDOUT: "no answer in time",
 };
 
-const UNREACHED = new Set([
+const UNREACHED_CODES = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
   "EHOSTUNREACH",
@@ -35,20 +36,20 @@ const UNREACHED = new Set([
   "ETIMEDOUT",
 ]);
 
-/** Whether a handshake or request failed before the server said anything of itself. */
+/** Whether the server gave no answer at all: refused, reset, unreachable or timed out. */
 export function isUnreached(error: unknown): boolean {
-  return UNREACHED.has((error as { code?: string }).code ?? "");
+  return UNREACHED_CODES.has((error as { code?: string }).code ?? "");
 }
 
-/** `error` is what a handshake or request rejected with. */
+/** Returns why a handshake or request rejected with `error`, as a clause whose subject is the server. */
 export function describeTlsError(error: unknown): string {
   const { code, message } = error as { code?: string; message?: string };
-  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return wrongName(message ?? "");
-  return WORDS[String(code)] ?? message ?? String(error);
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return describeNameMismatch(message ?? "");
+  return MESSAGES[String(code)] ?? message ?? String(error);
 }
 
-/** `... Host: a.test. is not in the cert's altnames: DNS:b.test`: the two names. */
-function wrongName(message: string): string {
+/** Reads both names from Bun's message: `... Host: a.test. is not in the cert's altnames: DNS:b.test`. */
+function describeNameMismatch(message: string): string {
   const [, wanted, held] =
     /(?:Host|IP): (\S+?)\.? is not (?:in the cert's (?:altnames|list):|cert's CN:) (.*)$/.exec(
       message,
