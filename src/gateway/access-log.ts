@@ -1,4 +1,4 @@
-// The access log (--access-log): one line for each client, when its relay has closed.
+// The access log (--access-log): logs one line for each client, after its relay has closed.
 import type { Logger } from "../observe/log.ts";
 import type { RelayEnd } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
@@ -7,13 +7,14 @@ import type { Endpoint } from "../resolver/endpoint.ts";
 const SERVED = "client served";
 const NOT_SERVED = "client not served";
 
-/** Whether a log message is one of the access log. */
+/** Whether a log message belongs to the access log. */
 export const isAccess = (message: string) => message === SERVED || message === NOT_SERVED;
 
-// Ends of a client that no endpoint served; any other end is the client's own.
-const NOT_BY_CLIENT: ReadonlySet<RelayEnd | undefined> = new Set(["refused", "shutdown"]);
+// Ends that the gateway caused for a client that no endpoint served. With any other
+// end, such a client has left.
+const ENDED_BY_GATEWAY: ReadonlySet<RelayEnd | undefined> = new Set(["refused", "shutdown"]);
 
-/** Logs a closed relay. `now` is on the clock; `endpoint` served the client, if one did. */
+/** Logs a closed relay. `endpoint` is set if it served the client; `now` is on the clock. */
 export function logAccess(
   log: Logger,
   relay: Relay,
@@ -28,9 +29,9 @@ export function logAccess(
     "total-ms": rounded(now - acceptedAt),
     "bytes-to-server": relay.bytesToServer,
     "bytes-to-client": relay.bytesToClient,
-    end: isServed || NOT_BY_CLIENT.has(relay.end) ? relay.end : "client_left",
+    end: isServed || ENDED_BY_GATEWAY.has(relay.end) ? relay.end : "client_left",
   });
 }
 
-/** Rounds to microseconds. */
+/** Rounds milliseconds to whole microseconds. */
 const rounded = (ms: number) => Math.round(ms * 1000) / 1000;

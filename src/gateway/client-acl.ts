@@ -4,7 +4,7 @@ import { BlockList, isIP } from "node:net";
 export class ClientAcl {
   #allowed: BlockList | undefined;
 
-  /** Replaces the allowed networks, such as `10.0.0.0/8`. Without any, every client is allowed. */
+  /** Replaces the allowed networks, such as `10.0.0.0/8`. An empty list allows every client. */
   setNetworks(networks: readonly string[]): void {
     this.#allowed = networks.length === 0 ? undefined : new BlockList();
     for (const network of networks) {

@@ -1,5 +1,5 @@
-// One client, from its arrival until a server is connected or none can be: it
-// runs the failover for its relay and passes the result on.
+// Connects one client to an endpoint: runs the failover for the client's relay,
+// joins the relay to the server and reports the result. It does not own the relay.
 import type { DialError } from "../net/dial-error.ts";
 import type { TcpSocket } from "../net/tcp-socket.ts";
 import type { Relay } from "../relay/relay.ts";
@@ -7,9 +7,9 @@ import type { Endpoint } from "../resolver/endpoint.ts";
 import { Failover, type FailoverDeps, type FailoverListener } from "../resolver/failover.ts";
 
 export interface ClientConnectionListener {
-  /** The endpoint serves the client from now on. */
+  /** The relay was joined to a server of `endpoint`. */
   joined(relay: Relay, endpoint: Endpoint): void;
-  /** The client was reset. `error` is set if this machine lacked something; undefined: no endpoint accepts. */
+  /** The client was reset. `error`: what this machine lacked; undefined: no endpoint accepts connections. */
   refused(error: DialError | undefined): void;
 }
 
@@ -22,7 +22,7 @@ export class ClientConnection implements FailoverListener<TcpSocket> {
     this.#listener = listener;
   }
 
-  /** Dials until the relay is joined, refused, or closed by its client, which aborts the dials. */
+  /** Dials until the relay is joined or refused. If the client leaves first, the relay aborts the dials. */
   connect(deps: FailoverDeps<TcpSocket>): void {
     const failover = new Failover(deps, this);
     this.#relay.dialing = failover;

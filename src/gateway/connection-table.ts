@@ -1,5 +1,6 @@
-// The open relays, the endpoint that each goes to, and the timeouts and limits
-// that end a relay: idle, vanished client, stalled while closing, buffered bytes.
+// Owns the open relays, the endpoint of each, and the timeouts and limits that end
+// relays: idle, vanished client, stalled while closing, buffered bytes. It neither
+// accepts clients nor dials endpoints.
 import type { Clock } from "../core/clock.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
@@ -20,12 +21,12 @@ export interface ConnectionTableDeps {
 }
 
 export interface ConnectionTableListener {
-  /** A relay has closed and left the table; `endpoint` served it, if one did. */
+  /** A relay has closed and left the table. `endpoint` is set if it was joined to one. */
   closed(relay: Relay, endpoint: Endpoint | undefined): void;
 }
 
-// Longer than a slow reader needs to open its window again, which it does after
-// a sixteenth of its buffer.
+// Longer than a slow reader needs to reopen its receive window, for which it must
+// read a sixteenth of its buffer.
 const STALL_TIMEOUT_MS = 60_000;
 
 const RESET_MESSAGES = {
@@ -36,7 +37,7 @@ const RESET_MESSAGES = {
 export class ConnectionTable {
   #config: GatewayConfig;
   readonly #log: Logger;
-  /** The endpoint of each relay; undefined while it is being dialled. */
+  /** The endpoint of each relay; undefined while endpoints are being dialled. */
   readonly #endpoints = new Map<Relay, Endpoint | undefined>();
   readonly #stallTimeout: StallTimeout;
   readonly #idleTimeout: IdleTimeout<Relay>;
@@ -45,7 +46,7 @@ export class ConnectionTable {
   #listener: ConnectionTableListener | undefined;
   #onEmpty: (() => void) | undefined;
 
-  /** Stores; `start` starts the timeouts. */
+  /** Opens nothing; `start` starts the timeouts. */
   constructor(config: GatewayConfig, { clock, log, system, stallTimeoutMs }: ConnectionTableDeps) {
     this.#config = config;
     this.#log = log;
@@ -77,6 +78,7 @@ export class ConnectionTable {
     };
   }
 
+  /** Starts the idle timeout. `listener` is notified of relays that close. */
   start(listener: ConnectionTableListener): void {
     this.#listener = listener;
     this.#idleTimeout.start();
@@ -90,7 +92,7 @@ export class ConnectionTable {
     for (const relay of this.#endpoints.keys()) relay.rememberClient();
   }
 
-  /** Open relays, including those whose endpoint is being dialled. */
+  /** The number of open relays, including those whose endpoint is being dialled. */
   get count(): number {
     return this.#endpoints.size;
   }
@@ -99,7 +101,7 @@ export class ConnectionTable {
     return this.#endpoints.has(relay);
   }
 
-  /** Makes a relay of an accepted client. It leaves the table by itself when it closes. */
+  /** Adds a relay for an accepted client. The relay leaves the table when it closes. */
   add(client: TcpSocket): Relay {
     const relay = new Relay(client, this.#relayDeps);
     if (this.#config.hasAccessLog) relay.rememberClient();
@@ -107,25 +109,26 @@ export class ConnectionTable {
     return relay;
   }
 
-  /** Records that this endpoint serves the relay; the dial that the endpoint counted is its connection now. */
+  /** Records the endpoint that serves a relay. The table releases the endpoint's connection when the relay closes. */
   assign(relay: Relay, endpoint: Endpoint): void {
     this.#endpoints.set(relay, endpoint);
   }
 
-  /** Each relay with its endpoint, which is undefined while it is being dialled. */
+  /** Returns each relay with its endpoint, which is undefined while endpoints are being dialled. */
   entries(): Iterable<[Relay, Endpoint | undefined]> {
     return this.#endpoints;
   }
 
-  /** Ends relays whose client has been reset, which Bun has not reported yet. */
+  /** Ends relays whose client has reset the connection, before Bun reports it. */
   reapReset(): void {
     for (const relay of [...this.#endpoints.keys()])
       if (relay.isAbandoned) relay.terminate("client_reset");
   }
 
-  /** Resets the relays to an endpoint, so that their clients connect again and go elsewhere. */
+  /** Resets the relays to an endpoint, so that their clients reconnect to another. */
   resetRelays(endpoint: Endpoint, reason: keyof typeof RESET_MESSAGES): void {
     if (endpoint.connections === 0) return;
+
     const relays = [...this.#endpoints].filter(([, other]) => other === endpoint);
     for (const [relay] of relays) relay.terminate(reason);
     if (relays.length > 0)

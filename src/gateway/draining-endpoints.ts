@@ -1,6 +1,5 @@
-// Endpoints that have left the pool while relays still go to them. The relays
-// may end by themselves for the drain timeout; then they are reset, so that
-// their clients move to an endpoint of the pool.
+// Endpoints that have left the pool. Their relays get the drain timeout to end by
+// themselves and are then reset, so that the clients move to an endpoint of the pool.
 import type { Clock } from "../core/clock.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { ConnectionTable } from "./connection-table.ts";
@@ -15,7 +14,7 @@ export class DrainingEndpoints {
     this.#connections = connections;
   }
 
-  /** Resets the relays of an endpoint that has left the pool after `timeoutMs`. */
+  /** Adds an endpoint that has left the pool. Resets its relays after `timeoutMs`. */
   add(endpoint: Endpoint, timeoutMs: number): void {
     const cancelTimer = this.#clock.after(timeoutMs, () => {
       this.#draining.delete(endpoint.label);
@@ -24,7 +23,7 @@ export class DrainingEndpoints {
     this.#draining.set(endpoint.label, { endpoint, cancelTimer });
   }
 
-  /** Returns a draining endpoint to the pool, if one has this label; its relays stay. */
+  /** Removes and returns the draining endpoint with this label, if there is one. Its relays stay. */
   reclaim(label: string): Endpoint | undefined {
     const draining = this.#draining.get(label);
     draining?.cancelTimer();
@@ -32,7 +31,7 @@ export class DrainingEndpoints {
     return draining?.endpoint;
   }
 
-  /** Clears all timers; no relay is reset. May be called twice. */
+  /** Clears all timers without resetting relays. May be called twice. */
   close(): void {
     for (const { cancelTimer } of this.#draining.values()) cancelTimer();
     this.#draining.clear();

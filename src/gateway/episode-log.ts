@@ -1,24 +1,24 @@
-// Refused clients, logged once for each episode: when refusing begins, and with
-// the number of clients when it is over.
+// Logs refused clients by episode: one line when the gateway begins to refuse clients
+// for a reason, and one with their number when it serves clients again.
 import type { Fields, Logger } from "../observe/log.ts";
 
 export class EpisodeLog {
   readonly #log: Logger;
-  /** Clients refused so far, by reason. */
+  /** The number of refused clients of each episode in progress, by reason. */
   readonly #counts = new Map<string, number>();
 
   constructor(log: Logger) {
     this.#log = log;
   }
 
-  /** Counts a refused client, and logs the reason, a constant text, if its episode begins. */
+  /** Counts a refused client. Logs the reason, a constant text, if this begins an episode. */
   begin(reason: string, fields: Fields): void {
     const count = this.#counts.get(reason) ?? 0;
     this.#counts.set(reason, count + 1);
     if (count === 0) this.#log.warn(`refusing clients: ${reason}`, fields);
   }
 
-  /** Logs that the reason's episode is over. Does nothing if there was none. */
+  /** Ends the episode of a reason and logs its number of clients. Does nothing if there is none. */
   end(reason: string): void {
     const refused = this.#counts.get(reason);
     if (refused === undefined) return;

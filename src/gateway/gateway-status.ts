@@ -1,4 +1,5 @@
-// The gateway's state, collected for a request of /status or /metrics.
+// Collects the gateway's state for a request of /status or /metrics. It counts only
+// the bytes of open relays; all else is counted where it happens.
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import type { EndpointStatus, GatewayStatus } from "../observe/status.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
@@ -23,12 +24,13 @@ interface OpenBytes {
   toClients: number;
 }
 
-/** Returns a snapshot, which later events do not change. */
+/** Returns a snapshot of the gateway's state. */
 export function gatewayStatus(parts: StatusParts): GatewayStatus {
   const { now, statistics, connections, cluster } = parts;
   const all: OpenBytes = { toServer: 0, toClients: 0 };
   const open = new Map<Endpoint, OpenBytes>();
   let heldBytes = 0;
+
   for (const [relay, endpoint] of connections.entries()) {
     heldBytes += relay.bufferedBytes;
     if (endpoint === undefined) continue;
@@ -39,6 +41,7 @@ export function gatewayStatus(parts: StatusParts): GatewayStatus {
       sum.toClients += relay.bytesToClient;
     }
   }
+
   return {
     listen: formatHostPort(parts.listen),
     uptimeMs: now - statistics.startedAt,

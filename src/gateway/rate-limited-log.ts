@@ -1,11 +1,11 @@
-// Log lines that a client can cause as often as it likes: at most one a second
-// for each message, with the number of events since the last line.
+// Limits log lines that a client can cause at any rate: logs at most one line per
+// second for each message, with the number of events since the last line.
 import type { Clock } from "../core/clock.ts";
 import type { Fields, Logger } from "../observe/log.ts";
 
 const PERIOD_MS = 1000;
 
-/** Events of one message that are not logged yet. */
+/** The events of one message that are not logged yet: their number, and the fields of the latest. */
 interface Pending {
   count: number;
   fields: Fields;
@@ -22,7 +22,7 @@ export class RateLimitedLog {
     this.#clock = clock;
   }
 
-  /** Logs an event at once if none was logged for a second; otherwise counts it for the next line. */
+  /** Logs an event at once if the message was not logged in the last second; otherwise counts it for the next line. */
   warn(message: string, fields: Fields): void {
     const pending = this.#pending.get(message);
     if (pending === undefined) {
@@ -34,7 +34,7 @@ export class RateLimitedLog {
     pending.fields = fields;
   }
 
-  /** Logs every event that is pending. May be called twice. */
+  /** Logs all pending events and clears the timers. May be called twice. */
   close(): void {
     for (const [message, pending] of this.#pending) {
       pending.cancelTimer();

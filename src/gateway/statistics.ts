@@ -1,10 +1,13 @@
-// Counters of the gateway: plain numbers, incremented where an event happens and
-// read only by a scrape.
+// The counters of the gateway. Its parts increment them where an event happens;
+// gateway-status.ts reads them for a scrape.
 import { RELAY_ENDS } from "../relay/relay-end.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
-/** Why a client was not relayed; `client_left` and `shutdown` mean before an endpoint had answered. */
+/**
+ * Why a client was not relayed. `client_left`: it left before an endpoint was
+ * connected. `shutdown`: the gateway stopped before that.
+ */
 export const REFUSALS = [
   "connection_limit",
   "client_limit",
@@ -20,7 +23,9 @@ type Refusal = (typeof REFUSALS)[number];
 export class Statistics {
   /** On the clock. */
   readonly startedAt: number;
+  /** All accepted clients, including those that were refused. */
   accepted = 0;
+  /** Clients that were connected to an endpoint. */
   relayed = 0;
   /** Bytes of closed relays. */
   bytesToServers = 0;
@@ -32,10 +37,10 @@ export class Statistics {
     this.startedAt = startedAt;
   }
 
-  /** Counts a closed relay; `endpoint` served it, if one did. */
+  /** Counts a closed relay. `endpoint` is set if it was joined to one. */
   count(relay: Relay, endpoint: Endpoint | undefined): void {
     if (endpoint === undefined) {
-      // Where a client is refused, the reason is counted.
+      // A refused client was counted under its reason when it was refused.
       if (relay.end === "shutdown") this.refused.shutdown++;
       else if (relay.end !== "refused") this.refused.client_left++;
       return;
