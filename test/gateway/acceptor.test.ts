@@ -1,4 +1,5 @@
-// Who is let in: by address, and by how many he has already.
+// Which clients the gateway accepts: by their address, and by the connections that
+// are open already.
 import { afterEach, describe, expect, test } from "bun:test";
 import { RateLimitedLog } from "../../src/gateway/rate-limited-log.ts";
 import type { Logger } from "../../src/observe/log.ts";
@@ -13,7 +14,7 @@ const scene = createScene();
 const { gatewayTo, greeter, served } = scene;
 afterEach(() => scene.close());
 
-async function refused(gateway: LocalGateway): Promise<void> {
+async function expectRefusal(gateway: LocalGateway): Promise<void> {
   const client = await Peer.connect(gateway.port);
   expect(await client.gone()).toBe("ECONNRESET");
 }
@@ -30,11 +31,12 @@ describe("--allow-cidr", () => {
   });
 
   test.each([[["10.0.0.0/8"]], [["127.0.0.2/32"]], [["::1/128"]]])(
-    "%j resets it before anything is dialled",
+    "%j resets a client at 127.0.0.1 before anything is dialled",
     async (allowedNetworks) => {
       const server = greeter();
       const gateway = await gatewayTo([local(server.port)], { allowedNetworks });
-      await refused(gateway);
+      await expectRefusal(gateway);
+
       expect(server.accepted).toHaveLength(0);
       expect(gateway.lines("refusing clients: outside --allow-cidr")).toMatchObject([
         { level: "warn", client: "127.0.0.1", count: 1 },
@@ -42,17 +44,17 @@ describe("--allow-cidr", () => {
     },
   );
 
-  test("knows an IPv4 client of a listener on ::", async () => {
+  test("recognizes an IPv4 client of a listener on ::", async () => {
     const listen = { host: "::", port: 0 };
     const options = { listen, allowedNetworks: ["127.0.0.0/8"] };
     await served(await gatewayTo([local(greeter().port)], options));
   });
 
-  test("may change while it runs, for those who come", async () => {
+  test("applies a change to new clients only", async () => {
     const gateway = await gatewayTo([local(greeter().port)]);
     const client = await served(gateway);
     await gateway.reconfigure({ allowedNetworks: ["10.0.0.0/8"] });
-    await refused(gateway);
+    await expectRefusal(gateway);
     expect(client.outcome).toBeUndefined();
     await gateway.reconfigure({ allowedNetworks: [] });
     await served(gateway);
@@ -60,22 +62,22 @@ describe("--allow-cidr", () => {
 });
 
 describe("--max-connections", () => {
-  test("counts nobody who has reset, though Bun has not heard of it", async () => {
+  test("does not count clients that have reset, even before Bun reports it", async () => {
     const gateway = await gatewayTo([local(greeter().port)], { maxConnections: 10 });
-    // All of it before this process, and so the gateway in it, has another turn.
-    const crowd = Array.from({ length: 100 }, () => startConnect("127.0.0.1", gateway.port));
-    for (const fd of crowd) resetAndClose(fd);
+    // All of this happens within one turn of the event loop, which the gateway shares.
+    const descriptors = Array.from({ length: 100 }, () => startConnect("127.0.0.1", gateway.port));
+    for (const fd of descriptors) resetAndClose(fd);
     await served(gateway);
     expect(gateway.lines("refusing clients: connection limit reached")).toEqual([]);
   });
 });
 
 describe("--max-connections-per-client", () => {
-  test("resets what is too much, and serves again when one has left", async () => {
+  test("resets a client over the limit, and serves another when one has left", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)], { maxConnectionsPerClient: 2 });
     const clients = [await served(gateway), await served(gateway)];
-    await refused(gateway);
+    await expectRefusal(gateway);
     clients[0]!.reset();
     await clients[0]!.gone();
     await until(() => server.accepted[0]!.outcome !== undefined, "its relay ended");
@@ -84,32 +86,32 @@ describe("--max-connections-per-client", () => {
     expect(gateway.lines(message)[0]).toMatchObject({ client: "127.0.0.1" });
   });
 
-  test("forgets clients that could not be served", async () => {
+  test("does not count clients that were refused", async () => {
     const options = { maxConnectionsPerClient: 2, retryDelayMs: 3_600_000 };
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)], options);
     server.close();
-    for (let i = 0; i < 10; i++) await refused(gateway);
+    for (let i = 0; i < 10; i++) await expectRefusal(gateway);
     greeter(server.port);
     await served(gateway);
     await served(gateway);
   });
 });
 
-describe("listening beyond loopback", () => {
+describe("Gateway.start() beyond loopback", () => {
   const message = "accepting clients from any address (--allow-cidr restricts them)";
 
-  test("is warned of once at start", async () => {
+  test("logs one warning", async () => {
     const gateway = await gatewayTo([local(greeter().port)], { listen: { host: "::", port: 0 } });
     expect(gateway.lines(message)).toMatchObject([
       { level: "warn", address: `[::]:${gateway.port}` },
     ]);
   });
 
-  test("is not where --allow-cidr says who may, nor on loopback", async () => {
-    const open = { listen: { host: "0.0.0.0", port: 0 }, allowedNetworks: ["127.0.0.0/8"] };
+  test("logs no warning with --allow-cidr, nor on loopback", async () => {
+    const restricted = { listen: { host: "0.0.0.0", port: 0 }, allowedNetworks: ["127.0.0.0/8"] };
     const gateways = [
-      await gatewayTo([local(greeter().port)], open),
+      await gatewayTo([local(greeter().port)], restricted),
       await gatewayTo([local(greeter().port)]),
     ];
     for (const gateway of gateways) expect(gateway.lines(message)).toEqual([]);
@@ -121,34 +123,34 @@ describe("RateLimitedLog", () => {
     const clock = new ManualClock();
     const lines: unknown[] = [];
     const log = { warn: (_: string, fields: unknown) => lines.push(fields) };
-    return { clock, lines, rated: new RateLimitedLog(log as unknown as Logger, clock) };
+    return { clock, lines, rateLimitedLog: new RateLimitedLog(log as unknown as Logger, clock) };
   }
 
-  test("says the first at once, and the rest once a second with their number", () => {
-    const { clock, lines, rated } = setUp();
-    for (let i = 0; i < 1000; i++) rated.warn("x", { i });
+  test("warn() logs the first event at once, and the others once a second with their number", () => {
+    const { clock, lines, rateLimitedLog } = setUp();
+    for (let i = 0; i < 1000; i++) rateLimitedLog.warn("x", { i });
     expect(lines).toEqual([{ i: 0, count: 1 }]);
     clock.advance(1000);
     expect(lines).toEqual([
       { i: 0, count: 1 },
       { i: 999, count: 999 },
     ]);
-    rated.warn("x", { i: 1000 });
+    rateLimitedLog.warn("x", { i: 1000 });
     expect(lines).toHaveLength(2);
     clock.advance(1000);
     expect(lines.at(-1)).toEqual({ i: 1000, count: 1 });
     clock.advance(1000);
     expect(clock.pending).toBe(0);
-    rated.warn("x", { i: 1001 });
+    rateLimitedLog.warn("x", { i: 1001 });
     expect(lines).toHaveLength(4);
   });
 
-  test("close() says what is left, and clears its timers", () => {
-    const { clock, lines, rated } = setUp();
-    rated.warn("x", {});
-    rated.warn("x", {});
-    rated.close();
-    rated.close();
+  test("close() logs pending events and clears the timers", () => {
+    const { clock, lines, rateLimitedLog } = setUp();
+    rateLimitedLog.warn("x", {});
+    rateLimitedLog.warn("x", {});
+    rateLimitedLog.close();
+    rateLimitedLog.close();
     expect([lines.length, clock.pending]).toEqual([2, 0]);
   });
 });

@@ -1,5 +1,5 @@
-// The assembly in this process, on real sockets: who is served, by whom, and
-// what is said of it.
+// The gateway in this process, on real sockets: which endpoint serves which client,
+// and what is logged.
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { StartError } from "../../src/core/start-error.ts";
@@ -17,27 +17,27 @@ afterEach(() => scene.close());
 
 const serverAt = (port?: number) => keep(new PeerServer(port));
 
-describe("endpoints", () => {
-  test("clients are spread evenly", async () => {
+describe("Gateway", () => {
+  test("spreads clients evenly over its endpoints", async () => {
     const servers = [greeter(), greeter(), greeter()];
     const gateway = await gatewayTo(servers.map(({ port }) => local(port)));
     for (let i = 0; i < 30; i++) await served(gateway);
     expect(servers.map(({ accepted }) => accepted.length)).toEqual([10, 10, 10]);
   });
 
-  test("the debug log tells who is served by whom, the other levels do not", async () => {
+  test("logs the client and its endpoint at level debug only", async () => {
     const server = greeter();
-    const loud = await gatewayTo([local(server.port)], { logLevel: "debug" });
-    await served(loud);
-    const [line] = loud.lines("relaying");
+    const debug = await gatewayTo([local(server.port)], { logLevel: "debug" });
+    await served(debug);
+    const [line] = debug.lines("relaying");
     expect(line).toMatchObject({ level: "debug", endpoint: local(server.port) });
     expect(line!.client).toMatch(/^127\.0\.0\.1:\d+$/);
-    const quiet = await gatewayTo([local(server.port)], { logLevel: "info" });
-    await served(quiet);
-    expect(quiet.lines("relaying")).toEqual([]);
+    const info = await gatewayTo([local(server.port)], { logLevel: "info" });
+    await served(info);
+    expect(info.lines("relaying")).toEqual([]);
   });
 
-  test("a client whose endpoint refuses is served by the next, and the first is marked down", async () => {
+  test("moves a client of an endpoint that refuses to the next, and marks the first down", async () => {
     const dead = deadPort();
     const server = greeter();
     const gateway = await gatewayTo([local(dead), local(server.port)]);
@@ -53,7 +53,7 @@ describe("endpoints", () => {
     });
   });
 
-  test("a client whose endpoint is silent is served by the next after the dial timeout", async () => {
+  test("moves a client of a silent endpoint to the next after the dial timeout", async () => {
     const hole = keep(new Blackhole());
     const server = greeter();
     const gateway = await gatewayTo([local(hole.port), local(server.port)], { dialTimeoutMs: 200 });
@@ -62,7 +62,7 @@ describe("endpoints", () => {
     expect(line).toMatchObject({ error: `dial tcp ${local(hole.port)}: i/o timeout` });
   });
 
-  test("a client is reset only when every endpoint was tried, and that is said once", async () => {
+  test("resets a client only after every endpoint was tried, and logs that once", async () => {
     const dead = [deadPort(), deadPort(), deadPort()];
     const gateway = await gatewayTo(dead.map(local));
     for (let i = 0; i < 5; i++) {
@@ -78,7 +78,7 @@ describe("endpoints", () => {
     });
   });
 
-  test("when nothing was up, the next client finds what came back, whatever the timer says", async () => {
+  test("probes endpoints at once for a client while none is up, before the retry delay", async () => {
     const dead = [deadPort(), deadPort()];
     const gateway = await gatewayTo(dead.map(local), { retryDelayMs: 3_600_000 });
     const refused = await Peer.connect(gateway.port);
@@ -90,7 +90,7 @@ describe("endpoints", () => {
     expect(gateway.lines(text)).toMatchObject([{ refused: 1 }]);
   });
 
-  test("an endpoint that is down is dialled every retry delay, and says what became of it", async () => {
+  test("probes an endpoint that is down every retry delay, and logs the results", async () => {
     const dead = deadPort();
     const server = greeter();
     const gateway = await gatewayTo([local(dead), local(server.port)], { retryDelayMs: 30 });
@@ -107,7 +107,7 @@ describe("endpoints", () => {
     await gateway.logged("activated");
   });
 
-  test("an address that this machine has no way to does not keep clients from the next endpoint", async () => {
+  test("serves clients from the next endpoint when one has an address without a route", async () => {
     const server = greeter();
     const startConnect = (address: string, port: number) => {
       if (address === "127.0.0.1") return system.startConnect(address, port);
@@ -122,14 +122,14 @@ describe("endpoints", () => {
     ]);
   });
 
-  test("clients that reset at once do not disturb the debug log", async () => {
+  test("logs at level debug while clients reset at once", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)], { logLevel: "debug" });
     for (let i = 0; i < 500; i++) (await Peer.connect(gateway.port)).reset();
     await served(gateway);
   });
 
-  test("a half-closed client waits for its server beyond the termination delay", async () => {
+  test("keeps a half-closed client that waits for its server beyond the stall timeout", async () => {
     const hole = keep(new Blackhole());
     const server = greeter();
     const gateway = await gatewayTo([local(hole.port), local(server.port)], {
@@ -143,11 +143,11 @@ describe("endpoints", () => {
     client.reset();
   });
 
-  test("our own lack of descriptors resets the client and marks nothing down", async () => {
+  test("resets a client when this process lacks descriptors, and marks no endpoint down", async () => {
     const server = greeter();
-    let isOut = true;
+    let isExhausted = true;
     const startConnect = (address: string, port: number) => {
-      if (isOut) throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
+      if (isExhausted) throw Object.assign(new Error("socket: EMFILE"), { code: "EMFILE" });
       return system.startConnect(address, port);
     };
     const gateway = await gatewayTo([local(server.port)], { system: { ...system, startConnect } });
@@ -157,25 +157,23 @@ describe("endpoints", () => {
     }
     const reason = "out of file descriptors or memory";
     expect(gateway.lines(`refusing clients: ${reason}`)).toHaveLength(1);
-    isOut = false;
+    isExhausted = false;
     await served(gateway);
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
-    expect(gateway.lines(`serving clients again (was: ${reason})`)).toMatchObject([
-      { refused: 3 },
-    ]);
+    expect(gateway.lines(`serving clients again (was: ${reason})`)).toMatchObject([{ refused: 3 }]);
   });
 });
 
-describe("names", () => {
-  const found = (...addresses: string[]) => Promise.resolve(addresses);
+describe("Gateway with names as endpoints", () => {
+  const resolveTo = (...addresses: string[]) => Promise.resolve(addresses);
 
-  test("a changed record is followed at the next dial", async () => {
+  test("follows a changed record at the next dial", async () => {
     const { port } = greeter();
     let address = "127.0.0.1";
-    const asked: string[] = [];
+    const lookups: string[] = [];
     const lookup = (host: string) => {
-      asked.push(host);
-      return found(address);
+      lookups.push(host);
+      return resolveTo(address);
     };
     const gateway = await gatewayTo([`etcd.test:${port}`], { lookup });
     await served(gateway);
@@ -185,10 +183,10 @@ describe("names", () => {
     expect(gateway.lines("deactivated endpoint")[0]!.error).toBe(
       `dial tcp 127.0.0.9:${port}: connect: connection refused`,
     );
-    expect(asked).toEqual(["etcd.test", "etcd.test", "etcd.test"]);
+    expect(lookups).toEqual(["etcd.test", "etcd.test", "etcd.test"]);
   });
 
-  test("descriptors are set aside for looking names up, and for nothing where all are addresses", async () => {
+  test("reserves descriptors for name lookups only if an endpoint is a name", async () => {
     const { port } = greeter();
     const lookup = () => found("127.0.0.1");
     const named = await gatewayTo([`etcd.test:${port}`], { lookup, descriptorLimit: 1024 });
@@ -204,7 +202,7 @@ describe("names", () => {
     ["ECONNREFUSED", "temporary failure in name resolution", "failed"],
     ["EHOSTUNREACH", "temporary failure in name resolution", "failed"],
   ])(
-    "a lookup that fails by %s is %p, and no answer of the endpoint",
+    "reports a lookup that fails with %s as %p, not as a refusal of the endpoint",
     async (code, words, outcome) => {
       const { port } = greeter();
       const lookup = () => Promise.reject(Object.assign(new Error(code), { code }));
@@ -218,29 +216,29 @@ describe("names", () => {
     },
   );
 
-  test("every address of a name is tried, IPv6 and IPv4", async () => {
+  test("tries every address of a name, IPv6 and IPv4", async () => {
     const { port } = greeter();
     const gateway = await gatewayTo([`etcd.test:${port}`], {
-      lookup: () => found("::1", "127.0.0.9", "127.0.0.1"),
+      lookup: () => resolveTo("::1", "127.0.0.9", "127.0.0.1"),
     });
     await served(gateway);
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("a name that fails later is dialled at its last addresses", async () => {
+  test("dials a name at its last addresses when a later lookup fails", async () => {
     const { port } = greeter();
     let isDown = false;
-    const lookup = () => (isDown ? Promise.reject(new Error("SERVFAIL")) : found("127.0.0.1"));
+    const lookup = () => (isDown ? Promise.reject(new Error("SERVFAIL")) : resolveTo("127.0.0.1"));
     const gateway = await gatewayTo([`etcd.test:${port}`], { lookup });
     isDown = true;
     await served(gateway);
   });
 
-  test("a name that comes to mean the gateway itself is not dialled", async () => {
+  test("does not dial a name that later resolves to the gateway itself", async () => {
     let address = "127.0.0.9";
     const port = deadPort();
     const gateway = await gatewayTo([`etcd.test:${port}`], {
-      lookup: () => found(address),
+      lookup: () => resolveTo(address),
       listen: { host: "127.0.0.1", port },
     });
     address = "127.0.0.1";
@@ -251,17 +249,17 @@ describe("names", () => {
     );
   });
 
-  test("what a client sends before its server is up waits, bounded, and arrives", async () => {
+  test("holds what a client sends before its server is connected, up to a limit, and delivers it", async () => {
     const server = serverAt();
     const answer = Promise.withResolvers<string[]>();
-    let asked = 0;
-    const lookup = () => (asked++ === 0 ? found("127.0.0.1") : answer.promise);
+    let lookups = 0;
+    const lookup = () => (lookups++ === 0 ? resolveTo("127.0.0.1") : answer.promise);
     const gateway = await gatewayTo([`etcd.test:${server.port}`, "127.0.0.1:1"], { lookup });
     const client = await Peer.connect(gateway.port);
     const sent = client.send(32 * MIB);
-    let before = -1;
-    while (client.sentBytes !== before) {
-      before = client.sentBytes;
+    let previous = -1;
+    while (client.sentBytes !== previous) {
+      previous = client.sentBytes;
       await Bun.sleep(50);
     }
     expect(client.sentBytes).toBeLessThan(16 * MIB);
@@ -274,7 +272,7 @@ describe("names", () => {
     client.reset();
   });
 
-  test("a client that leaves during the dial takes the dial with it", async () => {
+  test("aborts the dial of a client that leaves", async () => {
     const openDescriptors = () => readdirSync("/proc/self/fd").length;
     const hole = keep(new Blackhole());
     const gateway = await gatewayTo([local(hole.port)], { dialTimeoutMs: 3_600_000 });
@@ -287,7 +285,7 @@ describe("names", () => {
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("a client that leaves while all endpoints are probed is not dialled for", async () => {
+  test("does not dial for a client that left while all endpoints were probed", async () => {
     const port = deadPort();
     const gateway = await gatewayTo([local(port)]);
     const refused = await Peer.connect(gateway.port);
@@ -299,27 +297,27 @@ describe("names", () => {
     await until(() => client.isClosed, "the client was gone");
     hole.close();
     const server = greeter(port);
-    // The probe's SYN is sent again after a second, and is answered now.
+    // The kernel resends the probe's SYN after a second; now it is answered.
     await gateway.logged("activated");
     await served(gateway);
     expect(server.accepted).toHaveLength(2);
   });
 });
 
-describe("start", () => {
+describe("Gateway.start()", () => {
   const lookup = (host: string) =>
     host === "known.test"
       ? Promise.resolve(["127.0.0.1"])
       : Promise.reject(Object.assign(new Error("no"), { code: "ENOTFOUND" }));
 
-  test("says READY with the endpoints as given", async () => {
+  test("logs that it is ready, with the endpoints", async () => {
     const gateway = await gatewayTo(["http://127.0.0.1:2379/x", "known.test:1"], { lookup });
     expect(gateway.lines("ready to proxy client requests")).toMatchObject([
       { level: "info", endpoints: ["127.0.0.1:2379", "known.test:1"] },
     ]);
   });
 
-  test("warns of a name that does not resolve, if another endpoint does", async () => {
+  test("logs a warning for a name that does not resolve if another endpoint does", async () => {
     const gateway = await gatewayTo(["gone.test:1", "known.test:1"], { lookup });
     const text = "endpoint does not resolve (looked up again at each dial)";
     expect(gateway.lines(text)).toMatchObject([
@@ -327,7 +325,7 @@ describe("start", () => {
     ]);
   });
 
-  test("fails if no endpoint resolves", async () => {
+  test("rejects if no endpoint resolves", async () => {
     const start = gatewayTo(["gone.test:1", "lost.test:2"], { lookup });
     await expect(start).rejects.toThrow(
       new StartError(
@@ -340,7 +338,7 @@ describe("start", () => {
     ["127.0.0.1", UsageError],
     // DNS may correct it, so another start may find something else.
     ["known.test", StartError],
-  ])("refuses %p as endpoint if that is the gateway itself", async (host, Failure) => {
+  ])("rejects %p as endpoint if that is the gateway itself", async (host, Failure) => {
     const listen = { host: "127.0.0.1", port: 23790 };
     const start = gatewayTo(["127.0.0.1:2379", `${host}:23790`], { lookup, listen });
     const error: unknown = await start.catch((failure: unknown) => failure);
@@ -350,7 +348,7 @@ describe("start", () => {
     );
   });
 
-  test("says that its address is in use", async () => {
+  test("rejects an address that is in use", async () => {
     const { port } = serverAt();
     const start = gatewayTo(["127.0.0.1:1"], { listen: { host: "127.0.0.1", port } });
     await expect(start).rejects.toThrow(StartError);
@@ -367,15 +365,15 @@ describe("start", () => {
   });
 });
 
-describe("IPv6", () => {
-  test("an endpoint given as an IPv6 literal is reached", async () => {
+describe("Gateway over IPv6", () => {
+  test("dials an endpoint that is an IPv6 literal", async () => {
     const server = greeter(undefined, "::1");
     const gateway = await gatewayTo([`[::1]:${server.port}`]);
     await served(gateway);
     expect(server.accepted).toHaveLength(1);
   });
 
-  test("a listener on :: serves IPv4 and IPv6 clients", async () => {
+  test("serves IPv4 and IPv6 clients of a listener on ::", async () => {
     const { port } = greeter();
     const gateway = await gatewayTo([local(port)], { listen: { host: "::", port: 0 } });
     for (const address of ["127.0.0.1", "::1"]) {
@@ -385,21 +383,21 @@ describe("IPv6", () => {
     }
   });
 
-  test("an endpoint that is the gateway by its other family is refused", async () => {
+  test("rejects an endpoint that is the gateway itself in the other address family", async () => {
     const port = deadPort();
     const start = gatewayTo([`[::1]:${port}`], { listen: { host: "::", port } });
     await expect(start).rejects.toThrow("the gateway's own --listen-addr");
   });
 });
 
-describe("connection limit", () => {
-  test("resets who is one too many, says so once, and serves again when clients leave", async () => {
+describe("--max-connections", () => {
+  test("resets clients over the limit, logs that once, and serves clients again when some leave", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)], { maxConnections: 2 });
     const [first] = [await served(gateway), await served(gateway)];
     for (let i = 0; i < 3; i++) {
-      const tooMany = await Peer.connect(gateway.port);
-      expect(await tooMany.gone()).toBe("ECONNRESET");
+      const refused = await Peer.connect(gateway.port);
+      expect(await refused.gone()).toBe("ECONNRESET");
     }
     const text = "refusing clients: connection limit reached";
     expect(gateway.lines(text)).toMatchObject([{ level: "warn", "max-connections": 2 }]);
@@ -411,8 +409,8 @@ describe("connection limit", () => {
   });
 });
 
-describe("drain", () => {
-  test("accepts nobody, waits for relays to end, and cuts none", async () => {
+describe("Gateway.drain()", () => {
+  test("accepts no clients, waits for relays to end, and resets none", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)]);
     const client = await served(gateway);
@@ -423,7 +421,7 @@ describe("drain", () => {
     expect(await drained).toBe(0);
   });
 
-  test("resets what is left at the deadline and says how many", async () => {
+  test("resets the remaining relays at the timeout, and returns their number", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)], { drainTimeoutMs: 50 });
     const clients = [await served(gateway), await served(gateway)];
@@ -431,7 +429,7 @@ describe("drain", () => {
     for (const client of clients) expect(await client.gone()).toBe("ECONNRESET");
   });
 
-  test("a second signal does not wait for the deadline", async () => {
+  test("resets the remaining relays at once when its signal aborts", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)], { drainTimeoutMs: 3_600_000 });
     await served(gateway);

@@ -1,4 +1,4 @@
-// Relays that nobody uses: reset after --idle-timeout, and only those.
+// --idle-timeout resets relays that move no bytes, and no others.
 import { afterEach, expect, test } from "bun:test";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 import { createScene, local } from "../support/scene.ts";
@@ -7,7 +7,7 @@ const scene = createScene();
 const { gatewayTo, greeter, served } = scene;
 afterEach(() => scene.close());
 
-test("a relay without a byte for the idle timeout is reset, one that moves some is not", async () => {
+test("--idle-timeout resets a relay that moves no byte, and keeps one that does", async () => {
   const server = greeter();
   const gateway = await gatewayTo([local(server.port)], { idleTimeoutMs: 300 });
   const [idle, busy] = [await served(gateway), await served(gateway)];
@@ -20,7 +20,7 @@ test("a relay without a byte for the idle timeout is reset, one that moves some 
   clearInterval(ping);
 });
 
-test("without an idle timeout a relay may be silent", async () => {
+test("--idle-timeout 0 keeps a silent relay", async () => {
   const server = greeter();
   const gateway = await gatewayTo([local(server.port)], { userTimeoutMs: 200 });
   const client = await served(gateway);
@@ -28,18 +28,18 @@ test("without an idle timeout a relay may be silent", async () => {
   expect(client.outcome).toBeUndefined();
 });
 
-test("a client that is there and does not read is not taken for one that vanished", async () => {
+test("--tcp-user-timeout does not reset a client that is alive and does not read", async () => {
   const server = greeter();
   server.onPeer = (peer) => void peer.send(8 << 20);
   const gateway = await gatewayTo([local(server.port)], { userTimeoutMs: 200 });
   const client = await Peer.connect(gateway.port);
   client.pause();
-  await Bun.sleep(1200); // six times the limit
+  await Bun.sleep(1200); // six times the timeout
   expect(gateway.lines("reset relay")).toEqual([]);
   client.reset();
 });
 
-test("a server that has ended its sending sees a reset too, and no end of what it was sent", async () => {
+test("--idle-timeout also resets a server that has half-closed, instead of ending its input", async () => {
   const server = scene.keep(new PeerServer());
   const gateway = await gatewayTo([local(server.port)], { idleTimeoutMs: 300 });
   const client = await Peer.connect(gateway.port);

@@ -1,5 +1,5 @@
-// Endpoints that come and go while the gateway runs: what becomes of their
-// relays, and who is served by whom. DNS is the test's; the sockets are real.
+// Endpoints that are added, removed or verified while the gateway runs: which of
+// them new clients get, and which relays stay. DNS is scripted; the sockets are real.
 import { afterEach, describe, expect, test } from "bun:test";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import type { SrvConfig } from "../../src/core/gateway-config.ts";
@@ -18,12 +18,12 @@ afterEach(() => scene.close());
 const insecure: SrvConfig = { domain: "a.test", name: undefined, isInsecure: true };
 const secure: SrvConfig = { ...insecure, isInsecure: false };
 
-/** SRV records that a test changes, each for a server on this machine. */
+/** SRV records that a test can change. Each names a server on this machine. */
 class Zone {
   records: SrvRecord[] = [];
-  asked = 0;
+  lookups = 0;
 
-  /** These servers, of one priority and weight, by the host name `m.test`. */
+  /** Replaces the records with one for each server, all with target `m.test`, priority 0 and weight 0. */
   set(...servers: readonly { port: number }[]): void {
     this.records = servers.map(({ port }) => ({ name: "m.test", port, priority: 0, weight: 0 }));
   }
@@ -34,7 +34,7 @@ class Zone {
       discoveryRefreshMs: 20,
       lookup: () => Promise.resolve(["127.0.0.1"]),
       resolveSrv: () => {
-        this.asked++;
+        this.lookups++;
         return Promise.resolve(this.records);
       },
     };
@@ -46,8 +46,8 @@ const recordAt = (port: number): SrvRecord => ({ name: "m.a.test", port, priorit
 const acceptedBy = (servers: readonly PeerServer[]) =>
   servers.map(({ accepted }) => accepted.length);
 
-describe("an endpoint that appears", () => {
-  test("is used by the next clients, and those that stay keep their relays", async () => {
+describe("--discovery-srv: an added endpoint", () => {
+  test("serves new clients, and open relays stay", async () => {
     const zone = new Zone();
     const servers = [greeter(), greeter()];
     zone.set(servers[0]!);
@@ -61,21 +61,21 @@ describe("an endpoint that appears", () => {
     expect(client.outcome).toBeUndefined();
   });
 
-  test("is not said again while the answer only changes its order", async () => {
+  test("is logged once, not when only the order of the records changes", async () => {
     const zone = new Zone();
     const servers = [greeter(), greeter()];
     zone.set(...servers);
     const gateway = await gatewayTo([], zone.options);
     zone.records = zone.records.toReversed();
-    const { asked } = zone;
-    await until(() => zone.asked > asked + 4, "it looked again");
+    const { lookups } = zone;
+    await until(() => zone.lookups > lookups + 4, "DNS was queried again");
     expect(gateway.lines("endpoints changed")).toEqual([]);
     expect(gateway.lines("discovered cluster from SRV")).toHaveLength(1);
   });
 });
 
 describe("an endpoint whose name is silent at start", () => {
-  test("does not hold the start, and is used once its name resolves", async () => {
+  test("does not delay the start, and is used once its name resolves", async () => {
     const [server, late] = [greeter(undefined, "127.0.0.1"), greeter(undefined, "127.0.0.2")];
     const silent = Promise.withResolvers<string[]>();
     const records = [server, late].map(({ port }, i) => ({
@@ -99,8 +99,8 @@ describe("an endpoint whose name is silent at start", () => {
   });
 });
 
-describe("an endpoint that disappears", () => {
-  test("gets no new client, and its relays are reset after the drain timeout", async () => {
+describe("--discovery-srv: a removed endpoint", () => {
+  test("gets no new clients, and its relays are reset after the drain timeout", async () => {
     const zone = new Zone();
     const servers = [greeter(), greeter()];
     zone.set(...servers);
@@ -118,7 +118,7 @@ describe("an endpoint that disappears", () => {
     ]);
   });
 
-  test("may let its relays end by themselves", async () => {
+  test("keeps its relays until they end, within the drain timeout", async () => {
     const zone = new Zone();
     const servers = [greeter(), greeter()];
     zone.set(...servers);
@@ -133,7 +133,7 @@ describe("an endpoint that disappears", () => {
     expect(await client.gone()).toBe("end");
   });
 
-  test("that comes back in time keeps its relays", async () => {
+  test("keeps its relays if it comes back within the drain timeout", async () => {
     const zone = new Zone();
     const servers = [greeter(), greeter()];
     zone.set(...servers);
@@ -143,7 +143,7 @@ describe("an endpoint that disappears", () => {
     await gateway.logged("endpoints changed");
     zone.set(...servers);
     await gateway.logged("endpoints changed", 2);
-    await Bun.sleep(250); // beyond the drain timeout: nothing happens, which is the point
+    await Bun.sleep(250); // beyond the drain timeout
     expect(client.outcome).toBeUndefined();
     expect(gateway.lines("reset relays to a removed endpoint")).toEqual([]);
     const { accepted } = servers[0]!;
@@ -152,7 +152,7 @@ describe("an endpoint that disappears", () => {
     expect(accepted).toHaveLength(2);
   });
 
-  test("while it is dialled leaves the client to another", async () => {
+  test("loses a client that is being dialled to another endpoint", async () => {
     const zone = new Zone();
     const hole = keep(new Blackhole());
     const server = greeter();
@@ -171,7 +171,7 @@ describe("an endpoint that disappears", () => {
     client.reset();
   });
 
-  test("while it is looked up does not get the client after all", async () => {
+  test("does not get a client whose lookup ends after the removal", async () => {
     const zone = new Zone();
     const [leaving, staying] = [greeter(), greeter()];
     zone.set(leaving);
@@ -183,7 +183,7 @@ describe("an endpoint that disappears", () => {
         return ["127.0.0.1"];
       },
     });
-    delayMs = 150; // within the patience for a name that is known
+    delayMs = 150; // less than the resolver's STALE_ANSWER_TIMEOUT_MS
     const client = await Peer.connect(gateway.port);
     zone.set(staying);
     await gateway.logged("endpoints changed");
@@ -193,7 +193,7 @@ describe("an endpoint that disappears", () => {
     client.reset();
   });
 
-  test("while it is down is no longer dialled", async () => {
+  test("is no longer probed if it was down", async () => {
     const zone = new Zone();
     const dead = deadPort();
     const server = greeter();
@@ -210,8 +210,8 @@ describe("an endpoint that disappears", () => {
   });
 });
 
-describe("when nothing known is up", () => {
-  test("a client is served by what a look at once finds", async () => {
+describe("--discovery-srv while no endpoint is up", () => {
+  test("is refreshed at once for a client, which gets the endpoint that is found", async () => {
     const zone = new Zone();
     const server = greeter();
     zone.set({ port: deadPort() });
@@ -222,7 +222,7 @@ describe("when nothing known is up", () => {
     expect(server.accepted).toHaveLength(1);
   });
 
-  test("clients are refused within a moment, and DNS is not flooded", async () => {
+  test("is refreshed once for 200 clients, which are then refused", async () => {
     const zone = new Zone();
     zone.set({ port: deadPort() });
     const gateway = await gatewayTo([], { ...zone.options, discoveryRefreshMs: 3_600_000 });
@@ -230,10 +230,10 @@ describe("when nothing known is up", () => {
       Array.from({ length: 200 }, () => Peer.connect(gateway.port)),
     );
     for (const client of clients) expect(await client.gone()).toBe("ECONNRESET");
-    expect(zone.asked).toBe(4); // two names at start, two when nothing was up
+    expect(zone.lookups).toBe(4); // two names at start, and two for the clients
   });
 
-  test("a client does not wait for ever for DNS that does not answer", async () => {
+  test("does not hold a client for long when DNS does not answer", async () => {
     const zone = new Zone();
     zone.set({ port: deadPort() });
     let isSilent = false;
@@ -248,8 +248,8 @@ describe("when nothing known is up", () => {
   });
 });
 
-describe("the gateway itself, named by DNS", () => {
-  test("is never used, and its place is not missed", async () => {
+describe("--discovery-srv with the name of the gateway itself", () => {
+  test("rejects it, and the other endpoint serves all clients", async () => {
     const zone = new Zone();
     const server = greeter();
     const port = deadPort();
@@ -266,8 +266,8 @@ describe("the gateway itself, named by DNS", () => {
   });
 });
 
-describe("verified endpoints", () => {
-  test("are dialled at verified addresses only; a new address is verified at once", async () => {
+describe("--discovery-srv with verification", () => {
+  test("dials verified addresses only, and verifies a new address for the next client", async () => {
     const server = greeter(undefined, "127.0.0.1");
     const other = greeter(server.port, "127.0.0.2");
     let addresses = ["127.0.0.1"];
@@ -291,12 +291,12 @@ describe("verified endpoints", () => {
       { error: `dial tcp m.a.test:${server.port}: has no verified address` },
     ]);
     trusted.add("127.0.0.2");
-    await Bun.sleep(1000); // a look a second is the most that clients can ask for
+    await Bun.sleep(1000); // clients cause at most one refresh per second
     await served(gateway);
     expect(other.accepted).toHaveLength(2); // the probe and the client
   });
 
-  test("whose address changes are verified anew for the client that comes first", async () => {
+  test("verifies a changed address for the first client that needs it", async () => {
     const server = greeter(undefined, "127.0.0.1");
     const other = greeter(server.port, "127.0.0.2");
     let addresses = ["127.0.0.1"];
@@ -314,8 +314,8 @@ describe("verified endpoints", () => {
   });
 });
 
-describe("several addresses behind a name", () => {
-  test("take turns", async () => {
+describe("--endpoints: a name with several addresses", () => {
+  test("is dialled at each of them in turn", async () => {
     const servers = [greeter(undefined, "127.0.0.1")];
     const { port } = servers[0]!;
     servers.push(greeter(port, "127.0.0.2"), greeter(port, "127.0.0.3"));
@@ -325,7 +325,7 @@ describe("several addresses behind a name", () => {
     expect(acceptedBy(servers)).toEqual([3, 3, 3]);
   });
 
-  test("take turns behind each of two names", async () => {
+  test("is dialled at each of them in turn, independently of another name", async () => {
     const servers = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"].map((address) =>
       greeter(undefined, address),
     );
@@ -339,8 +339,8 @@ describe("several addresses behind a name", () => {
   });
 });
 
-describe("least connections", () => {
-  test("levels out long-lived connections after an endpoint has come back", async () => {
+describe("--policy least-connections", () => {
+  test("balances long-lived connections after an endpoint has come back", async () => {
     const servers = [greeter(), greeter()];
     const [a, b] = servers.map(({ port }) => port) as [number, number];
     const gateway = await gatewayTo([local(a), local(b)], {
@@ -352,10 +352,10 @@ describe("least connections", () => {
     servers[1] = greeter(b);
     await gateway.logged("activated");
     for (let i = 0; i < 6; i++) await served(gateway);
-    expect(acceptedBy(servers)).toEqual([6, 1 + 6]); // the one is the probe
+    expect(acceptedBy(servers)).toEqual([6, 1 + 6]); // one more for the probe
   });
 
-  test("counts those that have ended no more", async () => {
+  test("does not count connections that have ended", async () => {
     const servers = [greeter(), greeter()];
     const gateway = await gatewayTo(
       servers.map(({ port }) => local(port)),
@@ -371,7 +371,7 @@ describe("least connections", () => {
     expect(acceptedBy(servers)).toEqual([2, 1]);
   });
 
-  test("counts clients that leave during the dial no more", async () => {
+  test("does not count clients that left while they were being dialled", async () => {
     const hole = keep(new Blackhole());
     const server = greeter();
     const gateway = await gatewayTo([local(hole.port), local(server.port)], {
@@ -380,18 +380,18 @@ describe("least connections", () => {
     });
     for (let i = 0; i < 5; i++) {
       const client = await Peer.connect(gateway.port);
-      await Bun.sleep(20); // time to be dialled for
+      await Bun.sleep(20); // time to begin the dial
       client.reset();
       await Bun.sleep(20);
     }
     await served(gateway);
-    // In turn: had those been counted that left the hole, all five others had come here.
+    // Equals take turns. If aborted dials still counted, all five clients would be here.
     expect(server.accepted).toHaveLength(3);
   });
 });
 
 describe("reconfigure()", () => {
-  test("takes other endpoints at once, and lets relays to the old ones drain", async () => {
+  test("applies other endpoints at once, and drains relays to the old ones", async () => {
     const servers = [greeter(), greeter()];
     const [a, b] = servers.map(({ port }) => local(port)) as [string, string];
     const gateway = await gatewayTo([a]);
@@ -405,7 +405,7 @@ describe("reconfigure()", () => {
     expect(await client.gone()).toBe("ECONNRESET");
   });
 
-  test("refuses an endpoint that is the gateway itself, and changes nothing", async () => {
+  test("rejects an endpoint that is the gateway itself, and changes nothing", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)]);
     const own = parseStaticEndpoint(local(gateway.port));
@@ -414,7 +414,7 @@ describe("reconfigure()", () => {
     expect(gateway.lines("endpoints changed")).toEqual([]);
   });
 
-  test("refuses endpoints of which none resolves, and changes nothing", async () => {
+  test("rejects endpoints of which none resolves, and changes nothing", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)]);
     const gone = parseStaticEndpoint("gone.test:1");
@@ -422,7 +422,7 @@ describe("reconfigure()", () => {
     await served(gateway);
   });
 
-  test("refuses a CA file that is not there, and changes nothing", async () => {
+  test("rejects a CA file that does not exist, and changes nothing", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)]);
     const tls = { ...gateway.config.tls, trustedCaFile: "/gone/ca.pem" };
@@ -432,7 +432,7 @@ describe("reconfigure()", () => {
     await served(gateway);
   });
 
-  test("takes another connection limit, and cuts nobody for it", async () => {
+  test("applies another connection limit to new clients only", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)]);
     const clients = [await served(gateway), await served(gateway)];
@@ -444,7 +444,7 @@ describe("reconfigure()", () => {
     await served(gateway);
   });
 
-  test("takes another retry delay for what is down already", async () => {
+  test("applies another retry delay to endpoints that are down already", async () => {
     const dead = deadPort();
     const server = greeter();
     const gateway = await gatewayTo([local(dead), local(server.port)], {

@@ -1,4 +1,4 @@
-// Peers that do not read, on real sockets: what is held for them, and its limit.
+// --max-buffer-memory, with clients on real sockets that do not read.
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/os/clock.ts";
@@ -8,11 +8,11 @@ import { createScene, local } from "../support/scene.ts";
 const MIB = 1 << 20;
 const STALLED = 10;
 const REPLY_BYTES = 8 * MIB;
-// Little at a time, so that Bun reads it and a part of the last is left over.
+// Small steps, so that Bun reads each and a part of the last stays buffered.
 const STEP_BYTES = 12 * 1024;
-// Less than they hold together, and more than some of them.
+// Less than all stalled clients need together, and more than some of them need.
 const LIMIT_BYTES = 16 * 1024;
-// Ten times as fast as in life, where a standstill takes fifteen seconds.
+// Ten times as fast as real time, in which a client counts as stalled after 15 seconds.
 const clock: Clock = { ...systemClock, after: (ms, then) => systemClock.after(ms / 10, then) };
 const MESSAGE = "reset relays whose peers do not read: --max-buffer-memory reached";
 
@@ -36,7 +36,7 @@ async function readSlowly(peer: Peer): Promise<void> {
 }
 
 describe("--max-buffer-memory", () => {
-  test("resets those who do not read, and nobody who does", async () => {
+  test("resets clients that do not read, and none that reads", async () => {
     const server = scene.keep(new PeerServer());
     server.onPeer = (peer) => void sendInSteps(peer);
     const gateway = await scene.gatewayTo([local(server.port)], {
@@ -56,8 +56,8 @@ describe("--max-buffer-memory", () => {
     expect([reader.outcome, reader.receivedBytes]).toEqual([undefined, REPLY_BYTES]);
     expect(reader.firstWrongByte).toBeUndefined();
     for (const client of stalled) client.resume();
-    const told = () => stalled.filter(({ outcome }) => outcome === "ECONNRESET");
-    await until(() => told().length >= resets, "those who were reset have noticed");
+    const reset = () => stalled.filter(({ outcome }) => outcome === "ECONNRESET");
+    await until(() => reset().length >= resets, "all resets had arrived");
     for (const client of [reader, ...stalled]) client.reset();
   }, 30_000);
 });

@@ -1,5 +1,5 @@
-// Endpoints that swallow a dial: the client must not notice, and nothing of
-// the dial may stay.
+// Endpoints that do not answer a dial: another serves the client, and the gateway
+// keeps no descriptor of the dial.
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import * as system from "../../src/os/tcp.ts";
@@ -11,40 +11,40 @@ const scene = createScene();
 const { keep, gatewayTo, greeter, served } = scene;
 afterEach(() => scene.close());
 
-const descriptors = () => readdirSync("/proc/self/fd").length;
+const openDescriptors = () => readdirSync("/proc/self/fd").length;
 const NEVER = 3_600_000;
 
-/** Clients whose gateway never gives up a dial by itself. */
-const patient = { dialTimeoutMs: NEVER, attemptDelayMs: 20 };
+/** Options of a gateway that aborts no dial by a timeout. */
+const noTimeout = { dialTimeoutMs: NEVER, attemptDelayMs: 20 };
 
-describe("a silent endpoint", () => {
-  test("does not hold a client: the next is dialled beside it, and its dial is aborted", async () => {
+describe("--connection-attempt-delay with a silent endpoint", () => {
+  test("dials the next endpoint as well, and aborts the slow dial", async () => {
     const hole = keep(new Blackhole());
     const server = greeter();
-    const gateway = await gatewayTo([local(hole.port), local(server.port)], patient);
-    const before = descriptors();
+    const gateway = await gatewayTo([local(hole.port), local(server.port)], noTimeout);
+    const before = openDescriptors();
     const client = await served(gateway);
     client.reset();
-    await until(() => descriptors() === before, "nothing stayed");
+    await until(() => openDescriptors() === before, "all descriptors were closed");
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("is one of many: each delay one more is dialled, until one answers", async () => {
+  test("dials one more endpoint after each delay, until one answers", async () => {
     const holes = [keep(new Blackhole()), keep(new Blackhole()), keep(new Blackhole())];
     const server = greeter();
     const ports = [...holes.map(({ port }) => port), server.port];
-    const gateway = await gatewayTo(ports.map(local), patient);
-    const before = descriptors();
+    const gateway = await gatewayTo(ports.map(local), noTimeout);
+    const before = openDescriptors();
     (await served(gateway)).reset();
-    await until(() => descriptors() === before, "nothing stayed");
+    await until(() => openDescriptors() === before, "all descriptors were closed");
   });
 
-  test("is down once it has lost three times in a row", async () => {
+  test("marks the endpoint down that was overtaken three times in a row", async () => {
     const hole = keep(new Blackhole());
     const server = greeter();
-    const gateway = await gatewayTo([local(hole.port), local(server.port)], patient);
+    const gateway = await gatewayTo([local(hole.port), local(server.port)], noTimeout);
     const lines = () => gateway.lines("deactivated endpoint");
-    // In turn: every second client begins with the silent one.
+    // The endpoints take turns, so every second client begins with the silent one.
     for (let i = 0; i < 5; i++) {
       expect(lines()).toEqual([]);
       await served(gateway);
@@ -57,7 +57,7 @@ describe("a silent endpoint", () => {
     ]);
   });
 
-  test("that answers in between is not down", async () => {
+  test("does not mark an endpoint down that answers in between", async () => {
     let isSilent = true;
     const server = greeter();
     const slow = greeter();
@@ -65,7 +65,7 @@ describe("a silent endpoint", () => {
     const startConnect = (address: string, port: number) =>
       system.startConnect(address, isSilent && port === slow.port ? hole.port : port);
     const gateway = await gatewayTo([local(slow.port), local(server.port)], {
-      ...patient,
+      ...noTimeout,
       system: { ...system, startConnect },
     });
     for (let i = 0; i < 12; i++) {
@@ -75,7 +75,7 @@ describe("a silent endpoint", () => {
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("holds its client for the dial timeout where the delay is 0", async () => {
+  test("of 0 holds the client for the dial timeout", async () => {
     const hole = keep(new Blackhole());
     const server = greeter();
     const options = { dialTimeoutMs: 200, attemptDelayMs: 0 };
@@ -86,7 +86,7 @@ describe("a silent endpoint", () => {
     ]);
   });
 
-  test("may still win if nobody else answers", async () => {
+  test("still uses the slow dial if no other endpoint answers", async () => {
     const slow = greeter();
     const hole = keep(new Blackhole());
     const gateway = await gatewayTo([local(hole.port), local(deadPort())], {
@@ -94,7 +94,7 @@ describe("a silent endpoint", () => {
       attemptDelayMs: 20,
       system: {
         ...system,
-        // The first dial is late, and comes through in the end.
+        // The first dial connects, though it is late.
         startConnect: (address, port) =>
           system.startConnect(address, port === hole.port ? slow.port : port),
       },
@@ -102,49 +102,49 @@ describe("a silent endpoint", () => {
     await served(gateway);
   });
 
-  test("beside one that refuses: the refusal does not wait for the delay", async () => {
+  test("dials the next endpoint without delay when one refuses", async () => {
     const hole = keep(new Blackhole());
     const server = greeter();
     const ports = [deadPort(), server.port, hole.port];
-    const gateway = await gatewayTo(ports.map(local), { ...patient, attemptDelayMs: NEVER });
+    const gateway = await gatewayTo(ports.map(local), { ...noTimeout, attemptDelayMs: NEVER });
     await served(gateway);
   });
 });
 
-describe("a client that leaves", () => {
-  test("takes all its dials with it", async () => {
+describe("Gateway with a client that leaves", () => {
+  test("aborts all dials of the client", async () => {
     const holes = [keep(new Blackhole()), keep(new Blackhole()), keep(new Blackhole())];
     const gateway = await gatewayTo(
       holes.map(({ port }) => local(port)),
-      patient,
+      noTimeout,
     );
-    const before = descriptors();
+    const before = openDescriptors();
     const client = await Peer.connect(gateway.port);
-    // The client's two ends and three dials.
-    await until(() => descriptors() === before + 5, "all three were dialled");
+    // Both ends of the client's connection, and three dials.
+    await until(() => openDescriptors() === before + 5, "all three endpoints were dialled");
     client.reset();
-    await until(() => descriptors() === before, "nothing stayed");
+    await until(() => openDescriptors() === before, "all descriptors were closed");
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 });
 
-test("dials beside the first of their client are 32 at most; then the oldest gives way", async () => {
+test("HedgeBudget allows 32 hedges of all clients together; beyond that the oldest dial is aborted", async () => {
   const holes = Array.from({ length: 4 }, () => keep(new Blackhole()));
   const gateway = await gatewayTo(
     holes.map(({ port }) => local(port)),
-    patient,
+    noTimeout,
   );
-  const before = descriptors();
+  const before = openDescriptors();
   const clients = await Promise.all(Array.from({ length: 100 }, () => Peer.connect(gateway.port)));
   await Bun.sleep(300); // fifteen delays
-  // Each client has its two ends and one dial; 32 more dials are shared by all.
-  expect(descriptors() - before).toBeLessThanOrEqual(100 * 3 + 32);
+  // For each client, both ends of its connection and one dial; 32 hedges for all together.
+  expect(openDescriptors() - before).toBeLessThanOrEqual(100 * 3 + 32);
   for (const client of clients) client.reset();
-  await until(() => descriptors() === before, "nothing stayed");
+  await until(() => openDescriptors() === before, "all descriptors were closed");
 });
 
-describe("beside a dial that is slow", () => {
-  /** Names whose lookup a test makes slow. */
+describe("Gateway with a slow dial", () => {
+  /** A lookup that takes `names.ms`, which a test may change. */
   function slowNames() {
     const names = { ms: 0 };
     const lookup = async () => {
@@ -154,16 +154,16 @@ describe("beside a dial that is slow", () => {
     return { names, lookup };
   }
 
-  test("a probe that succeeds later does not move a client that is served", async () => {
+  test("does not move a served client when a probe succeeds later", async () => {
     const { names, lookup } = slowNames();
     const slow = greeter();
     const dead = deadPort();
     const endpoints = [`a.test:${slow.port}`, `b.test:${dead}`];
     const gateway = await gatewayTo(endpoints, { attemptDelayMs: 20, lookup });
-    for (let i = 0; i < 2; i++) (await served(gateway)).reset(); // b is found down
+    for (let i = 0; i < 2; i++) (await served(gateway)).reset(); // marks b down
     await gateway.logged("deactivated endpoint");
     const back = greeter(dead);
-    names.ms = 120; // within the patience for a name that is known
+    names.ms = 120; // less than the resolver's STALE_ANSWER_TIMEOUT_MS
     const before = gateway.lines("relaying").length;
     const client = await served(gateway);
     await gateway.logged("activated");
@@ -177,7 +177,7 @@ describe("beside a dial that is slow", () => {
     await until(() => peer.outcome !== undefined, "its server's side ended");
   });
 
-  test("a client whose last dial fails still waits for the look that is under way", async () => {
+  test("makes a client whose last dial failed wait for the refresh in progress", async () => {
     const live = greeter();
     const dead = [deadPort(), deadPort()];
     let hasMoved = false;
@@ -194,7 +194,7 @@ describe("beside a dial that is slow", () => {
     await served(gateway);
   });
 
-  test("a client that waited for a look finds an endpoint that has come back meanwhile", async () => {
+  test("serves a client that waited for a refresh from an endpoint that came back meanwhile", async () => {
     const port = deadPort();
     let isSlow = false;
     const gateway = await gatewayTo([], {

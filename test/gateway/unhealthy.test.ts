@@ -1,4 +1,4 @@
-// What follows from health checks that fail: who is moved, and who is left alone.
+// The effect of failed health checks on clients: which are moved, and which stay.
 import { afterEach, expect, test } from "bun:test";
 import { parseHealthUrl } from "../../src/core/health-url.ts";
 import { Blackhole } from "../support/blackhole.ts";
@@ -10,7 +10,7 @@ afterEach(() => scene.close());
 
 const RESET = "reset relays to an unhealthy endpoint";
 
-/** Three servers, each with a client; the gateway asks each for its health every 20 ms. */
+/** Three servers, each with a client and a health check every 20 ms. */
 async function threeServers(isClosedWhenUnhealthy = true) {
   const servers = [greeter(), greeter(), greeter()];
   const statuses = new Map(servers.map(({ port }) => [port, 200]));
@@ -27,13 +27,13 @@ async function threeServers(isClosedWhenUnhealthy = true) {
     },
   );
   const clients = [await served(gateway), await served(gateway), await served(gateway)];
-  /** The status that each answers from now on; 0: no answer. */
-  const answer = (...wanted: number[]) =>
-    wanted.forEach((status, i) => statuses.set(servers[i]!.port, status));
+  /** Sets the status of each server's health response; 0: no response. */
+  const answer = (...codes: number[]) =>
+    codes.forEach((status, i) => statuses.set(servers[i]!.port, status));
   return { servers, gateway, clients, answer };
 }
 
-test("clients of an unhealthy endpoint are moved when another passes its checks", async () => {
+test("--health-close moves the clients of an unhealthy endpoint when another passes its checks", async () => {
   const { gateway, clients, answer } = await threeServers();
   answer(503, 200, 200);
   await gateway.logged("endpoint is unhealthy");
@@ -42,7 +42,7 @@ test("clients of an unhealthy endpoint are moved when another passes its checks"
   expect(clients.slice(1).map(({ outcome }) => outcome)).toEqual([undefined, undefined]);
 });
 
-test("clients keep their places while every endpoint fails, and when all recover", async () => {
+test("--health-close resets no client while every endpoint fails, nor when all recover", async () => {
   const { gateway, clients, answer } = await threeServers();
   answer(503, 503, 503);
   await gateway.logged("endpoint is unhealthy", 3);
@@ -57,13 +57,13 @@ test("clients keep their places while every endpoint fails, and when all recover
   expect(clients.map(({ outcome }) => outcome)).toEqual([undefined, undefined, undefined]);
 });
 
-test("a frozen endpoint keeps no client of an election once another is healthy", async () => {
+test("--health-close moves the clients of an unresponsive endpoint once another is healthy", async () => {
   const { servers, gateway, clients, answer } = await threeServers();
   answer(0, 503, 503);
   await gateway.logged("endpoint is unhealthy", 2);
   await gateway.logged("endpoint is unresponsive");
   for (let i = 0; i < 4; i++) await served(gateway);
-  // None of the four went to the frozen one.
+  // None of the four clients went to the unresponsive endpoint.
   expect(servers.map(({ accepted }) => accepted.length)).toEqual([1, 3, 3]);
   expect(clients[0]!.outcome).toBeUndefined();
   answer(0, 200, 200);
@@ -71,7 +71,7 @@ test("a frozen endpoint keeps no client of an election once another is healthy",
   expect(clients.slice(1).map(({ outcome }) => outcome)).toEqual([undefined, undefined]);
 });
 
-test("with --health-close=false no client is reset", async () => {
+test("--health-close=false resets no client", async () => {
   const { gateway, clients, answer } = await threeServers(false);
   answer(503, 200, 200);
   await gateway.logged("endpoint is unhealthy");
@@ -80,7 +80,7 @@ test("with --health-close=false no client is reset", async () => {
   expect(clients.map(({ outcome }) => outcome)).toEqual([undefined, undefined, undefined]);
 });
 
-test("a reload that no longer asks makes all healthy", async () => {
+test("reconfigure() without a health URL makes all endpoints healthy", async () => {
   const server = greeter();
   const gateway = await gatewayTo([local(greeter().port), local(server.port)], {
     healthUrl: parseHealthUrl("http://{host}:{port}/health"),
@@ -95,21 +95,22 @@ test("a reload that no longer asks makes all healthy", async () => {
   expect(server.accepted).toHaveLength(2);
 });
 
-test("an unhealthy endpoint is no help beside a silent one, and no end either", async () => {
+test("Gateway dials an unhealthy endpoint after a silent one has failed, not alongside it", async () => {
   const hole = scene.keep(new Blackhole());
-  const sick = greeter();
-  const gateway = await gatewayTo([local(hole.port), local(sick.port)], {
+  const unhealthy = greeter();
+  const gateway = await gatewayTo([local(hole.port), local(unhealthy.port)], {
     healthUrl: parseHealthUrl("http://{host}:{port}/health"),
     ...{ healthIntervalMs: 20, healthFall: 1, attemptDelayMs: 20, dialTimeoutMs: 200 },
-    request: ({ port }) => Promise.resolve({ status: port === sick.port ? 503 : 200, body: "" }),
+    request: ({ port }) =>
+      Promise.resolve({ status: port === unhealthy.port ? 503 : 200, body: "" }),
   });
   await gateway.logged("endpoint is unhealthy");
   await served(gateway);
-  expect(sick.accepted).toHaveLength(1);
+  expect(unhealthy.accepted).toHaveLength(1);
   expect(gateway.lines("deactivated endpoint")).toMatchObject([{ address: local(hole.port) }]);
 });
 
-test("health is asked at every address of a name in turn, as a dial tries them", async () => {
+test("health checks try every address of a name in turn", async () => {
   const server = greeter();
   const gateway = await gatewayTo([`etcd.test:${server.port}`], {
     healthUrl: parseHealthUrl("http://{host}:{port}/health"),
@@ -124,7 +125,7 @@ test("health is asked at every address of a name in turn, as a dial tries them",
   expect(line).toMatchObject({ error: "HTTP 503: no leader" });
 });
 
-test("an endpoint whose every address refuses is unresponsive, and each reason is logged", async () => {
+test("health checks find an endpoint unresponsive if every address refuses, and log each reason", async () => {
   const server = greeter();
   const gateway = await gatewayTo([`etcd.test:${server.port}`], {
     healthUrl: parseHealthUrl("http://{host}:{port}/health"),

@@ -7,7 +7,7 @@ import { Pool } from "../../src/resolver/pool.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const INTERVAL = 1000;
-// While checks speak against the state.
+// The interval while results differ from the state.
 const EDGE = INTERVAL / 2;
 const NONE: ReadonlySet<Endpoint> = new Set();
 
@@ -16,92 +16,92 @@ function setUp(hosts = ["a", "b"]) {
   const pool = new Pool("round-robin");
   const specs = hosts.map((host) => parseStaticEndpoint(`${host}:1`));
   pool.reconcile(specs);
-  const ill = new Set<string>();
+  const failing = new Set<string>();
   const silent = new Set<string>();
-  const asked: string[] = [];
+  const requests: string[] = [];
   const log: string[] = [];
   const limits = { intervalMs: INTERVAL, rise: 2, fall: 3 };
-  let gate: Promise<void> | undefined;
+  let blocked: Promise<void> | undefined;
   const checks = new ActiveHealth({
     pool,
     clock,
     random: () => 0.5,
     limits: () => limits,
     ask: async ({ address: { host } }) => {
-      asked.push(host);
-      await gate;
+      requests.push(host);
+      await blocked;
       if (silent.has(host)) return { state: "unresponsive", reason: "no answer" };
-      return ill.has(host) ? { state: "unhealthy", reason: "HTTP 503" } : { state: "healthy" };
+      return failing.has(host) ? { state: "unhealthy", reason: "HTTP 503" } : { state: "healthy" };
     },
     events: {
-      healthChanged: ({ label }, answer) => log.push(inWords(label, answer)),
+      healthChanged: ({ label }, answer) => log.push(describeAnswer(label, answer)),
       stillFailing: () => {},
     },
   });
-  const turn = async (ms = INTERVAL) => {
+  const tick = async (ms = INTERVAL) => {
     clock.advance(ms);
     for (let i = 0; i < 10; i++) await Promise.resolve();
   };
-  const hold = (promise: Promise<void> | undefined) => {
-    gate = promise;
+  const block = (promise: Promise<void> | undefined) => {
+    blocked = promise;
   };
   const picks = () => [1, 2, 3, 4].map(() => pool.pick(NONE)!.address.host).join("");
-  return { clock, pool, specs, ill, silent, asked, log, limits, checks, turn, hold, picks };
+  return { clock, pool, specs, failing, silent, requests, log, limits, checks, tick, block, picks };
 }
 
-const inWords = (label: string, answer: HealthAnswer) =>
+const describeAnswer = (label: string, answer: HealthAnswer) =>
   `${answer.state} ${label}${"reason" in answer ? `: ${answer.reason}` : ""}`;
 
 describe("ActiveHealth", () => {
-  test("an endpoint is unhealthy after `fall` failures in a row, and gets no clients", async () => {
-    const { checks, turn, ill, log, picks } = setUp();
-    ill.add("a");
+  test("marks an endpoint unhealthy after `fall` consecutive failures, and it gets no clients", async () => {
+    const { checks, tick, failing, log, picks } = setUp();
+    failing.add("a");
     checks.sync();
-    await turn(0);
-    await turn();
+    await tick(0);
+    await tick();
     expect([log, picks()]).toEqual([[], "abab"]);
-    await turn();
+    await tick();
     expect([log, picks()]).toEqual([["unhealthy a:1: HTTP 503"], "bbbb"]);
   });
 
-  test("a check that passes in between restarts the count", async () => {
-    const { checks, turn, ill, log } = setUp();
+  test("restarts the count of failures when a check passes", async () => {
+    const { checks, tick, failing, log } = setUp();
     checks.sync();
-    for (const isIll of [true, true, false, true, true, false]) {
-      if (isIll) ill.add("a");
-      else ill.delete("a");
-      await turn();
+    for (const isFailing of [true, true, false, true, true, false]) {
+      if (isFailing) failing.add("a");
+      else failing.delete("a");
+      await tick();
     }
     expect(log).toEqual([]);
   });
 
-  test("an endpoint is healthy again after `rise` checks that pass", async () => {
-    const { checks, turn, ill, log, picks } = setUp();
-    ill.add("a");
+  test("marks an endpoint healthy again after `rise` consecutive checks that pass", async () => {
+    const { checks, tick, failing, log, picks } = setUp();
+    failing.add("a");
     checks.sync();
-    for (let i = 0; i < 3; i++) await turn();
-    ill.clear();
-    await turn();
+    for (let i = 0; i < 3; i++) await tick();
+    failing.clear();
+    await tick();
     expect(picks()).toBe("bbbb");
-    await turn();
+    await tick();
     expect(log).toEqual(["unhealthy a:1: HTTP 503", "healthy a:1"]);
     expect(picks()).toBe("abab");
   });
 
-  test("while no endpoint is healthy, all that answer are used", async () => {
-    const { checks, pool, turn, ill, picks } = setUp();
-    ill.add("a").add("b");
+  test("leaves all unhealthy endpoints in use while none is healthy", async () => {
+    const { checks, pool, tick, failing, picks } = setUp();
+    failing.add("a").add("b");
     checks.sync();
-    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 3; i++) await tick();
     expect([picks(), pool.hasHealthy]).toEqual(["abab", false]);
   });
 
-  test("while no endpoint is healthy, one that answers comes before one that does not", async () => {
-    const { checks, pool, turn, ill, silent, log, picks } = setUp(["a", "b", "c"]);
+  test("ranks unhealthy endpoints before unresponsive ones while none is healthy", async () => {
+    const { checks, pool, tick, failing, silent, log, picks } = setUp(["a", "b", "c"]);
     silent.add("a");
-    ill.add("b").add("c");
+    failing.add("b").add("c");
     checks.sync();
-    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 3; i++) await tick();
     expect(log.toSorted()).toEqual([
       "unhealthy b:1: HTTP 503",
       "unhealthy c:1: HTTP 503",
@@ -113,153 +113,153 @@ describe("ActiveHealth", () => {
     expect(pool.pick(new Set([b, c]), "unhealthy")).toBeUndefined();
   });
 
-  test("an unresponsive endpoint that answers an error is unhealthy after `rise` answers", async () => {
-    const { checks, turn, ill, silent, log } = setUp(["a"]);
+  test("marks an unresponsive endpoint unhealthy after `rise` answers that are errors", async () => {
+    const { checks, tick, failing, silent, log } = setUp(["a"]);
     silent.add("a");
     checks.sync();
-    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 3; i++) await tick();
     silent.clear();
-    ill.add("a");
-    await turn();
+    failing.add("a");
+    await tick();
     expect(log).toHaveLength(1);
-    await turn();
+    await tick();
     expect(log).toEqual(["unresponsive a:1: no answer", "unhealthy a:1: HTTP 503"]);
     silent.add("a");
-    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 3; i++) await tick();
     expect(log.at(-1)).toBe("unresponsive a:1: no answer");
   });
 
-  test("better and worse answers in alternation change no state", async () => {
-    const { checks, turn, ill, silent, log } = setUp(["a"]);
-    ill.add("a");
+  test("changes no state while better and worse results alternate", async () => {
+    const { checks, tick, failing, silent, log } = setUp(["a"]);
+    failing.add("a");
     checks.sync();
-    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 3; i++) await tick();
     for (let i = 0; i < 6; i++) {
-      ill.clear();
+      failing.clear();
       silent.clear();
       if (i % 2 === 0) silent.add("a");
-      await turn();
+      await tick();
     }
     expect(log).toEqual(["unhealthy a:1: HTTP 503"]);
   });
 
-  test("pool.hasPassing: the latest check of a healthy endpoint passed", async () => {
-    const { checks, pool, turn, ill } = setUp(["a"]);
+  test("sets pool.hasPassing while the latest check of a healthy endpoint passed", async () => {
+    const { checks, pool, tick, failing } = setUp(["a"]);
     checks.sync();
     expect(pool.hasPassing).toBe(false);
-    await turn(0);
+    await tick(0);
     expect(pool.hasPassing).toBe(true);
-    ill.add("a");
-    await turn();
+    failing.add("a");
+    await tick();
     expect([pool.hasHealthy, pool.hasPassing]).toEqual([true, false]);
-    ill.clear();
-    await turn();
+    failing.clear();
+    await tick();
     expect(pool.hasPassing).toBe(true);
     pool.setUp(pool.endpoints[0]!, false, { at: 0 });
-    await turn();
+    await tick();
     pool.setUp(pool.endpoints[0]!, true, { at: 0 });
     expect(pool.hasPassing).toBe(false);
   });
 
-  test("a client that tried every healthy endpoint goes to the others, but not beside a dial", async () => {
-    const { checks, pool, turn, ill } = setUp();
-    ill.add("a");
+  test("leaves unhealthy endpoints to clients that tried all healthy ones, unless one is being dialled", async () => {
+    const { checks, pool, tick, failing } = setUp();
+    failing.add("a");
     checks.sync();
-    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 3; i++) await tick();
     const [a, b] = pool.endpoints as [Endpoint, Endpoint];
     expect(pool.pick(new Set([b]))).toBe(a);
     expect(pool.pick(new Set([b]), "healthy")).toBeUndefined();
   });
 
-  test("checks of one endpoint never overlap", async () => {
-    const { checks, turn, asked, hold } = setUp(["a"]);
+  test("never checks an endpoint twice at the same time", async () => {
+    const { checks, tick, requests, block } = setUp(["a"]);
     const { promise, resolve } = Promise.withResolvers<void>();
-    hold(promise);
+    block(promise);
     checks.sync();
     checks.sync();
-    for (let i = 0; i < 5; i++) await turn();
-    expect(asked).toEqual(["a"]);
+    for (let i = 0; i < 5; i++) await tick();
+    expect(requests).toEqual(["a"]);
     resolve();
-    await turn(0);
-    await turn();
-    expect(asked).toEqual(["a", "a"]);
+    await tick(0);
+    await tick();
+    expect(requests).toEqual(["a", "a"]);
   });
 
-  test("asks each interval, and twice as often while checks contradict the state", async () => {
-    const { checks, turn, ill, asked, log } = setUp(["a"]);
+  test("checks at each interval, and twice as often while results differ from the state", async () => {
+    const { checks, tick, failing, requests, log } = setUp(["a"]);
     checks.sync();
-    await turn(0);
-    await turn(INTERVAL - 1);
-    expect(asked).toHaveLength(1);
-    ill.add("a");
-    await turn(1);
-    expect(asked).toHaveLength(2);
-    await turn(EDGE);
-    await turn(EDGE);
-    expect([asked.length, log]).toEqual([4, ["unhealthy a:1: HTTP 503"]]);
-    await turn(EDGE);
-    expect(asked).toHaveLength(4);
-    ill.clear();
-    await turn(EDGE);
-    await turn(EDGE);
+    await tick(0);
+    await tick(INTERVAL - 1);
+    expect(requests).toHaveLength(1);
+    failing.add("a");
+    await tick(1);
+    expect(requests).toHaveLength(2);
+    await tick(EDGE);
+    await tick(EDGE);
+    expect([requests.length, log]).toEqual([4, ["unhealthy a:1: HTTP 503"]]);
+    await tick(EDGE);
+    expect(requests).toHaveLength(4);
+    failing.clear();
+    await tick(EDGE);
+    await tick(EDGE);
     expect(log.at(-1)).toBe("healthy a:1");
   });
 
-  test("the time that an answer took counts as part of the interval", async () => {
-    const { checks, clock, turn, asked, hold } = setUp(["a"]);
+  test("counts the duration of a check as part of the interval", async () => {
+    const { checks, clock, tick, requests, block } = setUp(["a"]);
     const { promise, resolve } = Promise.withResolvers<void>();
-    hold(promise);
+    block(promise);
     checks.sync();
     clock.advance(INTERVAL * 0.75);
     resolve();
-    await turn(0);
-    await turn(INTERVAL * 0.25 - 1);
-    expect(asked).toHaveLength(1);
-    await turn(1);
-    expect(asked).toHaveLength(2);
+    await tick(0);
+    await tick(INTERVAL * 0.25 - 1);
+    expect(requests).toHaveLength(1);
+    await tick(1);
+    expect(requests).toHaveLength(2);
   });
 
-  test("an endpoint that is down is not asked", async () => {
-    const { checks, pool, turn, asked } = setUp();
+  test("does not check an endpoint that is down", async () => {
+    const { checks, pool, tick, requests } = setUp();
     pool.setUp(pool.endpoints[0]!, false, { at: 0 });
     checks.sync();
-    await turn(0);
-    await turn();
-    expect(asked).toEqual(["b", "b"]);
+    await tick(0);
+    await tick();
+    expect(requests).toEqual(["b", "b"]);
   });
 
-  test("endpoints that are added are asked, those that have left are not", async () => {
-    const { checks, pool, specs, turn, asked } = setUp();
+  test("sync() starts checks of added endpoints, and stops those of removed ones", async () => {
+    const { checks, pool, specs, tick, requests } = setUp();
     checks.sync();
-    await turn(0);
+    await tick(0);
     pool.reconcile([specs[1]!, parseStaticEndpoint("c:1")]);
     checks.sync();
-    await turn(0);
-    asked.length = 0;
-    await turn();
-    expect(asked.toSorted()).toEqual(["b", "c"]);
+    await tick(0);
+    requests.length = 0;
+    await tick();
+    expect(requests.toSorted()).toEqual(["b", "c"]);
   });
 
-  test("switched off, all are healthy and no timer is left", async () => {
-    const { checks, clock, turn, ill, limits, picks } = setUp();
-    ill.add("a");
+  test("sync() with an interval of 0 makes all endpoints healthy and clears the timers", async () => {
+    const { checks, clock, tick, failing, limits, picks } = setUp();
+    failing.add("a");
     checks.sync();
-    for (let i = 0; i < 3; i++) await turn();
+    for (let i = 0; i < 3; i++) await tick();
     limits.intervalMs = 0;
     checks.sync();
     expect([picks(), clock.pending]).toEqual(["abab", 0]);
   });
 
-  test("close() stops all, also twice, and a late answer changes nothing", async () => {
-    const { checks, clock, turn, hold, ill, log } = setUp(["a"]);
+  test("close() stops all checks, also twice, and ignores a late result", async () => {
+    const { checks, clock, tick, block, failing, log } = setUp(["a"]);
     const { promise, resolve } = Promise.withResolvers<void>();
-    ill.add("a");
-    hold(promise);
+    failing.add("a");
+    block(promise);
     checks.sync();
     checks.close();
     checks.close();
     resolve();
-    await turn();
+    await tick();
     expect([clock.pending, log]).toEqual([0, []]);
   });
 });
@@ -271,7 +271,7 @@ describe("judgeAnswer()", () => {
     [200, '{"health":"true","reason":""}'],
     [200, "ok"],
     [200, ""],
-  ])("takes %i %p for healthy", (status, body) => {
+  ])("returns healthy for %i %p", (status, body) => {
     expect(judgeAnswer(status, body)).toEqual({ state: "healthy" });
   });
 
@@ -286,7 +286,7 @@ describe("judgeAnswer()", () => {
     [503, "[-]data_corruption failed", "HTTP 503: [-]data_corruption failed"],
     [404, "404 page not found\n", "HTTP 404: 404 page not found"],
     [301, "", "HTTP 301"],
-  ])("takes %i %p for unhealthy", (status, body, reason) => {
+  ])("returns unhealthy for %i %p", (status, body, reason) => {
     expect(judgeAnswer(status, body)).toEqual({ state: "unhealthy", reason });
   });
 });
@@ -297,7 +297,7 @@ describe("parseHealthUrl()", () => {
     ["https://{host}:{port}/readyz", { scheme: "https", port: undefined, path: "/readyz" }],
     ["HTTPS://{host}", { scheme: "https", port: 443, path: "/" }],
     ["http://{host}/a?b=c", { scheme: "http", port: 80, path: "/a?b=c" }],
-  ])("reads %p", (text, url) => {
+  ])("parses %p", (text, url) => {
     expect(parseHealthUrl(text)).toEqual(url);
   });
 
@@ -308,7 +308,7 @@ describe("parseHealthUrl()", () => {
     ["http://{host}:0/", 'port "0"'],
     ["http://{host}:70000/", 'port "70000"'],
     ["http://{host}:x/", "not a URL"],
-  ])("refuses %p", (text, fact) => {
+  ])("rejects %p", (text, fact) => {
     expect(() => parseHealthUrl(text)).toThrow(fact);
   });
 });

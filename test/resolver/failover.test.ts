@@ -97,7 +97,7 @@ interface DialListener {
 }
 
 describe("Failover", () => {
-  test("goes to the next endpoint when one refuses, which is then down", () => {
+  test("dials the next endpoint when one refuses, and marks that one down", () => {
     const { failover, dials, log, outcomes, dialled, endpoint, clock } = setUp(["a", "b"]);
     failover.start();
     dials[0]!.fail();
@@ -105,11 +105,11 @@ describe("Failover", () => {
     dials[1]!.connect();
     expect(outcomes).toEqual(["connected b"]);
     expect([endpoint("a").connections, endpoint("b").connections]).toEqual([0, 1]);
-    // The retry of the endpoint that is down.
+    // The retry timer of the endpoint that is down.
     expect(clock.pending).toBe(1);
   });
 
-  test("dials the next endpoint as well after the attempt delay, and the first to connect wins", () => {
+  test("dials the next endpoint as well after the attempt delay, and uses the first that connects", () => {
     const { failover, dials, outcomes, dialled, clock, hedgeBudget, endpoint } = setUp(["a", "b"]);
     failover.start();
     clock.advance(ATTEMPT_DELAY - 1);
@@ -132,7 +132,7 @@ describe("Failover", () => {
         listener,
       );
       failover.start();
-      // The turns of round robin put each endpoint first once.
+      // Round robin puts each endpoint first in turn. Failovers that begin with b do not count.
       if (dials.at(-1)!.host === "b") {
         dials.at(-1)!.connect();
         i--;
@@ -145,7 +145,7 @@ describe("Failover", () => {
     expect(pool.pick(new Set())!.address.host).toBe("b");
   });
 
-  test("fails when every endpoint refuses and nothing can be discovered", () => {
+  test("fails when every endpoint refuses and there is no discovery", () => {
     const { failover, dials, outcomes, clock } = setUp(["a", "b"]);
     failover.start();
     dials[0]!.fail();
@@ -155,7 +155,7 @@ describe("Failover", () => {
     expect(outcomes).toHaveLength(1);
   });
 
-  test("probes endpoints that are down, and goes to the first that accepts", () => {
+  test("probes endpoints that are down, and dials the first that accepts", () => {
     const { failover, health, dials, probes, outcomes, endpoint, dialled } = setUp(["a", "b"]);
     for (const host of ["a", "b"]) health.markDown(endpoint(host), new Error("down"), 0);
     failover.start();
@@ -173,14 +173,14 @@ describe("Failover", () => {
     dials[0]!.fail();
     expect(outcomes).toEqual([]);
     await refreshed();
-    // It is down by now, so it is probed first.
+    // The endpoint is down, so it is probed first.
     probes.get("a")!(undefined);
     expect(dialled()).toBe("aa");
     dials[1]!.fail();
     expect(outcomes).toEqual(["failed no endpoint"]);
   });
 
-  test("waits a second at most for the refresh", () => {
+  test("waits at most a second for the refresh", () => {
     const { failover, cluster, dials, outcomes, clock, probes } = setUp(["a"]);
     cluster.hasDiscovery = true;
     failover.start();
@@ -192,14 +192,14 @@ describe("Failover", () => {
     expect(outcomes).toEqual(["failed no endpoint"]);
   });
 
-  test("blames no endpoint for a lack of descriptors", () => {
+  test("marks no endpoint down for a lack of descriptors", () => {
     const { failover, dials, outcomes, log } = setUp(["a", "b"]);
     failover.start();
     dials[0]!.fail("EMFILE");
     expect([outcomes, log]).toEqual([["failed EMFILE"], []]);
   });
 
-  test("leaves a connection to an endpoint that has left the pool, and dials the next", () => {
+  test("closes a connection to an endpoint that has left the pool, and dials the next", () => {
     const { failover, pool, dials, outcomes, dialled } = setUp(["a", "b"]);
     failover.start();
     pool.reconcile([parseStaticEndpoint("b:1")]);
@@ -207,7 +207,7 @@ describe("Failover", () => {
     expect([dialled(), outcomes]).toEqual(["ab", []]);
   });
 
-  test("does not dial an endpoint in worse health alongside another, but after it", () => {
+  test("dials an endpoint in worse health after another, not alongside it", () => {
     const { failover, pool, dials, dialled, clock } = setUp(["a", "b", "c"]);
     const pick = pool.pick.bind(pool);
     expect(pick(new Set())!.address.host).toBe("a");
@@ -230,7 +230,7 @@ describe("Failover", () => {
     expect(dialled()).toBe("ab");
   });
 
-  test("gives up its oldest dial when other clients use every hedge", () => {
+  test("aborts its oldest dial when other clients use every hedge", () => {
     const { failover, dials, hedgeBudget, clock, endpoint } = setUp(["a", "b"]);
     for (let i = 0; i < MAX_HEDGES; i++) hedgeBudget.tryAcquire();
     failover.start();
@@ -240,7 +240,7 @@ describe("Failover", () => {
     expect(hedgeBudget.inUse).toBe(MAX_HEDGES);
   });
 
-  test("abort() aborts every dial, clears the timer and calls nothing more", () => {
+  test("abort() aborts every dial, clears the timer and does not call the listener", () => {
     const { failover, dials, outcomes, clock, endpoint, hedgeBudget } = setUp(["a", "b"]);
     failover.start();
     clock.advance(ATTEMPT_DELAY);
@@ -250,7 +250,7 @@ describe("Failover", () => {
     expect([clock.pending, hedgeBudget.inUse, outcomes]).toEqual([0, 0, []]);
   });
 
-  test("an attempt delay of 0 never dials alongside", () => {
+  test("never dials two endpoints at once with an attempt delay of 0", () => {
     const { failover, dialled, clock } = setUp(["a", "b"], { attemptDelayMs: 0 });
     failover.start();
     clock.advance(60_000);

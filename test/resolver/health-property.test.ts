@@ -1,6 +1,6 @@
-// A property of the cluster under random histories of health answers: no client
-// is stranded on an endpoint that fails while another is healthy. Time, chance
-// and the answers are the test's; no socket is opened.
+// A property of the cluster under random histories of health results: no client is
+// stranded on a failing endpoint while another is healthy. Time, randomness and the
+// results are scripted; no socket is opened.
 import { expect, test } from "bun:test";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { parseHealthUrl } from "../../src/core/health-url.ts";
@@ -16,8 +16,8 @@ import { oneOf, type Random, randomFrom, seed } from "../support/random-input.ts
 const ENDPOINTS = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
 const INTERVAL_MS = 100;
 const TIMEOUT_MS = 40;
-// The longest time from one result of an endpoint to the next: the interval with
-// its jitter, and a timeout more where the first result came at once.
+// The longest time between two results of an endpoint: the interval with its jitter,
+// plus the timeout if the first result came at once and the second did not.
 const CHECK_MS = INTERVAL_MS * 1.2 + TIMEOUT_MS;
 const HISTORIES = 200;
 
@@ -25,7 +25,7 @@ type Answer = "ok" | "error" | "silence";
 
 interface Client {
   readonly endpoint: Endpoint;
-  /** Since when it could have been moved: its endpoint failed and another was healthy. */
+  /** Since when its endpoint has been failing while another was healthy; undefined if it is not. */
   strandedSince: number | undefined;
 }
 
@@ -86,7 +86,7 @@ class World implements ClusterListener {
     this.clients.push({ endpoint, strandedSince: undefined });
   }
 
-  /** Moves on by a millisecond and returns the longest time that a client has been stranded. */
+  /** Advances the clock by a millisecond. Returns the longest time that a client has been stranded. */
   async tick(): Promise<number> {
     this.clock.advance(1);
     for (let i = 0; i < 12; i++) await Promise.resolve();
@@ -101,7 +101,7 @@ class World implements ClusterListener {
   }
 }
 
-test("Cluster: while an endpoint passes its checks, no client stays on one that fails longer than one check", async () => {
+test("Cluster moves every client off a failing endpoint within one check while another passes", async () => {
   console.log(`FUZZ_SEED=${seed}`);
   let resets = 0;
   for (let history = 0; history < HISTORIES; history++) {
@@ -122,15 +122,15 @@ test("Cluster: while an endpoint passes its checks, no client stays on one that 
 
     expect(longest).toBeLessThanOrEqual(CHECK_MS);
 
-    // However it began: one endpoint that is well in the end leaves no client on the others.
+    // Whatever happened before: once one endpoint is healthy for good, no client stays on the others.
     for (const label of ENDPOINTS) world.answerOf.set(label, oneOf(random, ["error", "silence"]));
     world.answerOf.set(oneOf(random, ENDPOINTS), "ok");
     for (let ms = 0; ms < 4 * CHECK_MS; ms++) await world.tick();
-    const places = world.clients.map(({ endpoint }) => world.answerOf.get(endpoint.label));
-    expect(places.filter((answer) => answer !== "ok")).toEqual([]);
+    const finalAnswers = world.clients.map(({ endpoint }) => world.answerOf.get(endpoint.label));
+    expect(finalAnswers.filter((answer) => answer !== "ok")).toEqual([]);
     resets += connected - world.clients.length;
     world.cluster.close();
   }
-  // The histories are worth something: clients were really moved.
+  // The histories must have moved clients, or the property was not tested.
   expect(resets).toBeGreaterThan(HISTORIES);
 }, 120_000);

@@ -1,4 +1,4 @@
-// The answers that a real etcd does not give on demand; the others are in test/e2e.
+// Responses that a real etcd does not give on demand. The others are tested in test/e2e.
 import { describe, expect, test } from "bun:test";
 import { labelOf, parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { parseMemberList } from "../../src/resolver/member-specs.ts";
@@ -11,30 +11,31 @@ const member = (...clientURLs: unknown[]) => ({ ID: "1", name: "m", clientURLs }
 const list = (...members: unknown[]) => ({ header: {}, members });
 const ONE = list(member("http://10.0.0.1:2379"));
 
-interface Asked extends MemberRequest {
+interface SentRequest extends MemberRequest {
+  /** `address:port` that the request was sent to. */
   readonly at: string;
 }
 
-type Given = { status?: number; body: unknown } | Error;
+type ScriptedAnswer = { status?: number; body: unknown } | Error;
 
-/** A cluster of which a test says what each endpoint answers. */
+/** A member list whose requests are answered by `answer`. */
 function cluster(
-  answer: (asked: Asked) => Given | Promise<Given>,
+  answer: (request: SentRequest) => ScriptedAnswer | Promise<ScriptedAnswer>,
   clock: Clock = new ManualClock(),
   lookup: Lookup = () => Promise.reject(new Error("no names here")),
 ) {
-  const asked: Asked[] = [];
+  const requests: SentRequest[] = [];
   const members = new MemberList({
     clock,
     names: new DnsCache(lookup, new ManualClock()),
     isSelf: (address) => address === "127.0.0.99",
     timeoutMs: () => 1000,
-    post: async (spec, address, question) => {
-      const one = { ...question, at: `${address}:${spec.address.port}` };
-      asked.push(one);
-      const given = await answer(one);
-      if (given instanceof Error) throw given;
-      const { status = 200, body } = given;
+    post: async (spec, address, memberRequest) => {
+      const request = { ...memberRequest, at: `${address}:${spec.address.port}` };
+      requests.push(request);
+      const response = await answer(request);
+      if (response instanceof Error) throw response;
+      const { status = 200, body } = response;
       const text = typeof body === "string" ? body : JSON.stringify(body);
       return { status, body: text };
     },
@@ -43,40 +44,40 @@ function cluster(
     const answer = await members.ask(endpoints.map(parseStaticEndpoint), credentials);
     return answer.members.map(labelOf);
   };
-  return { ask, asked, members };
+  return { ask, requests, members };
 }
 
 describe("parseMemberList()", () => {
   const rows: [what: string, answer: unknown, labels: string[]][] = [
     ["every client URL", list(member("http://a:1", "https://b:2"), member("http://c:3")), ["a:1", "b:2", "c:3"]],
-    ["no learner", list({ ...member("http://a:1"), isLearner: true }, member("http://b:2")), ["b:2"]],
-    ["no member that has not started", list({ ID: "1", peerURLs: ["http://x:1"] }, member("http://b:2")), ["b:2"]],
-    ["no Unix socket", list(member("unix:///run/etcd.sock", "http://b:2")), ["b:2"]],
-    ["nothing that is no URL", list(member(7, null, "", "b", "http://b:2")), ["b:2"]],
-    ["nothing that is no member", list(null, 7, "x", [], member("http://b:2")), ["b:2"]],
-    ["no loopback of another machine", list(member("http://localhost:2379", "http://127.0.0.1:2379", "http://[::1]:1", "http://0.0.0.0:1", "http://b:2")), ["b:2"]],
+    ["no learners", list({ ...member("http://a:1"), isLearner: true }, member("http://b:2")), ["b:2"]],
+    ["no members that have not started", list({ ID: "1", peerURLs: ["http://x:1"] }, member("http://b:2")), ["b:2"]],
+    ["no Unix sockets", list(member("unix:///run/etcd.sock", "http://b:2")), ["b:2"]],
+    ["only values that are URLs", list(member(7, null, "", "b", "http://b:2")), ["b:2"]],
+    ["only values that are members", list(null, 7, "x", [], member("http://b:2")), ["b:2"]],
+    ["no loopback addresses of another machine", list(member("http://localhost:2379", "http://127.0.0.1:2379", "http://[::1]:1", "http://0.0.0.0:1", "http://b:2")), ["b:2"]],
   ]; // prettier-ignore
-  test.each(rows)("takes %s", (_, answer, labels) => {
+  test.each(rows)("returns %s", (_, answer, labels) => {
     expect(parseMemberList(answer, "10.0.0.9").map(labelOf)).toEqual(labels);
   });
 
-  test("takes loopback from a member on loopback", () => {
+  test("returns loopback addresses if the queried address is loopback", () => {
     expect(parseMemberList(list(member("http://localhost:1")), "127.0.0.1").map(labelOf)).toEqual([
       "localhost:1",
     ]);
   });
 
-  test("keeps the scheme and asks for the host's own certificate", () => {
+  test("keeps the scheme, and sets the host as certificate name", () => {
     expect(parseMemberList(list(member("https://b.test:2")), "10.0.0.9")).toMatchObject([
       { scheme: "https", certificateNames: ["b.test"], origin: "member list" },
     ]);
   });
 
-  test.each([[{}], [{ members: {} }], [{ members: "x" }], [[]]])("refuses %j", (answer) => {
+  test.each([[{}], [{ members: {} }], [{ members: "x" }], [[]]])("rejects %j", (answer) => {
     expect(() => parseMemberList(answer, "10.0.0.9")).toThrow("the answer is not a member list");
   });
 
-  test.each([list(), list(member()), list(member("unix:///x"))])("refuses %j", (answer) => {
+  test.each([list(), list(member()), list(member("unix:///x"))])("rejects %j", (answer) => {
     expect(() => parseMemberList(answer, "10.0.0.9")).toThrow(
       "no member advertises an address that can be dialled",
     );
@@ -84,32 +85,32 @@ describe("parseMemberList()", () => {
 });
 
 describe("MemberList.ask()", () => {
-  test("asks the next as well when one says nothing, and each endpoint once", async () => {
+  test("queries the next endpoint as well when one is silent, and each endpoint once", async () => {
     const clock = new ManualClock();
-    const { ask, asked } = cluster(
+    const { ask, requests } = cluster(
       ({ at }) => (at.endsWith(":2") ? { body: ONE } : new Promise(() => {})),
       clock,
     );
     const answer = ask(["10.0.0.1:1", "10.0.0.1:1", "10.0.0.2:2"]);
     for (let i = 0; i < 10; i++) await Promise.resolve();
-    expect(asked.map(({ at }) => at)).toEqual(["10.0.0.1:1"]);
+    expect(requests.map(({ at }) => at)).toEqual(["10.0.0.1:1"]);
     clock.advance(1000);
     expect(await answer).toEqual(["10.0.0.1:2379"]);
     expect(clock.pending).toBe(0);
   });
 
-  test("asks for a linearizable list, and takes the first answer", async () => {
-    const { ask, asked } = cluster(() => ({ body: ONE }));
+  test("requests a linearizable list, and returns the first answer", async () => {
+    const { ask, requests } = cluster(() => ({ body: ONE }));
     expect(await ask(["10.0.0.1:1", "10.0.0.2:2"])).toEqual(["10.0.0.1:2379"]);
-    expect(asked).toEqual([
+    expect(requests).toEqual([
       { at: "10.0.0.1:1", path: "/v3/cluster/member/list", body: { linearizable: true } },
     ]);
   });
 
-  test("asks the addresses of a name in turn, as a dial does", async () => {
+  test("queries the addresses of a name in turn, with the delay of a dial", async () => {
     const clock = new ManualClock();
     const lookup = () => Promise.resolve(["::1", "10.0.0.1", "10.0.0.2"]);
-    const { ask, asked } = cluster(
+    const { ask, requests } = cluster(
       ({ at }) => {
         if (at === "::1:1") return Object.assign(new Error("x"), { code: "ECONNREFUSED" });
         return at === "10.0.0.1:1" ? new Promise(() => {}) : { body: ONE };
@@ -119,13 +120,13 @@ describe("MemberList.ask()", () => {
     );
     const answer = ask(["etcd.test:1"]);
     for (let i = 0; i < 20; i++) await Promise.resolve();
-    expect(asked.map(({ at }) => at)).toEqual(["::1:1", "10.0.0.1:1"]);
+    expect(requests.map(({ at }) => at)).toEqual(["::1:1", "10.0.0.1:1"]);
     clock.advance(250);
     expect(await answer).toEqual(["10.0.0.1:2379"]);
     expect(clock.pending).toBe(0);
   });
 
-  test("reports what each address of a name answered", async () => {
+  test("rejects with the answer of each address of a name", async () => {
     const refused = Object.assign(new Error("x"), { code: "ECONNREFUSED" });
     const lookup = () => Promise.resolve(["::1", "10.0.0.1"]);
     const { ask } = cluster(
@@ -138,57 +139,60 @@ describe("MemberList.ask()", () => {
     );
   });
 
-  const useless: [what: string, answer: { status?: number; body: unknown } | Error, why: string][] = [
+  const unusable: [what: string, answer: { status?: number; body: unknown } | Error, why: string][] = [
     ["an error page", { status: 404, body: "404 page not found\n" }, "HTTP 404: 404 page not found"],
     ["etcd's refusal", { status: 403, body: { message: "etcdserver: permission denied", code: 7 } }, "HTTP 403: etcdserver: permission denied"],
-    ["no JSON", { body: "<html>" }, "HTTP 200: <html>"],
+    ["something other than JSON", { body: "<html>" }, "HTTP 200: <html>"],
     ["an empty list", { body: list() }, "no member advertises an address that can be dialled"],
-    ["nothing", { body: "" }, "HTTP 200"],
+    ["an empty body", { body: "" }, "HTTP 200"],
     ["a refused connection", Object.assign(new Error("x"), { code: "ECONNREFUSED" }), "connection refused"],
-    ["a foreign certificate", Object.assign(new Error("x"), { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }), "its certificate is signed by an unknown authority"],
+    ["a certificate of an unknown authority", Object.assign(new Error("x"), { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }), "its certificate is signed by an unknown authority"],
   ]; // prettier-ignore
-  test.each(useless)("passes over %s", async (_, answer) => {
+  test.each(unusable)("skips an endpoint that returns %s", async (_, answer) => {
     const { ask } = cluster(({ at }) => (at === "10.0.0.1:1" ? answer : { body: ONE }));
     expect(await ask(["10.0.0.1:1", "10.0.0.2:2"])).toEqual(["10.0.0.1:2379"]);
   });
 
-  test.each(useless)("says of each that gave %s", async (_, answer, why) => {
-    const { ask } = cluster(() => answer);
-    await expect(ask(["10.0.0.1:1", "10.0.0.2:2"])).rejects.toThrow(
-      `10.0.0.1:1: ${why}; 10.0.0.2:2: ${why}`,
-    );
-  });
+  test.each(unusable)(
+    "rejects with the reasons of all endpoints after %s",
+    async (_, answer, why) => {
+      const { ask } = cluster(() => answer);
+      await expect(ask(["10.0.0.1:1", "10.0.0.2:2"])).rejects.toThrow(
+        `10.0.0.1:1: ${why}; 10.0.0.2:2: ${why}`,
+      );
+    },
+  );
 
-  test("never asks the gateway itself, nor a name without an address", async () => {
-    const { ask, asked } = cluster(() => ({ body: ONE }));
-    await expect(ask(["127.0.0.99:1", "nobody.test:1"])).rejects.toThrow(
-      "127.0.0.99:1: none of its addresses may be dialled; nobody.test:1: does not resolve",
+  test("never queries the gateway itself, nor a name without an address", async () => {
+    const { ask, requests } = cluster(() => ({ body: ONE }));
+    await expect(ask(["127.0.0.99:1", "unknown.test:1"])).rejects.toThrow(
+      "127.0.0.99:1: none of its addresses may be dialled; unknown.test:1: does not resolve",
     );
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   });
 });
 
-describe("authentication", () => {
+describe("MemberList.ask() with credentials", () => {
   const credentials = { user: "root", password: "secret" };
   const login = "/v3/auth/authenticate";
 
-  test("gets one token and keeps it", async () => {
-    const { ask, asked } = cluster(({ path }) =>
+  test("gets a token once and reuses it", async () => {
+    const { ask, requests } = cluster(({ path }) =>
       path === login ? { body: { token: "t1" } } : { body: ONE },
     );
     await ask(["10.0.0.1:1"], credentials);
     await ask(["10.0.0.1:1"], credentials);
-    expect(asked.map(({ path, token }) => [path, token])).toEqual([
+    expect(requests.map(({ path, token }) => [path, token])).toEqual([
       [login, undefined],
       ["/v3/cluster/member/list", "t1"],
       ["/v3/cluster/member/list", "t1"],
     ]);
-    expect(asked[0]!.body).toEqual({ name: "root", password: "secret" });
+    expect(requests[0]!.body).toEqual({ name: "root", password: "secret" });
   });
 
-  test("gets another token when etcd knows the old one no more, once", async () => {
+  test("gets a new token, once, when etcd rejects the old one as invalid", async () => {
     let valid = "t1";
-    const { ask, asked } = cluster(({ path, token }) => {
+    const { ask, requests } = cluster(({ path, token }) => {
       if (path === login) return { body: { token: valid } };
       if (token === valid) return { body: ONE };
       return { status: 401, body: { message: "etcdserver: invalid auth token", code: 16 } };
@@ -196,46 +200,46 @@ describe("authentication", () => {
     await ask(["10.0.0.1:1"], credentials);
     valid = "t2";
     expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
-    expect(asked.filter(({ path }) => path === login)).toHaveLength(2);
+    expect(requests.filter(({ path }) => path === login)).toHaveLength(2);
   });
 
-  test("does not go round and round when every token is refused", async () => {
-    const { ask, asked } = cluster(({ path }) =>
+  test("does not retry forever when every token is rejected", async () => {
+    const { ask, requests } = cluster(({ path }) =>
       path === login
         ? { body: { token: "t-1234" } }
         : { status: 401, body: { message: "etcdserver: invalid auth token", code: 16 } },
     );
     await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
     await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("invalid auth token");
-    expect(asked.length).toBeLessThanOrEqual(6);
+    expect(requests.length).toBeLessThanOrEqual(6);
   });
 
-  test("needs no token of a cluster without authentication", async () => {
-    const { ask, asked } = cluster(({ path }) =>
+  test("sends no token if the cluster has no authentication", async () => {
+    const { ask, requests } = cluster(({ path }) =>
       path === login
         ? { status: 400, body: { message: "etcdserver: authentication is not enabled", code: 9 } }
         : { body: ONE },
     );
     expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
-    expect(asked.at(-1)!.token).toBe("");
+    expect(requests.at(-1)!.token).toBe("");
   });
 
-  test("gets a token once the cluster wants one", async () => {
-    let isWanted = false;
-    const { ask, asked } = cluster(({ path, token }) => {
-      if (path !== login && (!isWanted || token === "t1")) return { body: ONE };
-      if (path === login && isWanted) return { body: { token: "t1" } };
+  test("gets a token when authentication is enabled later", async () => {
+    let isEnabled = false;
+    const { ask, requests } = cluster(({ path, token }) => {
+      if (path !== login && (!isEnabled || token === "t1")) return { body: ONE };
+      if (path === login && isEnabled) return { body: { token: "t1" } };
       return path === login
         ? { status: 412, body: { message: "etcdserver: authentication is not enabled", code: 9 } }
         : { status: 400, body: { message: "etcdserver: user name is empty", code: 3 } };
     });
     await ask(["10.0.0.1:1"], credentials);
-    isWanted = true;
+    isEnabled = true;
     expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
-    expect(asked.at(-1)!.token).toBe("t1");
+    expect(requests.at(-1)!.token).toBe("t1");
   });
 
-  test("gets another token whatever etcd has against the old one", async () => {
+  test("gets a new token after any error of etcd with the old one", async () => {
     let valid = "t-0001";
     const { ask } = cluster(({ path, token }) => {
       if (path === login) return { body: { token: valid } };
@@ -250,24 +254,24 @@ describe("authentication", () => {
     expect(await ask(["10.0.0.1:1"], credentials)).toEqual(["10.0.0.1:2379"]);
   });
 
-  test.each(["a\r\nb", "", " ", "\u0000", "ü"])("takes no token like %j", async (token) => {
-    const { ask, asked } = cluster(({ path }) => ({ body: path === login ? { token } : ONE }));
+  test.each(["a\r\nb", "", " ", "\u0000", "ü"])("rejects the token %j", async (token) => {
+    const { ask, requests } = cluster(({ path }) => ({ body: path === login ? { token } : ONE }));
     await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow("it returned no usable token");
-    expect(asked).toHaveLength(1);
+    expect(requests).toHaveLength(1);
   });
 
-  test("never repeats what a stranger says of the password", async () => {
+  test("does not quote an answer that contains the password", async () => {
     const { ask } = cluster(({ body }) => ({ status: 404, body: JSON.stringify(body) }));
     await expect(ask(["10.0.0.1:1"], credentials)).rejects.toThrow(/^10.0.0.1:1: HTTP 404$/);
   });
 
-  test("quotes no more of an answer than can be read", async () => {
+  test("limits the quoted length of an answer", async () => {
     const { ask } = cluster(() => ({ status: 500, body: { message: "x".repeat(1 << 20) } }));
     const error = await ask(["10.0.0.1:1"]).catch((failure: Error) => failure);
     expect((error as Error).message.length).toBeLessThan(300);
   });
 
-  test("says what is wrong with the password, never the password", async () => {
+  test("quotes why the password was rejected, without the password", async () => {
     const { ask } = cluster(() => ({
       status: 400,
       body: { message: "etcdserver: authentication failed, invalid user ID or password", code: 3 },

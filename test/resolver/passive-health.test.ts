@@ -40,7 +40,7 @@ function setUp() {
 }
 
 describe("PassiveHealth", () => {
-  test("markDown() takes the endpoint out and tells it once, however many dials fail", () => {
+  test("markDown() marks the endpoint down, and logs that once for any number of failed dials", () => {
     const { fail, a, log } = setUp();
     fail(a);
     fail(a);
@@ -58,7 +58,7 @@ describe("PassiveHealth", () => {
     expect(log).toEqual(["deactivated a:1 refused", "activated a:1"]);
   });
 
-  test("a down endpoint is probed every retry delay until it is up", () => {
+  test("markDown() starts a probe every retry delay until the endpoint is up", () => {
     const { clock, fail, a, probes, log } = setUp();
     fail(a);
     clock.advance(RETRY - 1);
@@ -78,7 +78,7 @@ describe("PassiveHealth", () => {
     expect(clock.pending).toBe(0);
   });
 
-  test("each endpoint has a retry timer of its own", () => {
+  test("markDown() starts a separate timer for each endpoint", () => {
     const { clock, fail, a, b, probes } = setUp();
     fail(a);
     clock.advance(RETRY / 2);
@@ -89,7 +89,7 @@ describe("PassiveHealth", () => {
     expect(probes.map(({ endpoint }) => endpoint)).toEqual([a, b]);
   });
 
-  test("probeNow() probes at once, whatever the timer says, and many share one probe", () => {
+  test("probeNow() probes at once instead of at the timer, and all callers share one probe", () => {
     const { health, fail, a, probes, log } = setUp();
     fail(a);
     const outcomes: (Error | undefined)[] = [];
@@ -100,14 +100,14 @@ describe("PassiveHealth", () => {
     expect(log).toEqual(["deactivated a:1 refused", "activated a:1"]);
   });
 
-  test("probeNow() of an endpoint that is up answers at once without a probe", () => {
+  test("probeNow() of an endpoint that is up calls back at once without a probe", () => {
     const { health, a, probes } = setUp();
-    let answers = 0;
-    health.probeNow(a, () => answers++);
-    expect([answers, probes.length]).toEqual([1, 0]);
+    let calls = 0;
+    health.probeNow(a, () => calls++);
+    expect([calls, probes.length]).toEqual([1, 0]);
   });
 
-  test("a probe for clients that fails logs nothing and leaves the timer running", () => {
+  test("probeNow() logs no failure, and leaves the timer running", () => {
     const { health, clock, fail, a, probes, log } = setUp();
     fail(a);
     const outcomes: (string | undefined)[] = [];
@@ -119,7 +119,7 @@ describe("PassiveHealth", () => {
     expect(probes).toHaveLength(2);
   });
 
-  test("the timer joins a probe under way instead of starting a second", () => {
+  test("probeNow() starts the probe that the timer then joins", () => {
     const { health, clock, fail, a, probes, log } = setUp();
     fail(a);
     health.probeNow(a, () => {});
@@ -131,7 +131,7 @@ describe("PassiveHealth", () => {
     expect(probes).toHaveLength(2);
   });
 
-  test("forget() stops the probe and the timer, and tells who waits, but logs nothing", () => {
+  test("forget() stops the probe and the timer, calls back with an error, and logs nothing", () => {
     const { health, clock, pool, fail, a, b, probes, log } = setUp();
     fail(a);
     clock.advance(RETRY);
@@ -152,7 +152,7 @@ describe("PassiveHealth", () => {
     expect([log.length, clock.pending]).toEqual([0, 0]);
   });
 
-  test("restartTimers() goes by the new retry delay at once, with one timer each", () => {
+  test("restartTimers() applies the new retry delay at once, with one timer per endpoint", () => {
     const { health, clock, fail, a, probes, setRetryDelay } = setUp();
     fail(a);
     setRetryDelay(10);

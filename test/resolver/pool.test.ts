@@ -4,7 +4,7 @@ import type { Policy } from "../../src/core/gateway-config.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
 import { Pool } from "../../src/resolver/pool.ts";
 
-type Ranked = [host: string, priority: number, weight: number];
+type Weighted = [host: string, priority: number, weight: number];
 
 const specOf = (host: string, priority = 0, weight = 0): EndpointSpec => ({
   ...parseStaticEndpoint(`${host}:1`),
@@ -12,41 +12,41 @@ const specOf = (host: string, priority = 0, weight = 0): EndpointSpec => ({
   weight,
 });
 
-function ranked(specs: readonly Ranked[], policy: Policy = "round-robin"): Pool {
+function weightedPool(specs: readonly Weighted[], policy: Policy = "round-robin"): Pool {
   const pool = new Pool(policy);
   pool.reconcile(specs.map(([host, priority, weight]) => specOf(host, priority, weight)));
   return pool;
 }
 
-const poolOf = (...hosts: string[]) => ranked(hosts.map((host): Ranked => [host, 0, 0]));
+const poolOf = (...hosts: string[]) => weightedPool(hosts.map((host): Weighted => [host, 0, 0]));
 const endpointOf = (pool: Pool, host: string) =>
   pool.endpoints.find(({ address }) => address.host === host)!;
-const labels = (endpoints: readonly Endpoint[]) => endpoints.map(({ label }) => label);
-const none: ReadonlySet<Endpoint> = new Set();
+const labelsOf = (endpoints: readonly Endpoint[]) => endpoints.map(({ label }) => label);
+const NONE: ReadonlySet<Endpoint> = new Set();
 
 function countPicks(pool: Pool, picks: number): Record<string, number> {
   const counts: Record<string, number> = {};
   for (let i = 0; i < picks; i++) {
-    const { host } = pool.pick(none)!.address;
+    const { host } = pool.pick(NONE)!.address;
     counts[host] = (counts[host] ?? 0) + 1;
   }
   return counts;
 }
 
-describe("pick() by round-robin", () => {
-  test("goes round in the order given", () => {
+describe("pick() with round-robin", () => {
+  test("takes the endpoints in turn, in the given order", () => {
     const pool = poolOf("a", "b", "c");
-    const picked = Array.from({ length: 7 }, () => pool.pick(none)!.address.host);
+    const picked = Array.from({ length: 7 }, () => pool.pick(NONE)!.address.host);
     expect(picked.join("")).toBe("abcabca");
   });
 
-  test("shares a down endpoint's turns among all others, not to its neighbour", () => {
+  test("divides the share of an endpoint that is down among all others", () => {
     const pool = poolOf("a", "b", "c");
     pool.setUp(endpointOf(pool, "a"), false, { at: 0 });
     expect(countPicks(pool, 300)).toEqual({ b: 150, c: 150 });
   });
 
-  test("passes over what was tried, up to nothing left", () => {
+  test("skips endpoints that were tried, and is undefined when none is left", () => {
     const pool = poolOf("a", "b");
     const [a, b] = pool.endpoints as [Endpoint, Endpoint];
     expect(pool.pick(new Set([a]))).toBe(b);
@@ -54,17 +54,17 @@ describe("pick() by round-robin", () => {
     expect(pool.pick(new Set([a, b]))).toBeUndefined();
   });
 
-  test("is undefined when nothing is up, and recovers", () => {
+  test("is undefined while no endpoint is up", () => {
     const pool = poolOf("a");
     const [a] = pool.endpoints as [Endpoint];
     pool.setUp(a, false, { at: 0 });
-    expect([pool.pick(none), pool.hasUp]).toEqual([undefined, false]);
+    expect([pool.pick(NONE), pool.hasUp]).toEqual([undefined, false]);
     pool.setUp(a, true, { at: 0 });
-    expect([pool.pick(none), pool.hasUp]).toEqual([a, true]);
+    expect([pool.pick(NONE), pool.hasUp]).toEqual([a, true]);
   });
 
-  // RFC 2782: shares over full periods, exact.
-  test.each<[specs: Ranked[], picks: number, counts: Record<string, number>]>([
+  // The shares of RFC 2782, which are exact over full periods.
+  test.each<[specs: Weighted[], picks: number, counts: Record<string, number>]>([
     [
       [
         ["a", 0, 1],
@@ -151,22 +151,22 @@ describe("pick() by round-robin", () => {
       100,
       { c: 50, d: 50 },
     ],
-  ])("of %j in %i picks is %j", (specs, picks, counts) => {
-    expect(countPicks(ranked(specs), picks)).toEqual(counts);
+  ])("over %j in %i picks returns %j", (specs, picks, counts) => {
+    expect(countPicks(weightedPool(specs), picks)).toEqual(counts);
   });
 
-  test("spreads a heavy endpoint's turns instead of giving them in a row", () => {
-    const pool = ranked([
+  test("spreads the turns of an endpoint with a high weight", () => {
+    const pool = weightedPool([
       ["a", 0, 5],
       ["b", 0, 1],
       ["c", 0, 1],
     ]);
-    const picked = Array.from({ length: 7 }, () => pool.pick(none)!.address.host);
-    expect(picked.join("")).toBe("aabacaa"); // nginx' own example
+    const picked = Array.from({ length: 7 }, () => pool.pick(NONE)!.address.host);
+    expect(picked.join("")).toBe("aabacaa"); // the example of nginx
   });
 
   test("never returns a worse priority while a better one is up", () => {
-    const pool = ranked([
+    const pool = weightedPool([
       ["a", 1, 1],
       ["b", 1, 1],
       ["c", 2, 100],
@@ -184,8 +184,8 @@ describe("pick() by round-robin", () => {
     expect(countPicks(pool, 10)).toEqual({ b: 10 });
   });
 
-  test("goes on to the next priority for a client that has tried the best one", () => {
-    const pool = ranked([
+  test("returns the next priority after every endpoint of the best one was tried", () => {
+    const pool = weightedPool([
       ["a", 1, 1],
       ["b", 2, 1],
     ]);
@@ -193,9 +193,9 @@ describe("pick() by round-robin", () => {
   });
 });
 
-describe("pick() by least connections", () => {
-  test("takes the one with the fewest, in turn among equals", () => {
-    const pool = ranked(
+describe("pick() with least-connections", () => {
+  test("takes the endpoint with the fewest connections; equals take turns", () => {
+    const pool = weightedPool(
       [
         ["a", 0, 0],
         ["b", 0, 0],
@@ -207,8 +207,8 @@ describe("pick() by least connections", () => {
     expect(countPicks(pool, 10)).toEqual({ a: 5, c: 5 });
   });
 
-  test("fills an endpoint that has come back until all are level", () => {
-    const pool = ranked(
+  test("prefers an endpoint that has come back until all have the same number", () => {
+    const pool = weightedPool(
       [
         ["a", 0, 0],
         ["b", 0, 0],
@@ -218,24 +218,24 @@ describe("pick() by least connections", () => {
     );
     endpointOf(pool, "a").connections = 10;
     endpointOf(pool, "b").connections = 10;
-    for (let i = 0; i < 13; i++) pool.pick(none)!.connections++;
+    for (let i = 0; i < 13; i++) pool.pick(NONE)!.connections++;
     expect(pool.endpoints.map(({ connections }) => connections)).toEqual([11, 11, 11]);
   });
 
-  test("measures connections against weight", () => {
-    const pool = ranked(
+  test("divides connections by weight", () => {
+    const pool = weightedPool(
       [
         ["a", 0, 3],
         ["b", 0, 1],
       ],
       "least-connections",
     );
-    for (let i = 0; i < 400; i++) pool.pick(none)!.connections++;
+    for (let i = 0; i < 400; i++) pool.pick(NONE)!.connections++;
     expect(pool.endpoints.map(({ connections }) => connections)).toEqual([300, 100]);
   });
 
-  test("stays inside the best priority", () => {
-    const pool = ranked(
+  test("never leaves the best priority", () => {
+    const pool = weightedPool(
       [
         ["a", 1, 0],
         ["b", 2, 0],
@@ -246,7 +246,7 @@ describe("pick() by least connections", () => {
     expect(countPicks(pool, 10)).toEqual({ a: 10 });
   });
 
-  test("may be switched on while it runs", () => {
+  test("applies as soon as the policy changes", () => {
     const pool = poolOf("a", "b");
     endpointOf(pool, "a").connections = 3;
     pool.policy = "least-connections";
@@ -255,7 +255,7 @@ describe("pick() by least connections", () => {
 });
 
 describe("setUp()", () => {
-  test("says whether it changed anything", () => {
+  test("returns whether the state changed", () => {
     const pool = poolOf("a");
     const [a] = pool.endpoints as [Endpoint];
     expect(pool.setUp(a, true, { at: 0 })).toBe(false);
@@ -273,35 +273,35 @@ describe("setUp()", () => {
 });
 
 describe("reconcile()", () => {
-  test("an address given twice counts once, with the better priority", () => {
-    const pool = ranked([
+  test("merges specs with the same address, and the better priority counts", () => {
+    const pool = weightedPool([
       ["a", 5, 1],
       ["b", 5, 1],
       ["a", 2, 7],
     ]);
-    expect(labels(pool.endpoints)).toEqual(["a:1", "b:1"]);
+    expect(labelsOf(pool.endpoints)).toEqual(["a:1", "b:1"]);
     expect(endpointOf(pool, "a").spec).toMatchObject({ priority: 2, weight: 7 });
   });
 
-  test("of two equal records the first counts", () => {
-    const pool = ranked([
+  test("takes the first of two specs with the same address and priority", () => {
+    const pool = weightedPool([
       ["a", 1, 5],
       ["a", 1, 9],
     ]);
     expect(endpointOf(pool, "a").spec.weight).toBe(5);
   });
 
-  test("says who came and who left, whatever the order of the answer", () => {
+  test("returns the added and removed endpoints, regardless of the order of the specs", () => {
     const pool = poolOf("a", "b", "c");
     const { added, removed } = pool.reconcile(["d", "c", "a"].map((host) => specOf(host)));
-    expect([labels(added), labels(removed)]).toEqual([["d:1"], ["b:1"]]);
-    expect(labels(pool.endpoints)).toEqual(["a:1", "c:1", "d:1"]);
+    expect([labelsOf(added), labelsOf(removed)]).toEqual([["d:1"], ["b:1"]]);
+    expect(labelsOf(pool.endpoints)).toEqual(["a:1", "c:1", "d:1"]);
     const again = pool.reconcile(["a", "d", "c"].map((host) => specOf(host)));
     expect([again.added, again.removed]).toEqual([[], []]);
-    expect(labels(pool.endpoints)).toEqual(["a:1", "c:1", "d:1"]);
+    expect(labelsOf(pool.endpoints)).toEqual(["a:1", "c:1", "d:1"]);
   });
 
-  test("keeps the state of an endpoint that stays, and takes its new rank", () => {
+  test("keeps the state of an endpoint that stays, and applies its new priority and weight", () => {
     const pool = poolOf("a", "b");
     const a = endpointOf(pool, "a");
     a.connections = 7;
@@ -309,12 +309,12 @@ describe("reconcile()", () => {
     pool.reconcile([specOf("b", 1, 1), specOf("a", 0, 3)]);
     expect(endpointOf(pool, "a")).toBe(a);
     expect([a.isUp, a.connections, a.spec.weight]).toEqual([false, 7, 3]);
-    expect(pool.pick(none)!.address.host).toBe("b");
+    expect(pool.pick(NONE)!.address.host).toBe("b");
     pool.setUp(a, true, { at: 0 });
-    expect(pool.pick(none)).toBe(a);
+    expect(pool.pick(NONE)).toBe(a);
   });
 
-  test("takes back a former endpoint, which is up until it is found down", () => {
+  test("takes a reclaimed endpoint back, and marks it up", () => {
     const pool = poolOf("a", "b");
     const a = endpointOf(pool, "a");
     pool.setUp(a, false, { at: 0 });
@@ -326,25 +326,25 @@ describe("reconcile()", () => {
     expect([a.isUp, pool.has(a)]).toEqual([true, true]);
   });
 
-  test("an endpoint that appears takes part at once, without a burst", () => {
+  test("gives a new endpoint its share at once, without a burst", () => {
     const pool = poolOf("a", "b");
     countPicks(pool, 101);
     pool.reconcile(["a", "b", "c"].map((host) => specOf(host)));
     expect(countPicks(pool, 300)).toEqual({ a: 100, b: 100, c: 100 });
   });
 
-  test("the same set again does not begin the turns anew", () => {
+  test("does not restart the turns for the same set", () => {
     const pool = poolOf("a", "b", "c");
     const same = ["c", "b", "a"].map((host) => specOf(host));
     const picked = Array.from({ length: 6 }, () => {
       pool.reconcile(same);
-      return pool.pick(none)!.address.host;
+      return pool.pick(NONE)!.address.host;
     });
     expect(picked.join("")).toBe("abcabc");
   });
 
-  test("changed weights count from now on, whatever was earned by the old ones", () => {
-    const pool = ranked([
+  test("applies changed weights exactly, without credit from the old ones", () => {
+    const pool = weightedPool([
       ["a", 0, 1000],
       ["b", 0, 1000],
       ["c", 0, 1000],
@@ -354,8 +354,8 @@ describe("reconcile()", () => {
     expect(countPicks(pool, 900)).toEqual({ a: 300, b: 300, c: 300 });
   });
 
-  test("a heavy endpoint that leaves, or goes down, leaves no debt behind", () => {
-    const pool = ranked([
+  test("keeps the shares of the others exact when an endpoint with a high weight leaves or goes down", () => {
+    const pool = weightedPool([
       ["a", 0, 65_535],
       ["b", 0, 0],
       ["c", 0, 0],
@@ -369,7 +369,7 @@ describe("reconcile()", () => {
     expect(countPicks(pool, 100)).toEqual({ b: 50, c: 50 });
   });
 
-  test("64 endpoints share evenly", () => {
+  test("shares evenly among 64 endpoints", () => {
     const pool = poolOf(...Array.from({ length: 64 }, (_, i) => `m${i}`));
     expect(Object.values(countPicks(pool, 640))).toEqual(Array(64).fill(10));
   });

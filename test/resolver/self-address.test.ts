@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { isSelf } from "../../src/resolver/self-address.ts";
 
-// A link-local address is nobody's without its zone.
+// A link-local address is only local with its zone.
 const local = (address: string) => ["10.0.0.5", "fd00::5", "fe80::5%eth0"].includes(address);
 
 describe("isSelf()", () => {
@@ -38,13 +38,13 @@ describe("isSelf()", () => {
     ["::", "fe80::6%eth0", false],
     ["::", "0.0.0.0", true],
   ];
-  test.each(rows)("a listener on %p is reached by %p: %p", (listen, target, isOwn) => {
+  test.each(rows)("of a listener on %p and the address %p is %p", (listen, target, isOwn) => {
     expect(isSelf({ host: listen, port: 7 }, target, 7, local)).toBe(isOwn);
   });
 
-  test("another port is never its own, and asks for no addresses", () => {
+  test("is false for another port, without reading the local addresses", () => {
     const never = () => {
-      throw new Error("asked");
+      throw new Error("called");
     };
     expect(isSelf({ host: "0.0.0.0", port: 7 }, "10.0.0.5", 8, never)).toBe(false);
   });

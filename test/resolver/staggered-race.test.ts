@@ -5,11 +5,11 @@ import { ManualClock } from "../support/manual-clock.ts";
 function setUp(items: readonly string[]) {
   const clock = new ManualClock();
   const attempts = new Map<string, PromiseWithResolvers<string>>();
-  const begun: string[] = [];
+  const started: string[] = [];
   const outcome = staggeredRace(
     items,
     (item) => {
-      begun.push(item);
+      started.push(item);
       const attempt = Promise.withResolvers<string>();
       attempts.set(item, attempt);
       return attempt.promise;
@@ -21,35 +21,35 @@ function setUp(items: readonly string[]) {
     else attempts.get(item)!.resolve(result);
     for (let i = 0; i < 5; i++) await Promise.resolve();
   };
-  return { clock, begun, outcome, settle };
+  return { clock, started, outcome, settle };
 }
 
 const refused = new Error("refused");
 
 describe("staggeredRace()", () => {
-  test("begins the next attempt as soon as one fails", async () => {
-    const { clock, begun, outcome, settle } = setUp(["a", "b", "c"]);
+  test("starts the next attempt as soon as one fails", async () => {
+    const { clock, started, outcome, settle } = setUp(["a", "b", "c"]);
     await settle("a", refused);
-    expect(begun).toEqual(["a", "b"]);
+    expect(started).toEqual(["a", "b"]);
     await settle("b", "yes");
     expect(await outcome).toEqual({ winner: "b", result: "yes" });
-    expect([begun, clock.pending]).toEqual([["a", "b"], 0]);
+    expect([started, clock.pending]).toEqual([["a", "b"], 0]);
   });
 
-  test("begins the next attempt after the delay, and the first success wins", async () => {
-    const { clock, begun, outcome, settle } = setUp(["a", "b", "c"]);
+  test("starts the next attempt after the delay, and the first success wins", async () => {
+    const { clock, started, outcome, settle } = setUp(["a", "b", "c"]);
     clock.advance(249);
-    expect(begun).toEqual(["a"]);
+    expect(started).toEqual(["a"]);
     clock.advance(1);
-    expect(begun).toEqual(["a", "b"]);
+    expect(started).toEqual(["a", "b"]);
     await settle("a", "late, but first");
     await settle("b", "later");
     expect(await outcome).toEqual({ winner: "a", result: "late, but first" });
     clock.advance(1000);
-    expect([begun, clock.pending]).toEqual([["a", "b"], 0]);
+    expect([started, clock.pending]).toEqual([["a", "b"], 0]);
   });
 
-  test("lists every failure, in the order in which the attempts failed", async () => {
+  test("returns all failures in the order in which the attempts failed", async () => {
     const { clock, outcome, settle } = setUp(["a", "b"]);
     clock.advance(250);
     await settle("b", new Error("first"));
@@ -64,7 +64,7 @@ describe("staggeredRace()", () => {
     expect(clock.pending).toBe(0);
   });
 
-  test("ends without a failure when there is nothing to attempt", async () => {
+  test("returns no failures without items", async () => {
     const { outcome } = setUp([]);
     expect(await outcome).toEqual({ winner: undefined, failures: [] });
   });
