@@ -165,7 +165,7 @@ describe("names whose DNS is silent", () => {
       [`--endpoints=silent.a.test:${port},known.test:${port}`],
       hosts,
     );
-    const message = "endpoint does not resolve; it is looked up again at each dial";
+    const message = "endpoint does not resolve (looked up again at each dial)";
     expect(await gateway.logged(message, undefined, PATIENCE_MS)).toMatchObject({
       address: `silent.a.test:${port}`,
       error: "ETIMEOUT",

@@ -188,7 +188,7 @@ describe("Gateway with names as endpoints", () => {
 
   test("reserves descriptors for name lookups only if an endpoint is a name", async () => {
     const { port } = greeter();
-    const lookup = () => found("127.0.0.1");
+    const lookup = () => Promise.resolve(["127.0.0.1"]);
     const named = await gatewayTo([`etcd.test:${port}`], { lookup, descriptorLimit: 1024 });
     const plain = await gatewayTo([`127.0.0.1:${port}`], { descriptorLimit: 1024 });
     const limits = [named, plain].map((gateway) => gateway.status().maxConnections);
