@@ -42,8 +42,8 @@ async function onPort53<T extends { close(): unknown }>(
 }
 
 const sound = (zone: Zone) => onPort53((host) => DnsServer.start(zone, host, 53));
-const broken = (faults: Faults, behind?: DnsServer) =>
-  onPort53((host) => BrokenDns.start(faults, 53, { host, ...(behind && { behind }) }));
+const broken = (faults: Faults, upstream?: DnsServer) =>
+  onPort53((host) => BrokenDns.start(faults, 53, { host, ...(upstream && { upstream }) }));
 
 const machine = async (elsewhere: Elsewhere, hosts = "") =>
   closers.add(await Hosts.create(hosts, elsewhere));
