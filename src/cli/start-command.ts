@@ -90,10 +90,10 @@ export async function start(input: ConfigSource): Promise<number> {
     notifier.close();
     stopSignals.close();
     ignoreHangups();
-    stopIgnoring();
     gateway.close();
     signalLog.close();
     await stream.flush(LAST_LINES_MS);
+    stopIgnoring();
     stream.close();
   }
 }

@@ -80,7 +80,7 @@ export class PipeLog implements LogStream {
       if (!this.#isClosed) this.#retryTail();
       return this.#isClosed || (this.#tail === undefined && hasRoom(this.#own ?? this.#fd));
     } catch {
-      return true; // nobody will ever read it
+      return true; // the reader is gone, and waiting cannot help
     }
   }
 

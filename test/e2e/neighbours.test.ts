@@ -129,7 +129,7 @@ describe("a stream that others share", () => {
   });
 });
 
-describe("a log that nobody reads", () => {
+describe("a log without a reader", () => {
   const MESSAGE = "log lines were lost: nobody read them";
 
   /** A gateway whose standard error is `path`, opened by a shell as any program's. */
@@ -228,7 +228,7 @@ describe("a log that nobody reads", () => {
     expect(fifo.read()).toContain("the address is in use");
   });
 
-  test("a full pipe that is never read delays the end for seconds, not for ever", async () => {
+  test("a full pipe that is never read delays the end by seconds only", async () => {
     const path = join(await folder(), "log");
     await makeFifo(path);
     closers.add(new Fifo(path)).fill();

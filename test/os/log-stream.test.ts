@@ -58,7 +58,7 @@ describe("openLogStream()", () => {
   });
 
   test.each(kinds)(
-    "flush() of a full pipe %s waits for room, but not without a limit",
+    "flush() of a full pipe %s waits for room until its timeout",
     async (_, open) => {
       const { fifo, fd } = await pipe();
       const log = closers.add(open(fd));

@@ -94,7 +94,7 @@ describe("PresentClock", () => {
     expect(fired).toHaveLength(1);
   });
 
-  test("after() lets no run of absences put a timer off without a limit", () => {
+  test("after() fires a timer in the end, however many absences follow each other", () => {
     const { machine, fired, after } = scene();
     after(1000);
     for (let i = 0; i < 20; i++) {
