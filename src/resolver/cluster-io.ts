@@ -1,5 +1,5 @@
-// The ways to find endpoints and to reach them, as the configuration in force
-// says. The gateway and `check` look through the same ones.
+// The cluster's input and output, as the current configuration demands: name
+// lookups, dials, SRV, member list, health requests. Used by a proxy and by `check`.
 import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
@@ -13,12 +13,12 @@ import { type SrvRecord, SrvSource } from "./srv.ts";
 import { Connector } from "./connector.ts";
 
 /**
- * How the network is asked, for what is not a client's traffic. `servers` are DNS
- * servers; none: the system's. Lookups end when their own schedule ends, or when
- * `signal` is aborted, and reject with a `code`.
+ * The network as the proxy's own requests use it. `servers` are DNS servers; none:
+ * the system's. Lookups end by the resolver's own schedule, or when `signal` aborts,
+ * and reject with a `code`.
  */
 export interface Network {
-  /** Addresses of a host, at least one. */
+  /** Resolves with the addresses of a host, at least one. */
   lookup(
     host: string,
     servers: readonly HostPort[],
@@ -29,15 +29,15 @@ export interface Network {
     servers: readonly HostPort[],
     signal?: AbortSignal,
   ): Promise<readonly SrvRecord[]>;
-  /** Whether the files that are named can be used; rejects with what is wrong. */
+  /** Checks that the files can be used; rejects with the fault. */
   checkTlsFiles(files: TlsFiles): Promise<void>;
-  /** A TLS handshake with an IP literal, whose certificate must hold one of `names`. */
+  /** Performs a TLS handshake with an IP literal, whose certificate must hold one of `names`. */
   verify(
     address: HostPort,
     names: readonly string[],
     options: { readonly tls: TlsFiles; readonly timeoutMs: number },
   ): Promise<void>;
-  /** A POST of JSON to an IP literal, without a body a GET; by TLS if `tls` is set. */
+  /** Sends a POST of JSON to an IP literal, or a GET without a body; over TLS if `tls` is set. */
   request(
     address: HostPort,
     names: readonly string[],
@@ -50,14 +50,14 @@ export interface Network {
 }
 
 export interface ClusterIoDeps {
-  /** The configuration in force. */
+  /** Returns the current configuration. */
   readonly config: () => GatewayConfig;
   readonly clock: Clock;
   readonly network: Network;
   readonly system: TcpSystem;
   /** Whether a connection to this IP literal and port would reach the gateway itself. */
   readonly isSelf: (address: string, port: number) => boolean;
-  /** A dial found no address that was verified: looks whether there are some now. */
+  /** Called when a dial finds no verified address; resolves when they have been verified again. */
   readonly onUnverified: () => Promise<void>;
 }
 
@@ -70,7 +70,7 @@ export interface ClusterIo {
   readonly askHealth: AskHealth;
 }
 
-/** Opens nothing yet, and keeps nothing open between two calls. */
+/** Opens nothing, and keeps nothing open between two calls. */
 export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
   const { config, clock, network, system, isSelf, onUnverified } = deps;
   const names = new DnsCache(
@@ -120,7 +120,7 @@ export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
   };
 }
 
-/** Who names certificates means TLS, though no scheme says so. */
+/** Certificate files imply TLS where an endpoint has no scheme. */
 function usesTls({ trustedCaFile, certFile }: TlsFiles): boolean {
   return trustedCaFile !== undefined || certFile !== undefined;
 }

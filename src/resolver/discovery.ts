@@ -1,5 +1,5 @@
-// Follows which endpoints exist: SRV records, then the cluster's own member
-// list. Decides when to look, and keeps the last good set when that fails.
+// Follows which endpoints exist: SRV records, then the cluster's own member list.
+// Decides when to refresh, and keeps the last good set while a refresh fails.
 import type { Clock } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import type { GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
@@ -23,30 +23,30 @@ export interface DiscoveryDeps {
   readonly inUse: () => readonly Endpoint[];
   /** Whether a connection to an endpoint can be opened; rejects with the reason if not. */
   readonly probe: (spec: EndpointSpec) => Promise<void>;
-  /** Takes over a new set, perhaps the same; empty only if nothing may be used any more. */
+  /** Receives a set, which may be unchanged; empty only if no endpoint may be used any longer. */
   readonly publish: (specs: readonly EndpointSpec[]) => void;
 }
 
-// Clients that find nothing up ask for a look at once, and there may be thousands.
+// Thousands of clients may ask for a refresh at once, when no endpoint is up.
 const MIN_GAP_MS = 1000;
 
 export class Discovery {
   readonly #deps: DiscoveryDeps;
   #config: GatewayConfig;
-  /** From SRV, or what --endpoints names. */
+  /** Endpoints from SRV, or those of --endpoints. */
   #seeds: readonly EndpointSpec[] = [];
-  /** What the cluster says; undefined until it has said something. */
+  /** The cluster's member list; undefined until there is one. */
   #members: readonly EndpointSpec[] | undefined;
   readonly #srvVerifier: EndpointVerifier;
   readonly #memberVerifier: EndpointVerifier;
-  /** Rounds one after the other. */
+  /** The last refresh; refreshes run one after the other. */
   #last: Promise<void> = Promise.resolve();
-  /** The round that nobody has begun yet or that is under way, for all who ask now. */
+  /** The refresh that `refresh` has requested and that has not ended, shared by its callers. */
   #forced: Promise<void> | undefined;
   #refreshedAt = Number.NEGATIVE_INFINITY;
   #cancelSrv = () => {};
   #cancelMembers = () => {};
-  /** Raised by each reconfiguration: what was begun before it changes nothing any more. */
+  /** Incremented by each reconfiguration: a refresh that began before it publishes nothing. */
   #generation = 0;
   #isClosed = false;
   readonly refreshStats = new RefreshStats();
@@ -55,14 +55,14 @@ export class Discovery {
   constructor(config: GatewayConfig, deps: DiscoveryDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.#srvVerifier = new EndpointVerifier(deps.verifier, () => this.#round(true, false));
-    this.#memberVerifier = new EndpointVerifier(deps.verifier, () => this.#round(false, true));
+    this.#srvVerifier = new EndpointVerifier(deps.verifier, () => this.#enqueue(true, false));
+    this.#memberVerifier = new EndpointVerifier(deps.verifier, () => this.#enqueue(false, true));
   }
 
   /**
-   * Publishes the first set. The member list is asked for after that, in the background.
+   * Publishes the first set. The member list is requested later, in the background.
    *
-   * @throws {SrvError} if nothing is found that may be used, and --endpoints names nothing.
+   * @throws {SrvError} if no usable endpoint is found, and --endpoints has none.
    */
   start(): Promise<void> {
     const started = this.#start();
@@ -86,27 +86,27 @@ export class Discovery {
     this.#publish();
   }
 
-  /** From now on it looks by itself, at the member list at once. */
+  /** Starts to refresh by itself; the member list at once. */
   follow(): void {
     this.#armSrv();
-    if (this.#config.memberSyncMs > 0) void this.#round(false, true);
+    if (this.#config.memberSyncMs > 0) void this.#enqueue(false, true);
   }
 
-  /** Whether there is anything to look up. */
+  /** Whether there is a source to refresh from. */
   get hasDiscovery(): boolean {
     return this.#config.srv !== undefined || this.#config.memberSyncMs > 0;
   }
 
   /**
-   * Looks everything up now, or joins who is looking; resolves when that is
-   * over, at once if it has just been done.
+   * Refreshes every source now, or joins the refresh in progress, and resolves when
+   * that is over; at once if one has ended within the last second.
    */
   refresh(): Promise<void> {
     const isRecent = this.#deps.clock.now() - this.#refreshedAt < MIN_GAP_MS;
     if (this.#isClosed || !this.hasDiscovery) return Promise.resolve();
     if (this.#forced === undefined && isRecent) return Promise.resolve();
     if (this.#forced !== undefined) return this.#forced;
-    const forced = this.#round(true, true).finally(() => {
+    const forced = this.#enqueue(true, true).finally(() => {
       if (this.#forced === forced) this.#forced = undefined;
       this.#refreshedAt = this.#deps.clock.now();
     });
@@ -114,26 +114,26 @@ export class Discovery {
     return forced;
   }
 
-  /** Goes by another configuration from now on, and looks everything up anew. */
+  /** Applies another configuration and refreshes every source. */
   async reconfigure(config: GatewayConfig): Promise<void> {
     const before = this.#config;
     this.#config = config;
     this.#generation++;
     const isSame = sourcesOf(before) === sourcesOf(config);
-    // What SRV named stays until SRV has answered again, unless SRV is no longer asked.
+    // SRV endpoints stay until the next SRV answer, unless SRV discovery was turned off.
     if (config.srv === undefined) this.#seeds = config.endpoints;
-    // Another source may mean another cluster, of which these are no members.
+    // Another source may mean another cluster, with other members.
     if (!isSame || config.memberSyncMs === 0) this.#members = undefined;
     this.#srvVerifier.invalidate();
     this.#memberVerifier.invalidate();
     this.#deps.members.reset();
-    // Nobody waits for what the old configuration is still looking for.
+    // A refresh of the old configuration delays nothing.
     this.#last = Promise.resolve();
     this.#forced = undefined;
-    await this.#round(true, true);
+    await this.#enqueue(true, true);
   }
 
-  /** Stops looking. What is under way publishes nothing more. May be called twice. */
+  /** Stops refreshing. A refresh in progress publishes nothing. May be called twice. */
   close(): void {
     this.#isClosed = true;
     this.#deps.srv.close();
@@ -141,12 +141,12 @@ export class Discovery {
     this.#cancelMembers();
   }
 
-  #round(withSrv: boolean, withMembers: boolean): Promise<void> {
-    this.#last = this.#last.then(() => this.#look(withSrv, withMembers));
+  #enqueue(withSrv: boolean, withMembers: boolean): Promise<void> {
+    this.#last = this.#last.then(() => this.#refreshSources(withSrv, withMembers));
     return this.#last;
   }
 
-  async #look(withSrv: boolean, withMembers: boolean): Promise<void> {
+  async #refreshSources(withSrv: boolean, withMembers: boolean): Promise<void> {
     const generation = this.#generation;
     const isOld = () => this.#isClosed || generation !== this.#generation;
     const { srv, memberSyncMs } = this.#config;
@@ -185,7 +185,7 @@ export class Discovery {
     }
   }
 
-  /** Of the last good set all but those that must be verified now, and are not, or no longer. */
+  /** Returns the last good set, less the endpoints that must be verified and are not, or no longer. */
   #stillGood(specs: readonly EndpointSpec[], verifier: EndpointVerifier): readonly EndpointSpec[] {
     if (!mustVerify(this.#config.srv)) return specs;
     const good = specs.flatMap((spec) =>
@@ -236,11 +236,11 @@ export class Discovery {
     return admitted;
   }
 
-  /** The last good list, less what may not be used any more; undefined: the seeds are used. */
+  /** Returns the last good list, less what may no longer be used; undefined: the seeds are used. */
   #membersAfter(error: Error): readonly EndpointSpec[] | undefined {
     const members = this.#members && this.#stillGood(this.#members, this.#memberVerifier);
     if (!(error instanceof UnreachableMembersError)) return members;
-    // What works is the endpoint that answered: a seed, unless it is a member of the last list.
+    // The endpoint that answered works. It is a seed, unless it is a member of the last list.
     const isMember = members?.some((member) => isSameAddress(member, error.answeredBy));
     return isMember ? members : undefined;
   }
@@ -258,14 +258,17 @@ export class Discovery {
     if (srv === undefined || discoveryRefreshMs === 0 || this.#isClosed) return;
     const { clock, srv: source } = this.#deps;
     const dueMs = refreshDelayMs(discoveryRefreshMs, source.ttlMs);
-    this.#cancelSrv = clock.after(dueMs, () => void this.#round(true, false));
+    this.#cancelSrv = clock.after(dueMs, () => void this.#enqueue(true, false));
   }
 
   #armMembers(): void {
     const { memberSyncMs } = this.#config;
     this.#cancelMembers();
     if (memberSyncMs === 0 || this.#isClosed) return;
-    this.#cancelMembers = this.#deps.clock.after(memberSyncMs, () => void this.#round(false, true));
+    this.#cancelMembers = this.#deps.clock.after(
+      memberSyncMs,
+      () => void this.#enqueue(false, true),
+    );
   }
 }
 

@@ -1,33 +1,33 @@
-// Names to addresses, asked anew at every dial and never frozen. What was last
-// known serves when the system's resolver fails or is slow: an outage of DNS is
-// no outage of etcd.
+// Resolves names at every dial, and keeps the last addresses of each. They serve
+// when a lookup fails or is slow (serve-stale, RFC 8767), so that an outage of DNS
+// does not become an outage of etcd.
 import { isIP } from "node:net";
 import type { Clock } from "../core/clock.ts";
 
 /**
- * Looks a host up and resolves with at least one address; rejects with a `code`,
- * also when `signal` is aborted. It ends by itself.
+ * Looks up a host and resolves with at least one address. Rejects with a `code`,
+ * also when `signal` aborts. Ends by the resolver's own schedule.
  */
 export type Lookup = (host: string, signal: AbortSignal) => Promise<readonly string[]>;
 
-/** IP literals in the order of preference, or, if there are none, why. */
-export type LookupResult = (addresses: readonly string[] | undefined, error?: LookupError) => void;
+/** Receives IP literals in order of preference, or, if there are none, the reason. */
+export type OnResolved = (addresses: readonly string[] | undefined, error?: LookupError) => void;
 
-/** One of the two is set. */
-export interface Found {
+/** The result of a lookup: one of the two is set. */
+export interface LookupResult {
   readonly addresses: readonly string[] | undefined;
   readonly error: LookupError | undefined;
 }
 
-/** `code` is one of node:dns's, such as ENOTFOUND. */
+/** `code` is one of node:dns, such as ENOTFOUND. */
 export type LookupError = Error & { readonly code?: string };
 
-// How long dials wait for a new answer when they have an old one: the delay at
-// which RFC 8305 tries the next address as well. From the question on, so that of
-// a silent server only the first dial takes note.
+// How long a dial waits for a fresh answer when a stale one is entry: the delay
+// after which RFC 8305 tries the next address as well. It counts from the start of
+// the lookup, so a silent server delays only the first dial.
 const STALE_ANSWER_TIMEOUT_MS = 250;
 
-/** The lookup has not answered in time. */
+/** A lookup that has not ended in time. */
 export class LookupTimeout extends Error {
   readonly code = "ETIMEDOUT";
   constructor(host: string) {
@@ -37,19 +37,19 @@ export class LookupTimeout extends Error {
 
 interface CacheEntry {
   addresses: readonly string[] | undefined;
-  /** Dials that wait for the lookup under way; undefined when there is none. */
-  waiting: Set<LookupResult> | undefined;
-  /** When the lookup under way began, or the last one. */
+  /** Dials that wait for the lookup in progress; undefined while there is none. */
+  waiting: Set<OnResolved> | undefined;
+  /** When the lookup in progress, or the last one, began. */
   askedAt: number;
 }
 
-/** As long as the lookup itself takes, which ends by the resolver's own schedule. */
+/** A timeout that waits until the lookup ends by the resolver's own schedule. */
 export const UNTIL_ANSWERED = Number.POSITIVE_INFINITY;
 
 export class DnsCache {
   readonly #lookup: Lookup;
   readonly #clock: Clock;
-  readonly #known = new Map<string, CacheEntry>();
+  readonly #entries = new Map<string, CacheEntry>();
   readonly #controller = new AbortController();
 
   constructor(lookup: Lookup, clock: Clock) {
@@ -58,32 +58,32 @@ export class DnsCache {
   }
 
   /**
-   * Answers once: at once for an IP literal, after `timeoutMs` at the latest,
-   * which may be UNTIL_ANSWERED. Questions for one name share one lookup. The
-   * function returned takes the question back; the lookup goes on, for others.
+   * Calls `onResolved` once: at once for an IP literal, and after `timeoutMs` (or
+   * UNTIL_ANSWERED) at the latest. Calls for one name share one lookup. The function
+   * returned cancels the call; the lookup goes on for other callers.
    */
-  resolve(host: string, timeoutMs: number, answer: LookupResult): () => void {
+  resolve(host: string, timeoutMs: number, onResolved: OnResolved): () => void {
     if (isIP(host) !== 0) {
-      answer([host]);
+      onResolved([host]);
       return () => {};
     }
-    const known = this.#entry(host);
-    const waiting = known.waiting ?? this.#ask(host, known);
-    const waitMs = this.#patienceMs(known, timeoutMs);
+    const entry = this.#entry(host);
+    const waiting = entry.waiting ?? this.#ask(host, entry);
+    const waitMs = this.#waitMs(entry, timeoutMs);
     if (waitMs <= 0) {
-      answer(known.addresses, new LookupTimeout(host));
+      onResolved(entry.addresses, new LookupTimeout(host));
       return () => {};
     }
     let cancelTimer = () => {};
-    const settle: LookupResult = (addresses, error) => {
+    const settle: OnResolved = (addresses, error) => {
       cancelTimer();
       waiting.delete(settle);
-      answer(addresses, error);
+      onResolved(addresses, error);
     };
     waiting.add(settle);
     if (waitMs !== UNTIL_ANSWERED)
       cancelTimer = this.#clock.after(waitMs, () =>
-        settle(known.addresses, new LookupTimeout(host)),
+        settle(entry.addresses, new LookupTimeout(host)),
       );
     return () => {
       cancelTimer();
@@ -91,16 +91,16 @@ export class DnsCache {
     };
   }
 
-  /** As `resolve`, for who may wait and never takes the question back. */
-  find(host: string, timeoutMs: number): Promise<Found> {
+  /** Does the same as `resolve`, for callers that never cancel. */
+  find(host: string, timeoutMs: number): Promise<LookupResult> {
     return new Promise((done) => {
       this.resolve(host, timeoutMs, (addresses, error) => done({ addresses, error }));
     });
   }
 
-  /** Forgets the addresses of all other names. What asks for one of them now is still answered. */
+  /** Forgets the addresses of all other names. Lookups in progress still answer. */
   keepOnly(hosts: ReadonlySet<string>): void {
-    for (const host of this.#known.keys()) if (!hosts.has(host)) this.#known.delete(host);
+    for (const host of this.#entries.keys()) if (!hosts.has(host)) this.#entries.delete(host);
   }
 
   /** Cancels all lookups, now and from now on. May be called twice. */
@@ -108,37 +108,37 @@ export class DnsCache {
     this.#controller.abort();
   }
 
-  #patienceMs({ addresses, askedAt }: CacheEntry, timeoutMs: number): number {
+  #waitMs({ addresses, askedAt }: CacheEntry, timeoutMs: number): number {
     if (addresses === undefined) return timeoutMs;
     return Math.min(timeoutMs, askedAt + STALE_ANSWER_TIMEOUT_MS - this.#clock.now());
   }
 
   #entry(host: string): CacheEntry {
-    let known = this.#known.get(host);
-    if (known === undefined) {
-      known = { addresses: undefined, waiting: undefined, askedAt: 0 };
-      this.#known.set(host, known);
+    let entry = this.#entries.get(host);
+    if (entry === undefined) {
+      entry = { addresses: undefined, waiting: undefined, askedAt: 0 };
+      this.#entries.set(host, entry);
     }
-    return known;
+    return entry;
   }
 
-  #ask(host: string, known: CacheEntry): Set<LookupResult> {
-    const waiting = new Set<LookupResult>();
-    known.waiting = waiting;
-    known.askedAt = this.#clock.now();
+  #ask(host: string, entry: CacheEntry): Set<OnResolved> {
+    const waiting = new Set<OnResolved>();
+    entry.waiting = waiting;
+    entry.askedAt = this.#clock.now();
     this.#lookup(host, this.#controller.signal).then(
       (addresses) => {
-        known.addresses = addresses;
-        this.#tell(known, undefined);
+        entry.addresses = addresses;
+        this.#settle(entry, undefined);
       },
-      (error: LookupError) => this.#tell(known, error),
+      (error: LookupError) => this.#settle(entry, error),
     );
     return waiting;
   }
 
-  #tell(known: CacheEntry, error: LookupError | undefined): void {
-    const waiting = known.waiting!;
-    known.waiting = undefined;
-    for (const answer of waiting) answer(known.addresses, error);
+  #settle(entry: CacheEntry, error: LookupError | undefined): void {
+    const waiting = entry.waiting!;
+    entry.waiting = undefined;
+    for (const onResolved of waiting) onResolved(entry.addresses, error);
   }
 }

@@ -1,5 +1,5 @@
-// Whether what --endpoints names can be used: one that resolves is enough to go
-// on with, and none may be the gateway itself.
+// Checks the endpoints of --endpoints: one that resolves is enough for a start, and
+// none may be the proxy itself.
 import { isIP } from "node:net";
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
@@ -17,7 +17,7 @@ export interface EndpointChecks {
 }
 
 /**
- * Looks an endpoint of --endpoints up, for as long as the resolver tries.
+ * Looks up an endpoint of --endpoints, for as long as the resolver tries.
  * Returns why it has no address; undefined if it has one.
  *
  * @throws {UsageError} if it is the gateway's own address.
@@ -40,7 +40,7 @@ export async function checkEndpoint(
 }
 
 export interface EndpointCheckDeps {
-  /** Keeps what it finds, for the dials to come. */
+  /** Caches the addresses for later dials. */
   readonly names: DnsCache;
   readonly network: {
     lookup(
@@ -55,17 +55,18 @@ export interface EndpointCheckDeps {
   readonly log: {
     /** An endpoint has no address. */
     unresolved(spec: EndpointSpec, why: string): void;
-    /** An endpoint turned out to be the gateway itself after the check was over. */
+    /** After the check was over, an endpoint turned out to be the proxy itself. */
     isOwnAddress(spec: EndpointSpec, error: string): void;
   };
 }
 
-// Endpoints whose names are answered at once are part of the verdict, though one is enough.
+// Time for the other names once one has resolved, so that the result covers every
+// name that is answered promptly.
 const SETTLE_MS = 250;
 
 export class EndpointCheck {
   readonly #deps: EndpointCheckDeps;
-  /** The configuration that was checked last, and not refused. */
+  /** The configuration that passed the last check. */
   #checked: GatewayConfig | undefined;
   #isClosed = false;
 
@@ -74,9 +75,9 @@ export class EndpointCheck {
   }
 
   /**
-   * Looks up what --endpoints names until one endpoint has an address, for as
-   * long as the resolver tries. The others are looked up in the background, and
-   * what is found out about them is logged. `current` is in force until then.
+   * Looks up the endpoints until one has an address, for as long as the resolver
+   * tries. The others are looked up in the background, and their failures are
+   * logged. `current` is the configuration that `config` is to replace.
    *
    * @throws {UsageError} if an endpoint resolves to the gateway itself.
    * @throws {StartError} if none resolves, and there is no SRV domain that may name others.
@@ -92,7 +93,7 @@ export class EndpointCheck {
     }
   }
 
-  /** Logs nothing any more. May be called twice. */
+  /** Stops logging. May be called twice. */
   close(): void {
     this.#isClosed = true;
   }
@@ -116,7 +117,7 @@ export class EndpointCheck {
       }
     };
 
-    // With SRV they are there in case that it names nothing.
+    // With SRV discovery they are only a fallback.
     if (srv !== undefined) enough();
     const all = Promise.all(endpoints.map(check));
     await Promise.race([all, isEnough.then(() => pause(clock, SETTLE_MS, { until: all }))]);
@@ -125,7 +126,7 @@ export class EndpointCheck {
     for (const [spec, why] of unresolved) this.#logUnresolved(config, spec, why);
   }
 
-  /** What is found is kept for an outage of DNS, if the same servers were asked. */
+  /** Returns the shared cache if the same DNS servers are asked, so that the addresses serve later. */
   #namesFor({ discoveryServers }: GatewayConfig, current: GatewayConfig): DnsCache {
     const { names, network, clock } = this.#deps;
     const isSame = JSON.stringify(discoveryServers) === JSON.stringify(current.discoveryServers);
@@ -137,7 +138,7 @@ export class EndpointCheck {
     if (config.srv === undefined && this.#isNews(config)) this.#deps.log.unresolved(spec, why);
   }
 
-  /** Not of a configuration that another has replaced, nor of lookups that the end has cancelled. */
+  /** Whether a result concerns the current configuration, and nothing was closed since. */
   #isNews(config: GatewayConfig): boolean {
     return !this.#isClosed && this.#checked === config;
   }
@@ -147,7 +148,7 @@ function isOwnAddress(error: unknown): error is Error {
   return error instanceof UsageError || error instanceof StartError;
 }
 
-/** No endpoint has an address: why, of each. */
+/** Describes why each of the endpoints has no address. */
 function noneResolves(unresolved: readonly [EndpointSpec, string][]): StartError {
   const names = unresolved.map(([spec, why]) => `"${labelOf(spec)}" (${why})`);
   return new StartError(`Cannot resolve any of --endpoints: ${names.join(", ")}`);

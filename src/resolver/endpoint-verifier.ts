@@ -1,20 +1,19 @@
-// Which of the endpoints that somebody named may be used: none that is the
-// gateway itself, and, where discovery must be verified, none that did not prove
-// itself in a TLS handshake.
+// Decides which discovered endpoints may be used: never the proxy itself, and,
+// where discovery must be verified, only those that pass a TLS handshake.
 import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
-import type { Found, LookupError, DnsCache } from "./dns-cache.ts";
+import type { LookupResult, LookupError, DnsCache } from "./dns-cache.ts";
 import { LookupGroup } from "./lookup-group.ts";
 import { isUnreached, describeTlsError } from "./tls-error.ts";
 
-/** Shakes hands with an IP literal, whose certificate must hold one of `names`. Rejects with a `code`. */
+/** Performs a TLS handshake with an IP literal, whose certificate must hold one of `names`. Rejects with a `code`. */
 export type Verify = (address: HostPort, names: readonly string[]) => Promise<void>;
 
 export interface VerifierEvents {
-  /** Not used, or not at all its addresses; told when the reason changes. */
+  /** The endpoint, or one of its addresses, is not used. Called when the reason changes. */
   rejected(spec: EndpointSpec, why: string): void;
-  /** Used, though it has no address at this moment. */
+  /** The endpoint is used, but has no address at this moment. */
   unresolved(spec: EndpointSpec, why: string): void;
 }
 
@@ -32,23 +31,23 @@ export const MAX_HANDSHAKES = 16;
 export class EndpointVerifier {
   readonly #deps: EndpointVerifierDeps;
   readonly #onLate: () => void;
-  /** Addresses that proved themselves, and in which round of proofs; by label. */
+  /** By label: the verified addresses, each with the generation in which it was verified. */
   readonly #verified = new Map<string, Map<string, number>>();
-  /** Raised when all have to prove themselves anew. */
-  #round = 0;
-  /** What was last said of an endpoint. */
+  /** Incremented when every address must be verified again. */
+  #generation = 0;
+  /** By label: the reason that was reported last. */
   readonly #reasons = new Map<string, string>();
 
-  /** `onLate`: a name has resolved after `admit` had stopped waiting for it. */
+  /** `onLate` is called when a name resolves after `verifyAll` has stopped waiting for it. */
   constructor(deps: EndpointVerifierDeps, onLate: () => void = () => {}) {
     this.#deps = deps;
     this.#onLate = onLate;
   }
 
   /**
-   * Returns those that may be used. One that was verified before, and stays, is
-   * not asked again. Names that are silent while others resolve count as names
-   * without an address, and are looked up in the background.
+   * Returns the endpoints that may be used. An address that is verified is not
+   * verified again. A name that is silent while others resolve counts as a name
+   * without an address, and is looked up in the background.
    */
   async verifyAll(
     specs: readonly EndpointSpec[],
@@ -70,22 +69,22 @@ export class EndpointVerifier {
   }
 
   /**
-   * All have to prove themselves again: what they are checked against may have
-   * changed. Who cannot be reached for that keeps what he had.
+   * Makes every address verify again, because the CA may have changed. An address
+   * that cannot be reached meanwhile stays verified.
    */
   invalidate(): void {
-    this.#round++;
+    this.#generation++;
     this.#reasons.clear();
   }
 
-  /** The endpoint as it may be used now, if it was admitted before; undefined if it lost that. */
+  /** Returns the endpoint with its verified addresses; undefined if none is verified any longer. */
   stillVerified(spec: EndpointSpec): EndpointSpec | undefined {
     const verified = this.#verified.get(labelOf(spec));
     if (verified === undefined || verified.size === 0) return undefined;
     return { ...spec, verifiedAddresses: new Set(verified.keys()) };
   }
 
-  /** Forgets all others: who comes back is new. */
+  /** Forgets all other endpoints. One that returns must be verified again. */
   keepOnly(specs: readonly EndpointSpec[]): void {
     const labels = new Set(specs.map(labelOf));
     for (const label of [...this.#verified.keys(), ...this.#reasons.keys()]) {
@@ -97,7 +96,7 @@ export class EndpointVerifier {
 
   async #check(
     spec: EndpointSpec,
-    { addresses, error }: Found,
+    { addresses, error }: LookupResult,
     mustVerify: boolean,
   ): Promise<EndpointSpec | undefined> {
     const { isSelf } = this.#deps;
@@ -131,15 +130,15 @@ export class EndpointVerifier {
     addresses: readonly string[],
   ): Promise<EndpointSpec | undefined> {
     const label = labelOf(spec);
-    // Of the round that is now: a proof that ends after `recheck` does not count for the next.
-    const round = this.#round;
+    // A handshake that ends after `invalidate` does not count for the next generation.
+    const generation = this.#generation;
     const verified = this.#verified.get(label) ?? new Map<string, number>();
     this.#verified.set(label, verified);
     const failures: string[] = [];
-    for (const host of addresses.filter((address) => verified.get(address) !== round)) {
+    for (const host of addresses.filter((address) => verified.get(address) !== generation)) {
       try {
         await this.#deps.verify({ host, port: spec.address.port }, spec.certificateNames);
-        verified.set(host, round);
+        verified.set(host, generation);
       } catch (error) {
         if (!isUndecided(error)) verified.delete(host);
         failures.push(
@@ -165,7 +164,7 @@ export class EndpointVerifier {
   }
 }
 
-/** Nothing was learnt of the certificate: nobody answered, or our own files cannot be read. */
+/** Whether a failure says nothing of the certificate: the server was not reached, or our own files cannot be read. */
 function isUndecided(error: unknown): boolean {
   return isUnreached(error) || (error as Error).name === "TlsFileError";
 }

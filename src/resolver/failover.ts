@@ -76,7 +76,7 @@ export class Failover<Connection extends { terminate(): void }> {
     this.#next();
   }
 
-  /** Gives up and leaves no connection behind. The listener is not called. */
+  /** Gives up and leaves no connection open. The listener is not called. */
   abort(): void {
     this.#isOver = true;
     this.#race.abort();

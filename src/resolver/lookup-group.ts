@@ -1,31 +1,31 @@
-// Names that are looked up together, of which one that resolves is enough to go
-// on with: those that are silent then are not waited for much longer.
+// Looks up several names together. Once one has resolved, the silent ones are not
+// waited for much longer.
 import type { Clock } from "../core/clock.ts";
-import { type Found, LookupTimeout, type DnsCache, UNTIL_ANSWERED } from "./dns-cache.ts";
+import { type LookupResult, LookupTimeout, type DnsCache, UNTIL_ANSWERED } from "./dns-cache.ts";
 
-// Sound DNS answers within this. Where none of the names has an address they are
-// waited for as long as the resolver tries.
+// A working DNS server answers within this time. While no name has resolved, the
+// names are waited for as long as the resolver tries.
 const SETTLE_MS = 1000;
 
 export class LookupGroup {
   readonly #names: DnsCache;
   readonly #clock: Clock;
   readonly #onLate: () => void;
-  /** Lookups that are waited for: each function ends the wait. */
+  /** One function for each lookup that is waited for, which ends the wait. */
   readonly #waiting = new Set<() => void>();
   /** Set once a name has resolved. */
   #cancelTimer: (() => void) | undefined;
 
-  /** `onLate`: a name has resolved that is no longer waited for. */
+  /** `onLate` is called when a name resolves that is no longer waited for. */
   constructor(names: DnsCache, clock: Clock, onLate: () => void) {
     this.#names = names;
     this.#clock = clock;
     this.#onLate = onLate;
   }
 
-  /** Looks `host` up. Never rejects. */
-  find(host: string): Promise<Found> {
-    const { promise, resolve } = Promise.withResolvers<Found>();
+  /** Looks up `host`. Never rejects. */
+  find(host: string): Promise<LookupResult> {
+    const { promise, resolve } = Promise.withResolvers<LookupResult>();
     const giveUp = () => {
       this.#waiting.delete(giveUp);
       resolve({ addresses: undefined, error: new LookupTimeout(host) });
@@ -41,7 +41,7 @@ export class LookupGroup {
     return promise;
   }
 
-  /** Waits for none of the names any longer. May be called twice. */
+  /** Stops waiting for names. May be called twice. */
   close(): void {
     this.#cancelTimer?.();
     for (const giveUp of this.#waiting) giveUp();

@@ -1,11 +1,11 @@
-// Endpoints out of SRV records (RFC 2782): both of etcd's services, their
-// union, and in words what kept a lookup from an answer.
+// Endpoints from SRV records (RFC 2782): the union of etcd's two services, and a
+// description of why a lookup failed.
 import { isIP } from "node:net";
 import { isDnsName } from "../core/address.ts";
 import type { EndpointSpec, Scheme } from "../core/endpoint-spec.ts";
 import type { SrvConfig } from "../core/gateway-config.ts";
 
-/** One SRV record. `name` is the target, perhaps with its trailing dot. */
+/** One SRV record. `name` is the target, with or without its trailing dot. */
 export interface SrvRecord {
   readonly priority: number;
   readonly weight: number;
@@ -15,16 +15,16 @@ export interface SrvRecord {
   readonly ttlSeconds?: number;
 }
 
-/** Asks DNS for SRV records; empty if there are none. Rejects with a `code`. */
+/** Looks up SRV records; empty if there are none. Rejects with a `code`. */
 export type ResolveSrv = (name: string, signal: AbortSignal) => Promise<readonly SrvRecord[]>;
 
-/** Neither service has a usable record. The message names both and says why. */
+/** Neither service has a usable record. The message names both, with the reasons. */
 export class SrvError extends Error {
   override name = "SrvError";
 }
 
 /**
- * The names that are asked for, the authenticated service first.
+ * Returns the names to look up, the authenticated service first.
  * @see etcd client/pkg/srv/srv.go, GetClient
  */
 export function serviceNames({ domain, name }: SrvConfig): Record<Scheme, string> {
@@ -35,25 +35,25 @@ export function serviceNames({ domain, name }: SrvConfig): Record<Scheme, string
   };
 }
 
-/** Whether what SRV names, and what those name in turn, must prove itself in a handshake. */
+/** Whether SRV targets, and members found through them, must be verified by a TLS handshake. */
 export function mustVerify(srv: SrvConfig | undefined): boolean {
   return srv !== undefined && !srv.isInsecure;
 }
 
-// A TTL of 0 says that records must not be kept: they are looked up this often.
+// The refresh interval for records with a TTL of 0, which must not be cached.
 const MIN_TTL_MS = 1000;
 
-/** Returns how long after a lookup the next one is due: after `intervalMs`, or sooner by the TTL. */
+/** Returns the delay until the next lookup: `intervalMs`, or less if the TTL is shorter. */
 export function refreshDelayMs(intervalMs: number, ttlMs: number | undefined): number {
   return ttlMs === undefined ? intervalMs : Math.min(intervalMs, Math.max(ttlMs, MIN_TTL_MS));
 }
 
-/** What a service answered, or why it did not. */
+/** The endpoints of a service, and why there are none or why they are old. */
 type Outcome = { readonly specs: readonly EndpointSpec[]; readonly why?: string };
 
 export class SrvSource {
   readonly #resolve: ResolveSrv;
-  /** The last answer of each service name, for when the next lookup gives none. */
+  /** The last answer of each service name, which serves while lookups fail. */
   readonly #lastGood = new Map<string, readonly EndpointSpec[]>();
   readonly #controller = new AbortController();
   #ttlMs: number | undefined;
@@ -63,11 +63,11 @@ export class SrvSource {
   }
 
   /**
-   * The union of both services. If one of them cannot be asked (DNS refuses,
-   * fails or is late), what it said last stands in for its answer: half of a
-   * cluster does not vanish by a lost packet.
+   * Returns the union of both services. If one lookup fails (DNS refuses, fails or
+   * is late), its last answer serves instead, so that a lost packet does not remove
+   * half of a cluster.
    *
-   * @throws {SrvError} if both are empty or could not be asked.
+   * @throws {SrvError} if both services are empty or both lookups fail.
    */
   async find(srv: SrvConfig): Promise<readonly EndpointSpec[]> {
     const names = serviceNames(srv);
@@ -84,12 +84,12 @@ export class SrvSource {
     );
   }
 
-  /** The shortest TTL of the records that the last `find` found; undefined: unknown. */
+  /** The shortest TTL of the records of the last `find`; undefined: unknown. */
   get ttlMs(): number | undefined {
     return this.#ttlMs;
   }
 
-  /** Cancels lookups, now and from now on. May be called twice. */
+  /** Cancels all lookups, now and from now on. May be called twice. */
   close(): void {
     this.#controller.abort();
   }
@@ -145,7 +145,7 @@ function specsOf(records: readonly SrvRecord[], scheme: Scheme, domain: string):
   });
 }
 
-/** Names are compared without case, and DNS servers may send any. */
+/** Normalises a target: DNS names are compared without case. */
 function hostOf(target: string): string {
   return target.replace(/\.$/, "").toLowerCase();
 }
@@ -154,10 +154,10 @@ function isInside(host: string, parent: string): boolean {
   return host === parent || host.endsWith(`.${parent}`);
 }
 
-/** A target of "." says that there is no such service (RFC 2782); port 0 cannot be dialled. */
+/** A target of "." means that there is no such service (RFC 2782); port 0 cannot be dialled. */
 function isUsable({ name, port }: SrvRecord): boolean {
   const host = hostOf(name);
-  // "0" and "10.1" are no names, but getaddrinfo makes addresses of them.
+  // "0" and "10.1" are not names, but getaddrinfo makes addresses of them.
   const isName = isDnsName(host) && (isIP(host) === 4 || !/^[\d.]+$/.test(host));
   return isName && port > 0 && port <= 65535;
 }

@@ -163,7 +163,7 @@ describe("what another start may find cured ends with status 1", () => {
     [
       // Half-written, as while it is renewed.
       "start --endpoints-auto-sync-interval=1s --trusted-ca-file=/dev/null",
-      'Cannot use --trusted-ca-file "/dev/null": no CERTIFICATE in PEM in it',
+      'Cannot use --trusted-ca-file "/dev/null": it is empty',
     ],
     [
       "start --listen-addr=0.0.0.0:23790 --endpoints=localhost:23790",

@@ -20,7 +20,7 @@ interface World {
   /** Hosts of the plain and of the -ssl service; undefined: no such name; a text: an error. */
   plain?: readonly (string | SrvRecord)[] | string | undefined;
   ssl?: readonly (string | SrvRecord)[] | string | undefined;
-  /** Client URLs; undefined: nobody answers. */
+  /** Client URLs; undefined: no member answers. */
   members?: string[] | undefined;
   /** What DNS waits for before it answers. */
   gate?: Promise<void> | undefined;
@@ -358,7 +358,7 @@ describe("the member list", () => {
     expect(asked.members).toEqual(["10.0.0.1", "10.0.1.1"]);
   });
 
-  test("stays the last good one while nobody answers, and the seeds are asked as well", async () => {
+  test("keeps the last good list while no member answers, and the seeds are asked as well", async () => {
     const { discovery, world, asked, log, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379"];
     await discovery.start();
@@ -444,7 +444,7 @@ describe("the member list", () => {
     expect(asked.members).toEqual(["10.0.1.2", "10.0.0.1", "10.0.1.1"]);
   });
 
-  test("has SRV's rank for whom SRV names, and the best for others", async () => {
+  test("inherits priority and weight from SRV; members that SRV does not name get the best", async () => {
     const { discovery, world, specs, after } = setUp({ srv, memberSyncMs: SYNC });
     world.plain = [
       { name: "10.0.0.1", port: 1, priority: 5, weight: 7 },

@@ -35,7 +35,7 @@ describe("DnsCache.resolve()", () => {
     expect([lookups.length, clock.pending]).toEqual([0, 0]);
   });
 
-  test("asks anew at each dial, so that a changed record is followed", async () => {
+  test("looks up again at each dial, so that a changed record is followed", async () => {
     const { ask, answers, lookups } = setUp();
     ask("etcd");
     lookups[0]!.resolve(["10.0.0.1"]);
@@ -147,7 +147,7 @@ describe("DnsCache.resolve()", () => {
     expect(answers).toEqual(["ECANCELLED"]);
   });
 
-  test("answers nobody who took the question back", async () => {
+  test("does not call a caller that cancelled", async () => {
     const { ask, answers, lookups, clock } = setUp();
     const cancel = ask("etcd");
     cancel();

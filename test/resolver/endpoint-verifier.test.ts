@@ -115,7 +115,7 @@ describe("with verification", () => {
     ]);
   });
 
-  test("asks anew who left and came back", async () => {
+  test("verifies an endpoint again that left and came back", async () => {
     const { verifier, verifyAll, labels, verified } = setUp();
     await labels(["10.0.0.1:1", "10.0.0.2:1"], true);
     verifier.keepOnly(await verifyAll(["10.0.0.2:1"], true));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { LookupGroup } from "../../src/resolver/lookup-group.ts";
-import { type Found, DnsCache } from "../../src/resolver/dns-cache.ts";
+import { type LookupResult, DnsCache } from "../../src/resolver/dns-cache.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 function setUp() {
@@ -15,7 +15,7 @@ function setUp() {
   const group = new LookupGroup(names, clock, () => late++);
   const find = (...hosts: string[]) => {
     for (const host of hosts)
-      void group.find(host).then(({ addresses, error }: Found) => {
+      void group.find(host).then(({ addresses, error }: LookupResult) => {
         found[host] = addresses?.join() ?? error?.code ?? "?";
       });
   };

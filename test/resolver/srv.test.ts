@@ -74,7 +74,7 @@ describe("SrvSource.find()", () => {
     ["port 0", record("m2.a.test", { port: 0 })],
     ['the target "."', record(".")],
     ["the empty target", record("")],
-    ["a target that is no name", record("m 2.a.test")],
+    ["a target that is not a name", record("m 2.a.test")],
     ["a target of 254 characters", record(`${"a.".repeat(126)}ab`)],
   ])("leaves out %s", async (_, bad) => {
     const dns = new Dns();
