@@ -5,6 +5,7 @@ import { HAPROXY_DEFAULTS, type Kind, KINDS, OUR_FLAGS } from "./gateways.ts";
 import type { Endings } from "./held.ts";
 import { type Figures, WORKERS } from "./load.ts";
 import { CLIENT_TIMEOUT_MS } from "./post.ts";
+import { RULE, TITLES, verdict } from "./verdict.ts";
 
 /** What the clients of one gateway noticed of one fault. */
 export interface Cell {
@@ -19,12 +20,6 @@ export interface Row {
   readonly cells: ReadonlyMap<Kind, Cell>;
 }
 
-const TITLES: Readonly<Record<Kind, string>> = {
-  ours: "etcd-gateway",
-  etcd: "etcd's own gateway",
-  haproxy: "HAProxy",
-};
-
 const SETUP = `A three-member etcd cluster, each member in its own network namespace. The gateways share another namespace and face
 the same fault at the same time, each with ${WORKERS} workers that put and get keys of 1 byte to 48 KiB before, during and after
 the fault. Each attempt is made on a new connection, times out after ${CLIENT_TIMEOUT_MS / 1000} s, and is not retried. The fault hits a member
@@ -37,15 +32,17 @@ etcd-gateway runs with ${OUR_FLAGS.length === 0 ? "its defaults" : `\`${OUR_FLAG
 health checks*, etcd-gateway has \`--health-url=http://{host}:{port}/health\` and HAProxy \`option httpchk GET /health\`;
 etcd's own gateway has no health checks.`;
 
-const LEGEND = `How to read a cell: *failed / attempts (reasons), longest wait, longest gap*. The wait is the time until a client had its
-complete response or its failure; the gap is the longest time without a success. *timeout* gave up after ${CLIENT_TIMEOUT_MS / 1000} s; *refused*,
-*reset* and *EPIPE* are errors of the connection, *incomplete* is a FIN before the end of the response; *etcd N* is
-etcd's own response with HTTP status N, which a gateway that does not parse requests passes on. *after* counts failed
-attempts that began when the fault was over. Bytes are of all gateways together: each value is read through the gateway
-after its put, and again from a surviving member at the end of the row.
+const LEGEND = `*Wait* is the time until a client had its complete response or its failure; *gap* is the longest time without a
+success. ${RULE}
 
 An attempt under way at the member when the fault hits can fail with every gateway: none parses requests, so none can
 send one again.`;
+
+const REASONS = `*timeout* gave up after ${CLIENT_TIMEOUT_MS / 1000} s; *refused*, *reset* and *EPIPE* are errors of the connection, *incomplete* is a FIN
+before the end of the response; *etcd N* is etcd's own response with HTTP status N, which a gateway that does not parse
+requests passes on. *after* counts failed attempts that began when the fault was over. Bytes are of all gateways
+together: each value is read through the gateway after its put, and again from a surviving member at the end of the
+row.`;
 
 /** Returns the requirements that our gateway missed. */
 export function missedRequirements({ fault, cells }: Row): string[] {
@@ -64,9 +61,13 @@ export function rowText({ fault, note, cells }: Row): string {
   const lines = [...cells].map(([kind, { figures, endings }]) => {
     const bytes = `${megabytes(figures.checkedBytes)} checked, ${figures.wrongBytes} wrong`;
     const ended = endings === undefined ? "" : `; connections ended: ${endingsText(endings)}`;
-    return `   ${TITLES[kind].padEnd(18)}  ${cellText(figures)}; ${bytes}${ended}`;
+    const reasons = figures.failed === 0 ? "" : ` (${reasonsText(figures)})`;
+    const [failed, wait, gap] = figureCells(figures);
+    return `   ${TITLES[kind].padEnd(18)}  ${failed} failed${reasons}, wait ${wait}, gap ${gap}; ${bytes}${ended}`;
   });
-  return [`== ${fault.name}${note === "" ? "" : ` (${note})`}`, ...lines].join("\n");
+  const heading = `== ${fault.name}${note === "" ? "" : ` (${note})`}`;
+  const noticed = new Map([...cells].map(([kind, { figures }]) => [kind, figures]));
+  return [heading, ...lines, `   ${verdict(noticed)}`].join("\n");
 }
 
 /** Renders docs/faults.md; `took` is the run's duration in ms. */
@@ -74,7 +75,6 @@ export function markdown(
   rows: readonly Row[],
   { versions, took }: { versions: ReadonlyMap<Kind, string>; took: number },
 ): string {
-  const kinds = KINDS.map((kind) => `${TITLES[kind]}`);
   const held = rows.filter(({ fault }) => fault.holdsClients);
   return `# Faults
 
@@ -83,11 +83,19 @@ ${KINDS.map((kind) => `${TITLES[kind]}: ${versions.get(kind) ?? "not installed"}
 
 ${SETUP}
 
-| fault | duration | ${kinds.join(" | ")} | bytes checked |
-| --- | --- | ${kinds.map(() => "---").join(" | ")} | --- |
-${rows.map(rowMarkdown).join("\n")}
+## What clients notice
+
+${table(["fault", ...KINDS.flatMap(figureTitles), "verdict"], rows.map(noticedRow))}
 
 ${LEGEND}
+
+## Why attempts failed
+
+${table(["fault", "duration", ...KINDS.map((kind) => TITLES[kind]), "bytes checked"], rows.map(reasonsRow))}
+
+${REASONS}
+
+## Connections that were open
 
 ${held.map(heldMarkdown).join("\n\n")}
 HAProxy's configuration, before its \`listen\` section:
@@ -98,16 +106,39 @@ ${HAPROXY_DEFAULTS}
 `;
 }
 
-function rowMarkdown({ fault, note, cells }: Row): string {
-  const texts = KINDS.map((kind) => {
-    const cell = cells.get(kind);
-    return cell === undefined ? "not installed" : cellText(cell.figures);
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [titles, titles.map(() => "---"), ...rows];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function figureTitles(kind: Kind): string[] {
+  return [`${TITLES[kind]}: failed`, "longest wait", "longest gap"];
+}
+
+function noticedRow({ fault, cells }: Row): string[] {
+  const figures = new Map([...cells].map(([kind, cell]) => [kind, cell.figures]));
+  const shown = KINDS.flatMap((kind) => {
+    const figuresOf = figures.get(kind);
+    return figuresOf === undefined ? ["not installed", "", ""] : figureCells(figuresOf);
   });
+  return [fault.name, ...shown, verdict(figures)];
+}
+
+function figureCells({ failed, attempts, longestWaitMs, longestGapMs }: Figures): string[] {
+  const count = failed === 0 ? "0" : `**${failed}**`;
+  return [`${count} of ${attempts}`, seconds(longestWaitMs), seconds(longestGapMs)];
+}
+
+function reasonsRow({ fault, note, cells }: Row): string[] {
   const all = [...cells.values()].map(({ figures }) => figures);
   const wrong = all.reduce((sum, { wrongBytes }) => sum + wrongBytes, 0);
   const checked = all.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0);
+  const reasons = KINDS.map((kind) => {
+    const cell = cells.get(kind);
+    return cell === undefined ? "not installed" : reasonsText(cell.figures) || "none failed";
+  });
   const name = note === "" ? fault.name : `${fault.name} (${note})`;
-  return `| ${name} | ${fault.seconds} s | ${texts.join(" | ")} | ${megabytes(checked)}, ${wrong} wrong |`;
+  return [name, `${fault.seconds} s`, ...reasons, `${megabytes(checked)}, ${wrong} wrong`];
 }
 
 function heldMarkdown({ fault, cells }: Row): string {
@@ -120,13 +151,9 @@ ${lines.join("\n")}
 `;
 }
 
-function cellText(figures: Figures): string {
-  const { failed, attempts, failures, failedAfter, longestWaitMs, longestGapMs } = figures;
-  const why = Object.entries(failures).map(([failure, count]) => `${count} ${failure}`);
-  if (failedAfter > 0) why.push(`${failedAfter} after`);
-  const failedText = failed === 0 ? "0" : `**${failed}**`;
-  const reasons = why.length === 0 ? "" : ` (${why.join(", ")})`;
-  return `${failedText} / ${attempts}${reasons}, ${seconds(longestWaitMs)}, ${seconds(longestGapMs)}`;
+function reasonsText({ failures, failedAfter }: Figures): string {
+  const counts = Object.entries(failures).map(([failure, count]) => `${count} ${failure}`);
+  return [...counts, ...(failedAfter > 0 ? [`${failedAfter} after`] : [])].join(", ");
 }
 
 function endingsText({ clients, silentMs, activeMs }: Endings): string {
