@@ -1,6 +1,7 @@
 // Prints the config file that packages install: every key, explained, and commented
 // out with its default.
 import { flagNamed, flagNames, variableOf } from "../src/cli/flags.ts";
+import { RESTART_ONLY } from "../src/cli/reload.ts";
 
 const WIDTH = 78;
 
@@ -10,8 +11,8 @@ const parts = [
 # an environment variable (${variableOf("endpoints")}) override this file.
 #
 # To apply a change: systemctl reload etcd-gateway. The gateway reads the file again
-# and keeps all connections. listen-addr, reuse-port, metrics-addr and log-format
-# need a restart.`,
+# and keeps all connections. A change of these keys needs a restart:
+# ${RESTART_ONLY.join(", ")}.`,
 ];
 for (const name of flagNames) {
   const { onlyFor, default: fallback, example, summary, value } = flagNamed(name);

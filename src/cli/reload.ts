@@ -8,8 +8,8 @@ import { type FlagName, flagNames } from "./flags.ts";
 import { type ConfigSource, loadConfig } from "./load-config.ts";
 import type { ReadConfig } from "./read-config.ts";
 
-/** What stays as it was at start. */
-const RESTART_ONLY = [
+/** Flags whose change a reload does not apply; the docs and the default config file name them. */
+export const RESTART_ONLY = [
   "listen-addr",
   "reuse-port",
   "log-format",

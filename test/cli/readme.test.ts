@@ -1,38 +1,93 @@
-// What the README says of the command line is what the flag table says.
+// What README.md and docs/ say of the command line is what the flag tables say.
 import { describe, expect, test } from "bun:test";
-import { flagNamed, flagNames } from "../../src/cli/flags.ts";
+import { flagNamed, flagNames, variableOf } from "../../src/cli/flags.ts";
 import { parseArgv } from "../../src/cli/parse-argv.ts";
 import { readConfig } from "../../src/cli/read-config.ts";
+import { RESTART_ONLY } from "../../src/cli/reload.ts";
+import { run } from "../support/gateway-command.ts";
 
-const readme = await Bun.file("README.md").text();
+const names = ["README.md", ...[...new Bun.Glob("docs/**/*.md").scanSync()].toSorted()];
+const pages = await Promise.all(
+  names.map(async (page) => ({ page, text: await Bun.file(page).text() })),
+);
 
-describe("README.md", () => {
-  test("lists every flag with its default and its meaning", () => {
-    const [section] = readme.split("## Flags")[1]!.split("\n## ");
-    const rows = section!.split("\n").filter((line) => line.startsWith("| `--"));
-    const expected = flagNames.map((name) => {
-      const { value, default: text, summary } = flagNamed(name);
-      const head = value === "" ? `--${name}` : `--${name}=${value}`;
-      return `| \`${head}\` | ${text === undefined ? "not set" : `\`${text}\``} | ${summary} |`;
-    });
-    expect(rows).toEqual(expected);
+/** Returns what a script prints. */
+async function printed(script: string): Promise<string> {
+  const { status, stdout, stderr } = await run([process.execPath, script]);
+  expect([status, stderr]).toEqual([0, ""]);
+  return stdout;
+}
+
+describe("docs/flags.md", () => {
+  const docs = pages.find(({ page }) => page === "docs/flags.md")!.text;
+
+  test("is what scripts/flags-docs.ts prints", async () => {
+    expect(docs).toBe(await printed("scripts/flags-docs.ts"));
   });
 
-  const commands = [
-    ...readme.matchAll(/(?:^|\/usr\/bin\/| )etcd-gateway ((?:gateway )?start .*)$/gm),
-  ];
-  test.each(commands.map(([, command]) => command!))(
-    "shows a command that works: %s",
-    (command) => {
-      const { words, given } = parseArgv(command.split(" "));
-      expect(words.at(-1)).toBe("start");
-      expect(
-        readConfig({ given, environment: {}, readFile: () => "" }).config.endpoints.length,
-      ).toBeGreaterThan(0);
-    },
+  test("has a section for each flag: meaning, default, example, variable and key", () => {
+    const [, ...sections] = docs.split("\n### ");
+    expect(sections.map((section) => section.split("\n")[0])).toEqual(
+      flagNames.map((name) => `\`--${name}\``),
+    );
+    for (const [i, name] of flagNames.entries()) {
+      const { default: preset, summary, example, onlyFor } = flagNamed(name);
+      const section = sections[i]!.replaceAll("\\_", "_");
+      expect(section).toContain(`\n\n${summary}`);
+      expect(section).toContain(
+        `- default: ${preset === undefined ? "not set" : `\`${preset}\``}\n`,
+      );
+      expect(section).toContain(`- example: \`--${name}=${example}\`\n`);
+      expect(section).toContain(`- variable: \`${variableOf(name)}\`\n`);
+      const isKey = name !== "config-file" && onlyFor === undefined;
+      expect(section).toContain(`- config-file key: ${isKey ? `\`${name}\`` : "none"}\n`);
+    }
+  });
+});
+
+describe("README.md and docs/", () => {
+  const commands = pages.flatMap(({ page, text }) =>
+    [...text.matchAll(/(?:^|\/usr\/bin\/| )etcd-gateway ((?:gateway )?start .*)$/gm)].map(
+      ([, command]) => [page, command!] as const,
+    ),
   );
 
-  test("shows at least three commands", () => {
+  test.each(commands)("%s shows a command that works: %s", (_, command) => {
+    const { words, given } = parseArgv(command.split(" "));
+    expect(words.at(-1)).toBe("start");
+    expect(
+      readConfig({ given, environment: {}, readFile: () => "" }).config.endpoints.length,
+    ).toBeGreaterThan(0);
+  });
+
+  test("show at least three commands", () => {
     expect(commands.length).toBeGreaterThanOrEqual(3);
   });
+});
+
+describe("RESTART_ONLY", () => {
+  test("is what every text says that needs a restart", async () => {
+    const texts = new Map(pages.map(({ page, text }) => [page, text]));
+    texts.set("scripts/default-config.ts", await printed("scripts/default-config.ts"));
+
+    const claims = [...texts].flatMap(([page, text]) =>
+      text
+        .replace(/\n#? */g, " ")
+        .split(/(?<=\.)\s/)
+        .filter((sentence) => /\bneeds? a restart\b/.test(sentence))
+        .map((sentence) => ({ page, flags: flagNames.filter((name) => mentions(sentence, name)) })),
+    );
+
+    expect(claims.map(({ page }) => page)).toEqual([
+      "docs/flags.md",
+      "docs/upgrades.md",
+      "scripts/default-config.ts",
+    ]);
+    for (const { page, flags } of claims)
+      expect([page, flags.toSorted()]).toEqual([page, RESTART_ONLY.toSorted()]);
+  });
+
+  function mentions(sentence: string, name: string): boolean {
+    return new RegExp(`(?<![\\w-])(?:--)?${name}(?![\\w-])`).test(sentence);
+  }
 });

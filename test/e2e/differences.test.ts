@@ -1,5 +1,5 @@
 // One table of behaviours, run against the compiled gateway and against the one
-// inside etcd: the README's list of differences, and what must stay the same.
+// inside etcd: the differences that docs/migration.md lists, and what must stay the same.
 import {
   afterAll,
   afterEach,

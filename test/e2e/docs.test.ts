@@ -1,9 +1,10 @@
-// What docs/ offers to other programs is what they take, and names nothing that
-// does not exist.
+// Other programs accept what docs/ offers them, and nothing in docs/ names or links to
+// what does not exist.
 import { describe, expect, test } from "bun:test";
 import { dirname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { METRICS } from "../../src/observe/metrics-table.ts";
+import { RELAY_ENDS } from "../../src/relay/relay-end.ts";
 import { parseArgv } from "../../src/cli/parse-argv.ts";
 import { readConfig } from "../../src/cli/read-config.ts";
 import { requireTool, run } from "../support/gateway-command.ts";
@@ -17,23 +18,64 @@ function exists(name: string): boolean {
   );
 }
 
+const pages = [
+  "CHANGELOG.md",
+  "README.md",
+  ...[...new Bun.Glob("docs/**/*.md").scanSync()].toSorted(),
+];
+
+/** Removes code blocks and code spans, whose brackets are not links. */
+function withoutCode(markdown: string): string {
+  return markdown.replace(/^ *```[^]*?^ *```$/gm, "").replace(/`[^`\n]*`/g, "code");
+}
+
+/** Returns the anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(markdown: string): string[] {
+  const headings = markdown.replace(/^ *```[^]*?^ *```$/gm, "").matchAll(/^#+ (.*)$/gm);
+  const seen = new Map<string, number>();
+  return [...headings].map(([, heading]) => {
+    const name = heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-");
+    const count = seen.get(name) ?? 0;
+    seen.set(name, count + 1);
+    return count === 0 ? name : `${name}-${count}`;
+  });
+}
+
 const metricsIn = (text: string) => [
   ...new Set(text.match(/\b(?:etcd_gateway|process)_[a-z_]+/g) ?? []),
 ];
 
 describe("docs/", () => {
-  test("and the README link to what is there, and name this version", async () => {
-    const pages = ["README.md", ...new Bun.Glob("docs/*.md").scanSync()];
-    for (const page of pages) {
-      const text = await Bun.file(page).text();
-      for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]*)(#[^)]*)?\)/g)) {
-        const path = target === "" ? page : join(dirname(page), target!);
-        expect([page, target, await Bun.file(path).exists()]).toEqual([page, target!, true]);
-      }
-    }
+  test("names this version in kubernetes.yaml, and CHANGELOG.md has a section for it", async () => {
     const image = `image: ${packageJson.name}:${packageJson.version}`;
     expect((await Bun.file("docs/kubernetes.yaml").text()).split(image)).toHaveLength(3);
     expect(await Bun.file("CHANGELOG.md").text()).toContain(`## ${packageJson.version}\n`);
+  });
+
+  test.each(pages)("%s has only relative links whose file and heading exist", async (page) => {
+    const text = withoutCode(await Bun.file(page).text());
+    for (const [, target, anchor] of text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)) {
+      const file = target === "" ? page : join(dirname(page), target!);
+      expect([file, await Bun.file(file).exists()]).toEqual([file, true]);
+      if (anchor !== undefined) expect(anchorsOf(await Bun.file(file).text())).toContain(anchor);
+    }
+  });
+
+  test("has no page that the README does not link to", async () => {
+    const readme = await Bun.file("README.md").text();
+    for (const page of pages.filter((page) => page.startsWith("docs/")))
+      expect(readme).toContain(`](${page})`);
+  });
+
+  test("observability.md explains each end of a connection that the access log names", async () => {
+    const text = await Bun.file("docs/observability.md").text();
+    const [, table] = text.split("\n| `end` | cause |\n");
+    const rows = [...table!.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].map(([, cell]) => cell!);
+    const named = rows.flatMap((cell) => cell.replaceAll("`", "").split(", "));
+    expect(named).toEqual([...RELAY_ENDS]);
   });
 
   test("prometheus-rules.yaml passes promtool", async () => {

@@ -78,6 +78,7 @@ describe("a release", () => {
       "completions/etcd-gateway.fish",
       "config.yaml",
       "copyright",
+      ...(await readdir("docs")).map((file) => `docs/${file}`).toSorted(),
       "etcd-gateway",
       "etcd-gateway.1",
       "etcd-gateway.cdx.json",
