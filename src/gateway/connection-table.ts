@@ -72,8 +72,8 @@ export class ConnectionTable {
     this.#relayDeps = {
       clock,
       system,
-      endings: this.#stallTimeout,
-      memory: this.#bufferLimit,
+      stallTimeout: this.#stallTimeout,
+      bufferLimit: this.#bufferLimit,
       onClosed: (relay) => this.#remove(relay),
     };
   }

@@ -42,7 +42,7 @@ export interface GatewayDeps {
   /** The descriptor of a socket that listens already, which replaces --listen-addr; undefined: none. */
   readonly inheritedListener?: number | undefined;
   /** Milliseconds after which a relay that is closing and makes no progress is reset. */
-  readonly terminationDelayMs?: number;
+  readonly stallTimeoutMs?: number;
 }
 
 const NO_DESCRIPTORS = "out of file descriptors or memory";
@@ -76,7 +76,7 @@ export class Gateway
     this.#statistics = new Statistics(clock.now());
     this.#connections = new ConnectionTable(config, {
       ...{ clock, log, system },
-      stallTimeoutMs: deps.terminationDelayMs,
+      stallTimeoutMs: deps.stallTimeoutMs,
     });
     this.#draining = new DrainingEndpoints(clock, this.#connections);
     this.#cluster = new Cluster(config, {

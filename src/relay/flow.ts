@@ -15,7 +15,7 @@ export interface FlowDeps {
   readonly clock: Pick<Clock, "soon">;
   readonly system: Pick<TcpSystem, "peek" | "skip">;
   /** Counts the memory that flows buffer; `bytes` may be negative. */
-  readonly memory: { add(bytes: number): void };
+  readonly bufferLimit: { add(bytes: number): void };
 }
 
 /** Events that a flow reports to its relay. */
@@ -230,7 +230,7 @@ export class Flow implements SocketOwner {
   #setPending(bytes: Uint8Array | undefined): void {
     const before = this.bufferedBytes;
     this.#pending = bytes;
-    this.#deps.memory.add(this.bufferedBytes - before);
+    this.#deps.bufferLimit.add(this.bufferedBytes - before);
   }
 
   #buffer(chunk: Uint8Array): void {

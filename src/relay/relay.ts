@@ -16,7 +16,7 @@ import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 /** Dependencies that all relays share. */
 export interface RelayDeps extends FlowDeps {
   readonly clock: Clock;
-  readonly endings: StallTimeout;
+  readonly stallTimeout: StallTimeout;
   readonly system: FlowDeps["system"] & Pick<TcpSystem, "unsentBytes" | "hasVanished" | "isReset">;
   /** Called once for each relay, when its last socket is closed. */
   readonly onClosed: (relay: Relay) => void;
@@ -144,12 +144,12 @@ export class Relay implements FlowEvents, EndingRelay, BufferedRelay, ExpiringRe
 
   sourceEnded(flow: Flow): void {
     this.end ??= flow === this.#clientFlow ? "client_closed" : "server_closed";
-    this.#deps.endings.watch(this);
+    this.#deps.stallTimeout.watch(this);
   }
 
   sinkFailed(flow: Flow): void {
     flow.reverse!.sourceFailed();
-    this.#deps.endings.watch(this);
+    this.#deps.stallTimeout.watch(this);
   }
 
   sourceClosed(flow: Flow, error: Error | undefined): void {
@@ -160,7 +160,7 @@ export class Relay implements FlowEvents, EndingRelay, BufferedRelay, ExpiringRe
       return;
     }
 
-    this.#deps.endings.watch(this);
+    this.#deps.stallTimeout.watch(this);
 
     // Both FINs have passed only if ours was sent. A missing error does not prove
     // it: a reset that a write has met already shows none, nor does our own reset.
@@ -206,7 +206,7 @@ export class Relay implements FlowEvents, EndingRelay, BufferedRelay, ExpiringRe
     this.#cancelResetPoll?.();
     this.#clientFlow.discard();
     this.#serverFlow?.discard();
-    this.#deps.endings.unwatch(this);
+    this.#deps.stallTimeout.unwatch(this);
 
     const { dialing } = this;
     this.dialing = undefined;

@@ -5,12 +5,12 @@ import type { Endpoint } from "./endpoint.ts";
 import { HEALTH_RANK, type Pool } from "./pool.ts";
 
 /** The result of one check. `reason` is why the endpoint is not healthy. */
-export type HealthAnswer =
+export type HealthResult =
   | { readonly state: "healthy" }
   | { readonly state: "unhealthy" | "unresponsive"; readonly reason: string };
 
 /** Checks an endpoint once. Never rejects: a failure is a result. */
-export type AskHealth = (endpoint: Endpoint) => Promise<HealthAnswer>;
+export type CheckHealth = (endpoint: Endpoint) => Promise<HealthResult>;
 
 export interface HealthCheckLimits {
   /** Milliseconds from the start of one check of an endpoint to the next. 0: no checks. */
@@ -23,7 +23,7 @@ export interface HealthCheckLimits {
 
 export interface HealthCheckEvents {
   /** The endpoint's health changed to the state of `answer`. */
-  healthChanged(endpoint: Endpoint, answer: HealthAnswer): void;
+  healthChanged(endpoint: Endpoint, answer: HealthResult): void;
   /** A check of an endpoint that is not healthy failed, or was skipped because it is down. */
   stillFailing(endpoint: Endpoint): void;
 }
@@ -31,7 +31,7 @@ export interface HealthCheckEvents {
 export interface ActiveHealthDeps {
   readonly pool: Pool;
   readonly clock: Clock;
-  readonly ask: AskHealth;
+  readonly ask: CheckHealth;
   /** Read at each check. */
   readonly limits: () => HealthCheckLimits;
   /** Returns a number from 0 to 1, for the jitter that spreads the checks of many gateways. */
@@ -118,7 +118,7 @@ export class ActiveHealth {
   }
 
   /** Records a result, and changes the state after enough consecutive results that differ from it. */
-  #applyResult(endpoint: Endpoint, series: Series, answer: HealthAnswer): void {
+  #applyResult(endpoint: Endpoint, series: Series, answer: HealthResult): void {
     const { pool, clock, limits, events } = this.#deps;
     pool.recordCheck(endpoint, answer.state === "healthy");
 
@@ -141,7 +141,7 @@ export class ActiveHealth {
  *
  * @see etcd server/etcdserver/api/etcdhttp/health.go
  */
-export function judgeAnswer(status: number, body: string): HealthAnswer {
+export function parseHealthResponse(status: number, body: string): HealthResult {
   const excerpt = body.slice(0, 200).trim();
   if (status !== 200)
     return { state: "unhealthy", reason: `HTTP ${status}${excerpt === "" ? "" : `: ${excerpt}`}` };

@@ -5,8 +5,8 @@ import type { Clock } from "../core/clock.ts";
 import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { Verify } from "./endpoint-verifier.ts";
-import { askHealth } from "./health-request.ts";
-import type { AskHealth } from "./active-health.ts";
+import { checkHealth } from "./health-request.ts";
+import type { CheckHealth } from "./active-health.ts";
 import { MemberList, type MemberRequest } from "./member-list.ts";
 import { DnsCache } from "./dns-cache.ts";
 import { type SrvRecord, SrvSource } from "./srv.ts";
@@ -67,7 +67,7 @@ export interface ClusterIo {
   readonly srv: SrvSource;
   readonly members: MemberList;
   readonly verify: Verify;
-  readonly askHealth: AskHealth;
+  readonly checkHealth: CheckHealth;
 }
 
 /** Opens nothing, and keeps nothing open between two calls. */
@@ -106,11 +106,11 @@ export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
         });
       },
     }),
-    askHealth: (endpoint) => {
+    checkHealth: (endpoint) => {
       const { healthUrl } = config();
       if (healthUrl === undefined) return Promise.resolve({ state: "healthy" });
       const { request } = network;
-      return askHealth(endpoint, {
+      return checkHealth(endpoint, {
         ...{ names, clock, request, isSelf },
         config: { ...config(), healthUrl },
       });

@@ -7,7 +7,7 @@ import type { Logger } from "../observe/log.ts";
 import type { DiscoveryStatus } from "../observe/status.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
 import { Discovery } from "./discovery.ts";
-import { type HealthAnswer, ActiveHealth } from "./active-health.ts";
+import { type HealthResult, ActiveHealth } from "./active-health.ts";
 import { PassiveHealth } from "./passive-health.ts";
 import type { DnsCache } from "./dns-cache.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -93,7 +93,7 @@ export class Cluster {
       pool: this.pool,
       clock,
       random: deps.random,
-      ask: sources.askHealth,
+      ask: sources.checkHealth,
       limits: () => {
         const { healthUrl, healthIntervalMs, healthRise, healthFall } = this.#config;
         const intervalMs = healthUrl === undefined ? 0 : healthIntervalMs;
@@ -223,7 +223,7 @@ export class Cluster {
     if (!this.pool.hasUp) void this.refresh();
   }
 
-  #onHealthChanged(endpoint: Endpoint, answer: HealthAnswer): void {
+  #onHealthChanged(endpoint: Endpoint, answer: HealthResult): void {
     if (answer.state === "healthy") this.#log.healthy(endpoint);
     else this.#log.unhealthy(endpoint, answer.reason, this.pool.hasHealthy);
   }

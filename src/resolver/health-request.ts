@@ -6,7 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
 import type { HealthUrl } from "../core/health-url.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { type HealthAnswer, judgeAnswer } from "./active-health.ts";
+import { type HealthResult, parseHealthResponse } from "./active-health.ts";
 import type { DnsCache } from "./dns-cache.ts";
 import { staggeredRace } from "./staggered-race.ts";
 import { isUnreached, describeTlsError } from "./tls-error.ts";
@@ -33,10 +33,10 @@ export interface HealthQuery {
 const ADDRESS_DELAY_MS = 250;
 
 /** Checks the health of an endpoint once. Never rejects. */
-export async function askHealth(
+export async function checkHealth(
   { address, spec }: Endpoint,
   { names, clock, request, isSelf, config }: HealthQuery,
-): Promise<HealthAnswer> {
+): Promise<HealthResult> {
   const { healthUrl, healthTimeoutMs, tls } = config;
   const { scheme, port = address.port, path } = healthUrl;
   const deadline = clock.now() + healthTimeoutMs;
@@ -61,7 +61,8 @@ export async function askHealth(
     clock,
     delayMs: Math.min(ADDRESS_DELAY_MS, healthTimeoutMs / usable.length),
   });
-  if (outcome.winner !== undefined) return judgeAnswer(outcome.result.status, outcome.result.body);
+  if (outcome.winner !== undefined)
+    return parseHealthResponse(outcome.result.status, outcome.result.body);
   return judgeFailures(outcome.failures);
 }
 
@@ -69,7 +70,7 @@ export async function askHealth(
  * Returns the health of an endpoint after every request to it failed: unhealthy if a
  * failure shows that a server answered, such as a TLS alert, otherwise unresponsive.
  */
-function judgeFailures(failures: readonly (readonly [string, unknown])[]): HealthAnswer {
+function judgeFailures(failures: readonly (readonly [string, unknown])[]): HealthResult {
   const reason = failures
     .map(([host, error]) => (failures.length === 1 ? "" : `${host}: `) + describeTlsError(error))
     .join(", ");
@@ -77,6 +78,6 @@ function judgeFailures(failures: readonly (readonly [string, unknown])[]): Healt
   return { state: isUnresponsive ? "unresponsive" : "unhealthy", reason };
 }
 
-function unresponsive(reason: string): HealthAnswer {
+function unresponsive(reason: string): HealthResult {
   return { state: "unresponsive", reason };
 }

@@ -134,7 +134,7 @@ describe("Gateway", () => {
     const server = greeter();
     const gateway = await gatewayTo([local(hole.port), local(server.port)], {
       dialTimeoutMs: 300,
-      terminationDelayMs: 50,
+      stallTimeoutMs: 50,
     });
     const client = await Peer.connect(gateway.port);
     client.shutdown();

@@ -38,7 +38,7 @@ function setUp({ connect = true } = {}) {
   let buffered = 0;
   const deps = {
     clock,
-    memory: { add: (change: number) => void (buffered += change) },
+    bufferLimit: { add: (change: number) => void (buffered += change) },
     system: {
       peek(_: number, buffer: Uint8Array) {
         const length = Math.min(PEEK_BYTES, arrived.length);

@@ -35,8 +35,8 @@ function setUp() {
   const server = new FakeSocket(2);
   const relay = new Relay(client as unknown as TcpSocket, {
     clock,
-    endings: new StallTimeout(clock, 1000),
-    memory: { add: (bytes) => void (bufferedBytes += bytes) },
+    stallTimeout: new StallTimeout(clock, 1000),
+    bufferLimit: { add: (bytes) => void (bufferedBytes += bytes) },
     system: {
       hasVanished: () => false,
       isReset: (fd) => resets.has(fd),

@@ -59,7 +59,7 @@ describe("half-close", () => {
 
   test("a half-closed relay with nothing owed outlives the termination delay", async () => {
     // Longer than the kernel may delay the acknowledgement of a FIN, which is owed until then.
-    const options = { terminationDelayMs: 300 };
+    const options = { stallTimeoutMs: 300 };
     const impatient = await new LocalGateway([`127.0.0.1:${server.port}`], options).start();
     const client = await Peer.connect(impatient.port);
     const far = await server.peer();

@@ -2,7 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { parseHealthUrl } from "../../src/core/health-url.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
-import { type HealthAnswer, ActiveHealth, judgeAnswer } from "../../src/resolver/active-health.ts";
+import {
+  type HealthResult,
+  ActiveHealth,
+  parseHealthResponse,
+} from "../../src/resolver/active-health.ts";
 import { Pool } from "../../src/resolver/pool.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -49,7 +53,7 @@ function setUp(hosts = ["a", "b"]) {
   return { clock, pool, specs, failing, silent, requests, log, limits, checks, tick, block, picks };
 }
 
-const describeAnswer = (label: string, answer: HealthAnswer) =>
+const describeAnswer = (label: string, answer: HealthResult) =>
   `${answer.state} ${label}${"reason" in answer ? `: ${answer.reason}` : ""}`;
 
 describe("ActiveHealth", () => {
@@ -264,7 +268,7 @@ describe("ActiveHealth", () => {
   });
 });
 
-describe("judgeAnswer()", () => {
+describe("parseHealthResponse()", () => {
   test.each([
     [200, '{"health":"true"}'],
     [200, '{"health":true}'],
@@ -272,7 +276,7 @@ describe("judgeAnswer()", () => {
     [200, "ok"],
     [200, ""],
   ])("returns healthy for %i %p", (status, body) => {
-    expect(judgeAnswer(status, body)).toEqual({ state: "healthy" });
+    expect(parseHealthResponse(status, body)).toEqual({ state: "healthy" });
   });
 
   test.each<[number, string, string]>([
@@ -287,7 +291,7 @@ describe("judgeAnswer()", () => {
     [404, "404 page not found\n", "HTTP 404: 404 page not found"],
     [301, "", "HTTP 301"],
   ])("returns unhealthy for %i %p", (status, body, reason) => {
-    expect(judgeAnswer(status, body)).toEqual({ state: "unhealthy", reason });
+    expect(parseHealthResponse(status, body)).toEqual({ state: "unhealthy", reason });
   });
 });
 

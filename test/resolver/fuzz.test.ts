@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { isDnsName, parseEndpoint } from "../../src/core/address.ts";
 import { type EndpointSpec, labelOf } from "../../src/core/endpoint-spec.ts";
-import { judgeAnswer } from "../../src/resolver/active-health.ts";
+import { parseHealthResponse } from "../../src/resolver/active-health.ts";
 import { parseMemberList } from "../../src/resolver/member-specs.ts";
 import { SrvError, SrvSource } from "../../src/resolver/srv.ts";
 import { oneOf, type Random, randomFrom, randomText, seed } from "../support/random-input.ts";
@@ -67,14 +67,14 @@ describe(`${COUNT} random answers (FUZZ_SEED=${seed})`, () => {
     expect(accepted).toBeGreaterThan(COUNT / 20);
   });
 
-  test("parseMemberList() and judgeAnswer() give what can be used, or a plain Error", () => {
+  test("parseMemberList() and parseHealthResponse() give what can be used, or a plain Error", () => {
     let accepted = 0;
     for (let i = 0; i < COUNT; i++) {
       const random = randomFrom(seed + i);
       const text = randomText(random, answers);
       let value: unknown;
       try {
-        judgeAnswer(oneOf(random, [200, 503, 0]), text);
+        parseHealthResponse(oneOf(random, [200, 503, 0]), text);
       } catch (error) {
         expect((error as Error).message.length).toBeLessThan(300);
       }
