@@ -1,9 +1,12 @@
 // Prints the config file that packages install: every key, explained, and commented
 // out with its default.
-import { flagNamed, flagNames, variableOf } from "../src/cli/flags.ts";
-import { RESTART_ONLY } from "../src/cli/reload.ts";
+import { type FlagTable, variableOf } from "../src/cli/flag.ts";
+import { gatewayFlags } from "../src/commands/gateway-flags.ts";
 
 const WIDTH = 78;
+
+const flags: FlagTable = gatewayFlags;
+const restartOnly = Object.keys(flags).filter((name) => flags[name]!.isFixed);
 
 const parts = [
   `# Configuration of etcd-gateway. All keys are optional. A commented-out value is the
@@ -12,11 +15,11 @@ const parts = [
 #
 # To apply a change: systemctl reload etcd-gateway. The gateway reads the file again
 # and keeps all connections. A change of these keys needs a restart:
-# ${RESTART_ONLY.join(", ")}.`,
+# ${restartOnly.join(", ")}.`,
 ];
-for (const name of flagNames) {
-  const { onlyFor, default: fallback, example, summary, value } = flagNamed(name);
-  if (onlyFor !== undefined || name === "config-file") continue;
+for (const [name, flag] of Object.entries(flags)) {
+  const { isFileKey, default: fallback, example, summary, value } = flag;
+  if (isFileKey === false) continue;
   const text = fallback === undefined ? `${summary} For example:` : summary;
   const isBare = value === "" || value === "COUNT";
   const setting = fallback ?? example;

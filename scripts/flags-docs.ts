@@ -1,21 +1,31 @@
 // Prints docs/flags.md, generated from the flag tables:
 // bun scripts/flags-docs.ts > docs/flags.md
-import { connectionFlags } from "../src/cli/connection-flags.ts";
-import { discoveryFlags } from "../src/cli/discovery-flags.ts";
-import { type FlagName, flagNamed, variableOf } from "../src/cli/flags.ts";
-import { healthFlags } from "../src/cli/health-flags.ts";
-import { operationFlags } from "../src/cli/operation-flags.ts";
-import { RESTART_ONLY } from "../src/cli/reload.ts";
+import { type FlagTable, variableOf } from "../src/cli/flag.ts";
+import {
+  dialFlags,
+  discoveryFlags,
+  endpointFlags,
+  healthFlags,
+} from "../src/commands/cluster-flags.ts";
+import { allFlags, commands } from "../src/commands/commands.ts";
+import { connectionFlags, gatewayFlags } from "../src/commands/gateway-flags.ts";
+import { listenFlags, operationFlags } from "../src/commands/service-flags.ts";
+
+const startFlags: FlagTable = gatewayFlags;
+const otherFlags = Object.fromEntries(
+  Object.entries(allFlags).filter(([name]) => !Object.hasOwn(startFlags, name)),
+);
 
 /** The sections, in the order of the flags in the help. */
-const SECTIONS: readonly [title: string, flags: Readonly<Record<string, unknown>>][] = [
-  ["Connections", connectionFlags],
+const SECTIONS: readonly [title: string, flags: FlagTable][] = [
+  ["Connections", { ...endpointFlags, ...listenFlags, ...dialFlags, ...connectionFlags }],
   ["Discovery and TLS", discoveryFlags],
   ["Health checks", healthFlags],
-  ["Operation", operationFlags],
+  ["Operation", { ...operationFlags, ...otherFlags }],
 ];
 
-const restartOnly = listed(RESTART_ONLY.map((name) => `\`--${name}\``));
+const fixed = Object.keys(startFlags).filter((name) => startFlags[name]!.isFixed);
+const restartOnly = listed(fixed.map((name) => `\`--${name}\``));
 
 console.log(`# Flags
 
@@ -40,14 +50,15 @@ need a restart; every other change applies at once, and open connections stay.
 ${SECTIONS.map(sectionText).join("\n\n")}`);
 
 function sectionText([title, flags]: (typeof SECTIONS)[number]): string {
-  return [`## ${title}`, ...(Object.keys(flags) as FlagName[]).map(flagText)].join("\n\n");
+  return [`## ${title}`, ...Object.keys(flags).map(flagText)].join("\n\n");
 }
 
-function flagText(name: FlagName): string {
-  const { summary, default: preset, example, value, repeatable, onlyFor } = flagNamed(name);
-  const isFileKey = onlyFor === undefined && name !== "config-file";
+function flagText(name: string): string {
+  const { summary, default: preset, example, value, repeatable, isFileKey } = allFlags[name]!;
+  const isForStart = Object.hasOwn(startFlags, name);
+  const users = commands.filter(({ flags }) => Object.hasOwn(flags, name));
   const notes = [
-    ...(onlyFor === undefined ? [] : [`Only for ${listed(onlyFor.map((word) => `\`${word}\``))}.`]),
+    ...(isForStart ? [] : [`Only for ${listed(users.map(({ words }) => `\`${words}\``))}.`]),
     ...(repeatable === undefined ? [] : ["May be given several times."]),
   ];
   return `### \`--${name}\`
@@ -58,7 +69,7 @@ ${[escaped(summary), ...notes].join(" ")}
 - default: ${preset === undefined ? "not set" : `\`${preset}\``}
 - example: \`--${name}=${example}\`
 - variable: \`${variableOf(name)}\`
-- config-file key: ${isFileKey ? `\`${name}\`` : "none"}`;
+- config-file key: ${isForStart && isFileKey !== false ? `\`${name}\`` : "none"}`;
 }
 
 /** Escapes the underscores of a summary, which Markdown would read as emphasis. */

@@ -6,8 +6,11 @@ import { functionsIn } from "./function-lengths.ts";
 
 /** The folders that each folder may import, besides itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
-  main: ["cli", "os"],
-  cli: ["gateway", "resolver", "dns", "net", "observe", "os", "core"],
+  main: ["commands", "os"],
+  // network.ts wires dns to os for the resolver.
+  commands: ["service", "gateway", "resolver", "dns", "cli", "observe", "os", "core"],
+  service: ["observe", "net", "os", "core"],
+  cli: ["core"],
   gateway: ["resolver", "relay", "net", "observe", "core"],
   resolver: ["dns", "net", "observe", "core"],
   dns: ["core"],
@@ -41,7 +44,11 @@ const owned: readonly { what: RegExp; where: RegExp; rule: string }[] = [
     where: /^dns\/message\.ts/,
     rule: "only dns/message.ts imports dns-packet",
   },
-  { what: /from "citty"/, where: /^cli\/commands\.ts/, rule: "only cli/commands.ts imports citty" },
+  {
+    what: /from "citty"/,
+    where: /^commands\/commands\.ts/,
+    rule: "only commands/commands.ts imports citty",
+  },
   { what: /\bconsole\./, where: /^$/, rule: "no file uses console" },
   {
     what: /\b(setTimeout|setInterval|performance\.now|Date\.now)\b/,
@@ -56,12 +63,9 @@ const MAX_FUNCTION_LINES = 40;
 
 /** Functions that are too long and wait to be split. Never add one: split it. */
 const TOO_LONG: ReadonlySet<string> = new Set([
-  "src/cli/commands.ts dispatch",
   // Shell code in a string: bash has no shorter form of it.
   "src/cli/completion-bash.ts _etcd_gateway",
   "src/cli/completion-bash.ts bashCompletion",
-  "src/cli/read-config.ts readConfig",
-  "src/cli/start-command.ts start",
   "src/resolver/cluster-io.ts createClusterIo",
   "src/resolver/cluster.ts constructor",
 ]);

@@ -1,9 +1,17 @@
 // Prints etcd-gateway(1) in mdoc(7): bun scripts/man-page.ts 2026-11-21, the page's
-// date. Commands and flags come from the help and the flag table; this file owns the
-// rest, such as the signals.
+// date. Commands, flags and examples come from the commands and their flag tables; this
+// file owns the rest, such as the signals.
 import packageJson from "../package.json" with { type: "json" };
-import { helpTexts } from "../src/cli/commands.ts";
-import { ENVIRONMENT_PREFIX, flagNamed, flagNames, variableOf } from "../src/cli/flags.ts";
+import type { Example, UsagePart } from "../src/cli/command.ts";
+import {
+  ENVIRONMENT_PREFIX,
+  type Flag,
+  type FlagTable,
+  findFlag,
+  variableOf,
+} from "../src/cli/flag.ts";
+import { exitStatusText } from "../src/cli/help.ts";
+import { allFlags, commands, program } from "../src/commands/commands.ts";
 
 const WIDTH = 76;
 const MONTHS =
@@ -24,7 +32,7 @@ const page = [
   ".Sh SYNOPSIS",
   ...usages().flatMap(({ usage }) => [".Nm", `.${usage}`]),
   ".Sh DESCRIPTION",
-  ...text(paragraphsOf(helpTexts[""]!())[0]!),
+  ...text(program.description),
   ".Pp",
   ...text(
     'It neither parses requests nor terminates TLS: bytes pass unchanged, so every protocol that etcd serves works. It replaces "etcd gateway start" with the same flags, defaults and log messages.',
@@ -37,7 +45,12 @@ const page = [
   ...text(
     "Flags may come before or after the command. A value follows = or is the next argument; the value of a boolean flag must follow =. A flag overrides its environment variable, and the variable overrides the key in the config file. A DURATION is a number with a unit (ns, us, ms, s, m, h), for example 1m30s.",
   ),
-  ...tagged(flagNames.map((name) => [flagHead(name), flagText(name)])),
+  ...tagged(
+    Object.entries(allFlags).map(([name, flag]) => [
+      flagMacros(name, flag.value),
+      flagText(name, flag),
+    ]),
+  ),
   ...tagged([
     ["Fl h , \\-help", text("Print help about the command.")],
     ["Fl v , \\-version", text("Print the version.")],
@@ -47,7 +60,10 @@ const page = [
     `Each flag has a variable. The gateway logs a warning for an unknown variable whose name begins with ${ENVIRONMENT_PREFIX}.`,
   ),
   ...tagged([
-    ...flagNames.map((name): Item => [`Ev ${variableOf(name)}`, [`.Fl ${escaped(`-${name}`)}`]]),
+    ...Object.keys(allFlags).map((name): Item => [
+      `Ev ${variableOf(name)}`,
+      [`.Fl ${escaped(`-${name}`)}`],
+    ]),
     [
       "Ev NOTIFY_SOCKET",
       text("The socket on which the gateway notifies systemd that it is ready, and that it stops."),
@@ -56,7 +72,7 @@ const page = [
   ".Sh FILES",
   ...tagged([
     [
-      `Pa ${escaped(flagNamed("config-file").example)}`,
+      `Pa ${escaped(allFlags["config-file"]!.example)}`,
       text(
         "The usual path of a config file, which is read only if --config-file names it. It is YAML: each key is the name of a flag without dashes, each value the value of that flag.",
       ),
@@ -96,22 +112,7 @@ const page = [
     ],
   ]),
   ".Sh EXAMPLES",
-  ...examples([
-    [
-      "Run it in front of a three-member cluster:",
-      "etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
-    ],
-    ["Use it:", "etcdctl --endpoints=127.0.0.1:23790 put greeting hello"],
-    [
-      "Check the endpoints that DNS has, then run with them:",
-      "etcd-gateway check --discovery-srv=example.com",
-      "etcd-gateway start --discovery-srv=example.com",
-    ],
-    [
-      "Enable completion of commands, flags and values in the current bash:",
-      "source <(etcd-gateway completion bash)",
-    ],
-  ]),
+  ...examples(commands.flatMap(({ examples: list = [] }) => list)),
   ".Sh SEE ALSO",
   ".Xr etcd 1 ,",
   ".Xr etcdctl 1",
@@ -127,34 +128,25 @@ interface Usage {
   readonly about: string[];
 }
 
-/** Returns usage and description of each command; commands that share a help are one entry. */
 function usages(): Usage[] {
-  const { "": _, ...commands } = helpTexts;
-  return [...new Set(Object.values(commands))].flatMap((help) => {
-    const paragraphs = paragraphsOf(help());
-    const [, ...lines] = paragraphs.find((part) => part.startsWith("Usage:"))!.split("\n");
-    const status = paragraphs.find((part) => part.startsWith("Exit status:"));
-    const about = [...text(paragraphs[0]!), ...(status === undefined ? [] : text(status))];
-    return lines.map((line) => ({ usage: usageMacros(line.trim()), about }));
-  });
+  return commands.map(({ words, usage, flags, description, exitStatus }) => ({
+    usage: [...words.split(" "), ...usage].map((part) => partMacros(part, flags)).join(" "),
+    about: [
+      ...text(description),
+      ...(exitStatus === undefined ? [] : text(exitStatusText(exitStatus))),
+    ],
+  }));
 }
 
-/** Converts `etcd-gateway start [flags]` to `Cm start Oo Ar flags Oc`. */
-function usageMacros(line: string): string {
-  const [, ...words] = line.split(" ");
-  return words
-    .map((word) => {
-      const inner = /^\[(.*)\]$/.exec(word)?.[1];
-      if (inner === undefined) return wordMacros(word, "Cm");
-      return `Oo ${wordMacros(inner, "Ar")} Oc`;
-    })
-    .join(" ");
-}
-
-function wordMacros(word: string, plain: "Cm" | "Ar"): string {
-  const [, name, value] = /^--([\w-]+)(?:=(.*))?$/.exec(word) ?? [];
-  if (name !== undefined) return flagMacros(name, value ?? "");
-  return `${plain} ${escaped(word)}`;
+/** Returns a part of a usage line, `[flags]` as `Oo Ar flags Oc`. */
+function partMacros(part: string | UsagePart, flags: FlagTable): string {
+  if (typeof part === "string") return `Cm ${escaped(part)}`;
+  if ("choices" in part) return `Cm ${escaped(part.choices.join("|"))}`;
+  const macros =
+    "flag" in part
+      ? flagMacros(part.flag, part.value ?? flags[part.flag]!.value)
+      : `Ar ${escaped(part.argument)}`;
+  return part.isOptional ? `Oo ${macros} Oc` : macros;
 }
 
 function flagMacros(name: string, value: string): string {
@@ -163,14 +155,16 @@ function flagMacros(name: string, value: string): string {
   return `${flag} Ns = Ns ${value === value.toUpperCase() ? "Ar" : "Cm"} ${escaped(value)}`;
 }
 
-function flagHead(name: (typeof flagNames)[number]): string {
-  return flagMacros(name, flagNamed(name).value);
+function flagText(name: string, flag: Flag<unknown>): string[] {
+  const { summary, default: preset = "not set", example: form } = flag;
+  return text(`${summary}${takers(name)} Default: ${preset}. Example: --${name}=${form}`);
 }
 
-function flagText(name: (typeof flagNames)[number]): string[] {
-  const { summary, default: preset = "not set", example: form, onlyFor } = flagNamed(name);
-  const only = onlyFor === undefined ? "" : ` Only for ${onlyFor.join(" and ")}.`;
-  return text(`${summary}${only} Default: ${preset}. Example: --${name}=${form}`);
+/** Returns the sentence about a flag that not all commands with flags take. */
+function takers(name: string): string {
+  const withFlags = commands.filter(({ flags }) => Object.keys(flags).length > 0);
+  const names = withFlags.filter(({ flags }) => findFlag(flags, name)).map(({ words }) => words);
+  return names.length === withFlags.length ? "" : ` Only for ${names.join(" and ")}.`;
 }
 
 function tagged(items: readonly Item[]): string[] {
@@ -178,19 +172,15 @@ function tagged(items: readonly Item[]): string[] {
   return [".Bl -tag -width Ds", ...lines, ".El"];
 }
 
-/** Renders examples, each a description and its commands. */
-function examples(list: readonly [string, ...string[]][]): string[] {
-  return list.flatMap(([what, ...commands], i) => [
+/** Renders examples, each a description and its lines. */
+function examples(list: readonly Example[]): string[] {
+  return list.flatMap(({ what, lines }, i) => [
     ...(i === 0 ? [] : [".Pp"]),
     ...text(what),
     ".Bd -literal -offset indent",
-    ...commands.map(textLine),
+    ...lines.map(textLine),
     ".Ed",
   ]);
-}
-
-function paragraphsOf(help: string): string[] {
-  return help.trim().split("\n\n");
 }
 
 /** Renders plain text as wrapped source lines. Each sentence begins a line, as mdoc requires. */

@@ -8,7 +8,7 @@ process.exit(await main());
 async function main(): Promise<number> {
   try {
     // Imported here, so that a C library that cannot be called is reported in one line.
-    const { run } = await import("./cli/commands.ts");
+    const { run } = await import("./commands/commands.ts");
     return await run(process.argv.slice(2), process.env, {
       print: writeOutput,
       printError: writeError,

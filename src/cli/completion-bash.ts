@@ -1,5 +1,5 @@
 // The completion script for bash.
-import { type CompletedFlag, flagsOf, type Place, placesByFlags } from "./completion-places.ts";
+import { type CompletedFlag, flagsOf, type Place, placesByFlags } from "./completion-contexts.ts";
 
 /** Works with and without the bash-completion package. */
 export function bashCompletion(places: readonly Place[]): string {

@@ -1,5 +1,5 @@
 // The completion script for fish.
-import { type CompletedFlag, flagsOf, type Place, placesByFlags } from "./completion-places.ts";
+import { type CompletedFlag, flagsOf, type Place, placesByFlags } from "./completion-contexts.ts";
 
 /** Can be sourced, and can be `etcd-gateway.fish` in a folder of completions. */
 export function fishCompletion(places: readonly Place[]): string {

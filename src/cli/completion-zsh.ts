@@ -1,5 +1,5 @@
 // The completion script for zsh.
-import { type CompletedFlag, flagsOf, type Place, placesByFlags } from "./completion-places.ts";
+import { type CompletedFlag, flagsOf, type Place, placesByFlags } from "./completion-contexts.ts";
 
 /** Can be sourced behind compinit, and can be `_etcd-gateway` in a folder of fpath. */
 export function zshCompletion(places: readonly Place[]): string {

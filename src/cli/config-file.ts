@@ -2,9 +2,15 @@
 // would give them. It reads no file, and does not know what the texts mean.
 import { UsageError } from "../core/usage-error.ts";
 import { hasControlCharacter } from "./control-characters.ts";
-import type { Flag } from "./flag.ts";
-import { type FlagName, flagNamed, flags } from "./flags.ts";
+import { type Flag, type FlagTable, findFlag } from "./flag.ts";
 import { nearestFlag } from "./nearest-flag.ts";
+
+/** The flags that a config file may set. */
+export interface FileFlags {
+  readonly flags: FlagTable;
+  /** Flags of any command, for a better error. Undefined: those of this one. */
+  readonly knownFlags?: FlagTable | undefined;
+}
 
 /**
  * Reads a YAML mapping of flags' names without dashes to their values. A file
@@ -12,16 +18,22 @@ import { nearestFlag } from "./nearest-flag.ts";
  *
  * @throws {UsageError} naming the file, the line and, where there is one, the key.
  */
-export function parseConfigFile(text: string, path: string): ReadonlyMap<FlagName, string> {
-  const texts = new Map<FlagName, string>();
-  const lines = new Map<FlagName, number>();
+export function parseConfigFile(
+  text: string,
+  path: string,
+  { flags, knownFlags = flags }: FileFlags,
+): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  const lines = new Map<string, number>();
   for (const entry of entriesOf(text, path)) {
     const { key, place } = entry;
-    if (!isFileKey(key)) throw fault(place, whyNotKey(key));
+    const flag = findFlag(flags, key);
+    if (flag === undefined || flag.isFileKey === false)
+      throw fault(place, whyNotKey(key, flags, knownFlags));
     const before = lines.get(key);
     if (before !== undefined) throw fault(place, `already set in line ${before}`);
     lines.set(key, place.line);
-    texts.set(key, textOf(key, entry));
+    texts.set(key, textOf(key, flag, entry));
   }
   return texts;
 }
@@ -91,21 +103,16 @@ function whyNotEntry(line: string): string {
   return 'not "key: value" with a space behind the colon';
 }
 
-function isFileKey(key: string): key is FlagName {
-  if (!Object.hasOwn(flags, key) || key === "config-file") return false;
-  return flagNamed(key as FlagName).onlyFor === undefined;
-}
-
-function whyNotKey(key: string): string {
-  if (Object.hasOwn(flags, key)) return "this flag cannot stand in a config file";
-  const guess = nearestFlag(key);
-  const hint = guess !== undefined && isFileKey(guess) ? `; did you mean "${guess}"?` : "";
+function whyNotKey(key: string, flags: FlagTable, knownFlags: FlagTable): string {
+  if (findFlag(knownFlags, key) !== undefined) return "this flag cannot stand in a config file";
+  const guess = nearestFlag(flags, key);
+  const hint =
+    guess !== undefined && flags[guess]!.isFileKey !== false ? `; did you mean "${guess}"?` : "";
   return `unknown key${hint}`;
 }
 
 /** @throws {UsageError} if the value is not of the kind that the flag takes. */
-function textOf(name: FlagName, { place, source }: Entry): string {
-  const flag = flagNamed(name);
+function textOf(name: string, flag: Flag<unknown>, { place, source }: Entry): string {
   const value = valueOf(place, source);
   const wrong = whyNotValue(flag, value);
   if (wrong !== undefined) throw fault(place, `${wrong}, for example "${name}: ${flag.example}"`);

@@ -1,7 +1,7 @@
-// The configuration as a command reads it: read-config.ts does the work, once
-// the config file's text is here.
-import type { ReadConfig } from "./read-config.ts";
-import { configFilePath, type Input, readConfig } from "./read-config.ts";
+// Reads the config file, asynchronously and within a deadline, and then the
+// configuration, with read-config.ts.
+import type { FlagTable } from "./flag.ts";
+import { configFilePath, type Input, type ReadConfig, readConfig } from "./read-config.ts";
 
 /** Where a command's configuration comes from. */
 export interface ConfigSource extends Omit<Input, "readFile"> {
@@ -13,16 +13,20 @@ export interface ConfigSource extends Omit<Input, "readFile"> {
  * Reads the config file, if one is named, and everything else.
  *
  * @throws {StartError} if the config file cannot be read.
- * @throws {UsageError} for what a flag, variable or config file has wrong.
+ * @throws {UsageError} for an invalid flag, variable or config file.
  */
-export async function loadConfig({ readFile, ...source }: ConfigSource): Promise<ReadConfig> {
-  const path = configFilePath(source);
-  if (path === undefined) return readConfig({ ...source, readFile: () => "" });
+export async function loadConfig<Table extends FlagTable>(
+  flags: Table,
+  { readFile, ...source }: ConfigSource,
+): Promise<ReadConfig<Table>> {
+  const path = configFilePath(flags, source);
+  if (path === undefined) return readConfig(flags, { ...source, readFile: () => "" });
+
   const read = await readFile(path).then(
     (text) => () => text,
     (error: unknown) => () => {
       throw error;
     },
   );
-  return readConfig({ ...source, readFile: read });
+  return readConfig(flags, { ...source, readFile: read });
 }

@@ -1,20 +1,20 @@
-// Which flag somebody meant who wrote a name that does not exist.
-import { type FlagName, flagNames } from "./flags.ts";
+// Guesses which flag was meant by a name that does not exist.
+import type { FlagTable } from "./flag.ts";
 
 const MAX_EDIT_DISTANCE = 2;
 
-/** The flag of at most two slips' distance (`listenAddr`, `retry_delay`, `endpoint`). */
-export function nearestFlag(written: string): FlagName | undefined {
+/** Returns the flag within two edits of what was written (`listenAddr`, `retry_delay`, `endpoint`). */
+export function nearestFlag(flags: FlagTable, written: string): string | undefined {
   const kebab = written
     .replace(/([a-z])([A-Z])/g, "$1-$2")
     .replaceAll("_", "-")
     .toLowerCase();
-  const [nearest] = flagNames
-    // Each slip changes the length by one at most; so a megabyte costs nothing.
+  const [nearest] = Object.keys(flags)
+    // An edit changes the length by one at most, so a megabyte costs nothing.
     .filter((name) => Math.abs(name.length - kebab.length) <= MAX_EDIT_DISTANCE)
-    .map((name) => ({ name, slips: editDistance(kebab, name) }))
-    .sort((a, b) => a.slips - b.slips);
-  return nearest !== undefined && nearest.slips <= MAX_EDIT_DISTANCE ? nearest.name : undefined;
+    .map((name) => ({ name, edits: editDistance(kebab, name) }))
+    .sort((a, b) => a.edits - b.edits);
+  return nearest !== undefined && nearest.edits <= MAX_EDIT_DISTANCE ? nearest.name : undefined;
 }
 
 /** Levenshtein distance, one row at a time. */

@@ -1,9 +1,8 @@
-// What a command says.
+// Where a command prints to.
 
-/** Where a command's text goes. */
 export interface Output {
-  /** Takes what was asked for: help, the version. False if nobody reads it any more. */
+  /** Prints a command's result. Returns false if its reader has closed the pipe. */
   print(text: string): boolean;
-  /** Takes what is wrong. */
+  /** Prints an error. */
   printError(text: string): void;
 }

@@ -1,31 +1,41 @@
-// Flags over environment over config file over defaults: text in, GatewayConfig out.
-import { formatHostPort, type HostPort, withoutSecrets } from "../core/address.ts";
-import type { Credentials, GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
-import { UsageError } from "../core/usage-error.ts";
+// Reads a configuration: the flag wins over the variable, the variable over the config
+// file, the file over the default. Which flags there are, a flag table says.
+import { withoutSecrets } from "../core/address.ts";
 import { StartError } from "../core/start-error.ts";
+import { UsageError } from "../core/usage-error.ts";
+import { buildConfig, checkRules, withFixedValues } from "./build-config.ts";
 import { parseConfigFile } from "./config-file.ts";
 import { idleFlags, unknownVariables } from "./config-warnings.ts";
 import { escapeControlCharacters, whyNotPlain } from "./control-characters.ts";
-import { type FlagName, type FlagValues, flagNamed, flagNames, variableOf } from "./flags.ts";
+import {
+  type ConfigOf,
+  type Flag,
+  type FlagName,
+  type FlagTable,
+  type FlagValues,
+  variableOf,
+} from "./flag.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where text is read from. The config file is named by one of the other two. */
 export interface Input {
-  readonly given: ReadonlyMap<FlagName, string>;
+  readonly given: ReadonlyMap<string, string>;
   readonly environment: Environment;
   /** Reads a file; throws an error with a `code`. */
   readonly readFile: (path: string) => string;
+  /** Flags of any command: their variables are not misspelt. Undefined: those of this one. */
+  readonly knownFlags?: FlagTable;
 }
 
-export interface ReadConfig {
-  readonly config: GatewayConfig;
-  readonly values: FlagValues;
+export interface ReadConfig<Table extends FlagTable> {
+  readonly config: ConfigOf<Table>;
+  readonly values: FlagValues<Table>;
   /** Each value as it was written, or its default; secrets as well. */
-  readonly texts: Readonly<Partial<Record<FlagName, string>>>;
-  /** Keys that the config file has; 0 without one. */
+  readonly texts: Readonly<Partial<Record<FlagName<Table>, string>>>;
+  /** Number of keys in the config file; 0 without a file. */
   readonly fileKeys: number;
-  /** What the user should know though nothing is wrong; to be logged. */
+  /** To be logged: what has no effect, although nothing is wrong. */
   readonly warnings: readonly string[];
 }
 
@@ -36,73 +46,75 @@ export interface ReadConfig {
  * @throws {UsageError} naming the flag, variable or file, the value and the wanted form.
  * @throws {StartError} if the config file cannot be read.
  */
-export function readConfig(input: Input): ReadConfig {
-  const path = configFilePath(input);
-  const file = path === undefined ? NO_FILE : readConfigFile(path, input);
-  const isGiven = (name: FlagName) => {
-    const found = textOf(name, input, file);
-    return found !== undefined && found.source !== "default";
+export function readConfig<Table extends FlagTable>(flags: Table, input: Input): ReadConfig<Table> {
+  const path = configFilePath(flags, input);
+  const file = path === undefined ? NO_FILE : readConfigFile(path, flags, input);
+  const found = new Map(
+    Object.entries(flags).map(([name, flag]) => [name, textOf(name, flag, input, file)]),
+  );
+
+  const parsed = [...found].map(([name, text]) => [name, valueOf(flags[name]!, text)]);
+  const values = Object.fromEntries(parsed) as FlagValues<Table>;
+  const texts = Object.fromEntries([...found].map(([name, text]) => [name, text?.text]));
+  const isGiven = (name: string) => {
+    const text = found.get(name);
+    return text !== undefined && text.source !== "default";
   };
-  const values = Object.fromEntries(
-    flagNames.map((name) => [name, valueOf(name, input, file)]),
-  ) as FlagValues;
-  const srv = srvOf(values);
+  checkRules(flags, values, texts);
+
   return {
     values,
-    texts: Object.fromEntries(flagNames.map((name) => [name, textOf(name, input, file)?.text])),
+    texts: texts as ReadConfig<Table>["texts"],
     fileKeys: file.texts.size,
-    config: {
-      // With SRV discovery the default address is never what was meant.
-      endpoints: srv === undefined || isGiven("endpoints") ? values.endpoints : [],
-      srv,
-      discoveryServers: values["discovery-servers"] ?? [],
-      discoveryRefreshMs: values["discovery-refresh-interval"],
-      memberSyncMs: values["endpoints-auto-sync-interval"],
-      tls: tlsOf(values),
-      credentials: credentialsOf(values),
-      policy: values.policy,
-      healthUrl: values["health-url"],
-      healthIntervalMs: values["health-interval"],
-      healthTimeoutMs: values["health-timeout"],
-      healthRise: values["health-rise"],
-      healthFall: values["health-fall"],
-      isClosedWhenUnhealthy: values["health-close"],
-      listen: values["listen-addr"],
-      reusePort: values["reuse-port"],
-      retryDelayMs: values["retry-delay"],
-      dialTimeoutMs: values["dial-timeout"],
-      attemptDelayMs: values["connection-attempt-delay"],
-      keepAliveMs: values["keepalive-time"],
-      userTimeoutMs: values["tcp-user-timeout"],
-      idleTimeoutMs: values["idle-timeout"],
-      drainTimeoutMs: values["drain-timeout"],
-      maxConnections: values["max-connections"],
-      maxConnectionsPerClient: values["max-connections-per-client"],
-      maxBufferBytes: values["max-buffer-memory"],
-      allowedNetworks: values["allow-cidr"] ?? [],
-      metrics: metricsOf(values),
-      logLevel: values["log-level"],
-      logFormat: values["log-format"],
-      hasAccessLog: values["access-log"],
-    },
-    warnings: [...idleFlags(values, isGiven), ...unknownVariables(input.environment)],
+    config: buildConfig(flags, values, isGiven),
+    warnings: [
+      ...idleFlags(flags, values, isGiven),
+      ...unknownVariables(input.knownFlags ?? flags, input.environment),
+    ],
   };
 }
 
-/** Undefined if no config file is named. */
-export function configFilePath(input: Pick<Input, "given" | "environment">): string | undefined {
-  return textOf("config-file", input, NO_FILE)?.text;
+/** Returns `next` with the fixed flags as they are in `current`: only a restart changes them. */
+export function keepFixed<Table extends FlagTable>(
+  flags: Table,
+  next: ReadConfig<Table>,
+  current: ReadConfig<Table>,
+): ReadConfig<Table> {
+  const fixed = Object.keys(flags).filter((name) => flags[name]!.isFixed);
+  const only = (of: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(fixed.map((name) => [name, of[name]]));
+  return {
+    ...next,
+    config: withFixedValues(flags, next.config, current.config),
+    values: { ...next.values, ...only(current.values) },
+    texts: { ...next.texts, ...only(current.texts) },
+  };
 }
 
-/** What the config file says. */
+/** Returns the path of the config file; undefined if none is named. */
+export function configFilePath(
+  flags: FlagTable,
+  input: Pick<Input, "given" | "environment">,
+): string | undefined {
+  const flag = flags[CONFIG_FILE];
+  return flag && textOf(CONFIG_FILE, flag, input, NO_FILE)?.text;
+}
+
+const CONFIG_FILE = "config-file";
+
+/** The config file, read and split. */
 interface ConfigFile {
   readonly path: string;
-  readonly texts: ReadonlyMap<FlagName, string>;
+  readonly texts: ReadonlyMap<string, string>;
 }
 
 const NO_FILE: ConfigFile = { path: "", texts: new Map() };
 
-function readConfigFile(path: string, { readFile }: Input): ConfigFile {
+function readConfigFile(
+  path: string,
+  flags: FlagTable,
+  { readFile, knownFlags }: Input,
+): ConfigFile {
   let text: string;
   try {
     text = readFile(path);
@@ -119,7 +131,7 @@ function readConfigFile(path: string, { readFile }: Input): ConfigFile {
       cause: error,
     });
   }
-  return { path, texts: parseConfigFile(text, path) };
+  return { path, texts: parseConfigFile(text, path, { flags, knownFlags }) };
 }
 
 interface Text {
@@ -129,97 +141,48 @@ interface Text {
 }
 
 function textOf(
-  name: FlagName,
+  name: string,
+  flag: Flag<unknown>,
   { given, environment }: Pick<Input, "given" | "environment">,
   { path, texts }: ConfigFile,
 ): Text | undefined {
-  const fallback = flagNamed(name).default;
+  const fallback = flag.default;
   const variable = variableOf(name);
   const fromFlag = given.get(name);
   // A flag without a default may be given empty, as etcd takes --discovery-srv="".
   if (fromFlag === "" && fallback === undefined) return undefined;
-  if (fromFlag !== undefined) return plainText(name, { text: fromFlag, source: `--${name}` });
+  if (fromFlag !== undefined) return plainText(flag, { text: fromFlag, source: `--${name}` });
   const fromVariable = environment[variable];
   if (fromVariable)
-    return plainText(name, { text: fromVariable, source: `${variable} (--${name})` });
+    return plainText(flag, { text: fromVariable, source: `${variable} (--${name})` });
   const fromFile = texts.get(name);
   if (fromFile !== undefined) return { text: fromFile, source: `${name} in ${path}` };
   return fallback === undefined ? undefined : { text: fallback, source: "default" };
 }
 
 /** The config file's own parser has checked what comes from there. */
-function plainText(name: FlagName, found: Text): Text {
+function plainText(flag: Flag<unknown>, found: Text): Text {
   const fault = whyNotPlain(found.text);
-  if (fault !== undefined) throw cannotParse(name, found, fault);
+  if (fault !== undefined) throw cannotParse(flag, found, fault);
   return found;
 }
 
-function cannotParse(name: FlagName, { text, source }: Text, fact: string): UsageError {
+function cannotParse(
+  { isSecret }: Flag<unknown>,
+  { text, source }: Text,
+  fact: string,
+): UsageError {
   // Escaped first: a line break in a URL's password would hide its end from withoutSecrets.
-  const quoted = flagNamed(name).isSecret
-    ? ""
-    : ` "${withoutSecrets(escapeControlCharacters(text))}"`;
+  const quoted = isSecret ? "" : ` "${withoutSecrets(escapeControlCharacters(text))}"`;
   return new UsageError(`Cannot parse ${source}${quoted}: ${fact}`);
 }
 
-function valueOf(name: FlagName, input: Input, file: ConfigFile): unknown {
-  const found = textOf(name, input, file);
+function valueOf(flag: Flag<unknown>, found: Text | undefined): unknown {
   if (found === undefined) return undefined;
-  const flag = flagNamed(name);
   try {
     return flag.parse(found.text);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw cannotParse(name, found, `${error.message}, for example "${flag.example}"`);
+    throw cannotParse(flag, found, `${error.message}, for example "${flag.example}"`);
   }
-}
-
-function srvOf(values: FlagValues): SrvConfig | undefined {
-  const domain = values["discovery-srv"];
-  if (domain === undefined) return undefined;
-  return {
-    domain,
-    name: values["discovery-srv-name"],
-    isInsecure: values["insecure-discovery"],
-  };
-}
-
-function tlsOf(values: FlagValues): GatewayConfig["tls"] {
-  const certFile = values["cert-file"];
-  const keyFile = values["key-file"];
-  if ((certFile === undefined) !== (keyFile === undefined)) {
-    const [given, missing] = keyFile === undefined ? ["cert", "key"] : ["key", "cert"];
-    throw new UsageError(
-      `Cannot use --${given}-file "${certFile ?? keyFile}" alone: --${missing}-file is missing`,
-    );
-  }
-  return { trustedCaFile: values["trusted-ca-file"], certFile, keyFile };
-}
-
-function credentialsOf({ user, password }: FlagValues): Credentials | undefined {
-  if (user === undefined && password === undefined) return undefined;
-  if (user === undefined) throw new UsageError("Cannot use --password alone: --user is missing");
-  if (password === undefined)
-    throw new UsageError(`Cannot use --user "${user}" alone: --password is missing`);
-  return { user, password };
-}
-
-function metricsOf(values: FlagValues): HostPort | undefined {
-  const metrics = values["metrics-addr"];
-  const listen = values["listen-addr"];
-  if (
-    metrics !== undefined &&
-    metrics.port !== 0 &&
-    metrics.port === listen.port &&
-    hostOf(metrics) === hostOf(listen)
-  )
-    throw new UsageError(
-      `Cannot use --metrics-addr "${formatHostPort(metrics)}": it is --listen-addr, where clients connect; choose another port`,
-    );
-  return metrics;
-}
-
-/** Without a host it is every address, as with `::`. */
-function hostOf({ host }: HostPort): string {
-  return host === "" ? "::" : host;
 }

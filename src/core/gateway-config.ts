@@ -32,7 +32,8 @@ export interface Credentials {
   readonly password: string;
 }
 
-export interface GatewayConfig {
+/** What the resolver needs: which endpoints there are, and how they are dialled and checked. */
+export interface ClusterConfig {
   /** The values of --endpoints. Empty only if `srv` is set and --endpoints was not given. */
   readonly endpoints: readonly EndpointSpec[];
   readonly srv: SrvConfig | undefined;
@@ -45,6 +46,12 @@ export interface GatewayConfig {
   readonly tls: TlsFiles;
   readonly credentials: Credentials | undefined;
   readonly policy: Policy;
+  /** Milliseconds between two dials of an endpoint that is down. At least 1. */
+  readonly retryDelayMs: number;
+  /** Milliseconds for one endpoint's name lookup and connect together. At least 1. */
+  readonly dialTimeoutMs: number;
+  /** Milliseconds of silence after which the next endpoint is dialled as well. 0: never. */
+  readonly attemptDelayMs: number;
   /** URL of the health checks. Undefined: no health checks. */
   readonly healthUrl: HealthUrl | undefined;
   /** Milliseconds between two checks of an endpoint, and the timeout of one check. At least 1. */
@@ -55,16 +62,24 @@ export interface GatewayConfig {
   readonly healthFall: number;
   /** Whether relays to an endpoint that fails its health checks are reset. */
   readonly isClosedWhenUnhealthy: boolean;
+}
+
+/** What a long-running proxy needs, whichever it is. */
+export interface ServiceConfig {
   /** Port 0: the system chooses. */
   readonly listen: HostPort;
   /** Whether another process may listen on the same address (SO_REUSEPORT). */
   readonly reusePort: boolean;
-  /** Milliseconds between two dials of an endpoint that is down. At least 1. */
-  readonly retryDelayMs: number;
-  /** Milliseconds for one endpoint's name lookup and connect together. At least 1. */
-  readonly dialTimeoutMs: number;
-  /** Milliseconds of silence after which the next endpoint is dialled as well. 0: never. */
-  readonly attemptDelayMs: number;
+  /** Address of the admin server. Undefined: it is not started. */
+  readonly metrics: HostPort | undefined;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  /** Whether the access log is written. */
+  readonly hasAccessLog: boolean;
+}
+
+/** Limits and timeouts of the connections that are carried. */
+export interface ConnectionConfig {
   /** Milliseconds of silence before a peer is probed. 0: never. */
   readonly keepAliveMs: number;
   /** Milliseconds for which a peer may leave bytes unacknowledged. 0: the system's default. */
@@ -81,10 +96,7 @@ export interface GatewayConfig {
   readonly maxBufferBytes: number;
   /** Networks whose clients are served, such as `10.0.0.0/8`. Empty: all. */
   readonly allowedNetworks: readonly string[];
-  /** Address of the admin server. Undefined: it is not started. */
-  readonly metrics: HostPort | undefined;
-  readonly logLevel: LogLevel;
-  readonly logFormat: LogFormat;
-  /** Whether the access log is written. */
-  readonly hasAccessLog: boolean;
 }
+
+/** The configuration of the L4 gateway. */
+export interface GatewayConfig extends ClusterConfig, ConnectionConfig, ServiceConfig {}

@@ -10,7 +10,7 @@ import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import { ClientAcl } from "./client-acl.ts";
 import { ClientLimit } from "./client-limit.ts";
-import { RateLimitedLog } from "./rate-limited-log.ts";
+import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
 import type { EpisodeLog } from "./episode-log.ts";
 import type { ConnectionTable } from "./connection-table.ts";

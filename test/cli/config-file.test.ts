@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { parseConfigFile } from "../../src/cli/config-file.ts";
-import { flagNamed, flagNames } from "../../src/cli/flags.ts";
 import { UsageError } from "../../src/core/usage-error.ts";
+import { flagNamed, flagNames, parseConfigFile, startFlagNames } from "../support/flags.ts";
 
 const PATH = "/etc/etcd-gateway.yaml";
 const read = (text: string) => Object.fromEntries(parseConfigFile(text, PATH));
@@ -16,9 +15,7 @@ function refusal(text: string): string {
   throw new Error(`was not refused: ${JSON.stringify(text)}`);
 }
 
-const fileKeys = flagNames.filter(
-  (name) => name !== "config-file" && flagNamed(name).onlyFor === undefined,
-);
+const fileKeys = startFlagNames.filter((name) => name !== "config-file");
 
 describe("parseConfigFile()", () => {
   test("gives the texts that the command line would give", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { parseArgv } from "../../src/cli/parse-argv.ts";
 import { UsageError } from "../../src/core/usage-error.ts";
+import { parseArgv } from "../support/flags.ts";
 
 const read = (...argv: string[]) => {
   const { words, given } = parseArgv(argv);

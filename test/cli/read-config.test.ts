@@ -1,15 +1,16 @@
 import { describe, expect, test } from "bun:test";
-import { type FlagName, flagNames, flags, variableOf } from "../../src/cli/flags.ts";
-import { type Environment, readConfig } from "../../src/cli/read-config.ts";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { UsageError } from "../../src/core/usage-error.ts";
 import { StartError } from "../../src/core/start-error.ts";
+import { variableOf } from "../../src/cli/flag.ts";
+import type { Environment } from "../../src/cli/read-config.ts";
+import { flagNamed, flagNames, readConfig } from "../support/flags.ts";
 
-const none = new Map<FlagName, string>();
-const given = (name: FlagName, text: string) => new Map([[name, text]]);
+const none = new Map<string, string>();
+const given = (name: string, text: string) => new Map([[name, text]]);
 
 function read(
-  flagTexts: ReadonlyMap<FlagName, string>,
+  flagTexts: ReadonlyMap<string, string>,
   environment: Environment,
   files: Record<string, string> = {},
 ) {
@@ -132,7 +133,7 @@ describe("readConfig()", () => {
 
   test("accepts the example of every flag's help", () => {
     for (const name of flagNames)
-      expect(() => flags[name].parse(flags[name].example)).not.toThrow();
+      expect(() => flagNamed(name).parse(flagNamed(name).example)).not.toThrow();
   });
 
   test.each(["1", "t", "T", "TRUE", "true", "True"])("reads the switch %p as true", (text) => {
@@ -145,7 +146,7 @@ describe("readConfig()", () => {
     expect(read(given("insecure-discovery", text), {}).warnings).toEqual([]);
   });
 
-  const refused: [name: FlagName, text: string, message: string][] = [
+  const refused: [name: string, text: string, message: string][] = [
     ["retry-delay", "123", 'missing unit, for example "30s"'],
     ["retry-delay", "0", 'shorter than 1ms, for example "30s"'],
     ["retry-delay", "-5s", 'shorter than 1ms, for example "30s"'],
@@ -196,7 +197,7 @@ describe("readConfig()", () => {
 
   const BREAK =
     "it ends with a line break, as a value made with echo does; use printf, or kubectl create secret --from-literal";
-  test.each<[FlagName, text: string, fault: string]>([
+  test.each<[string, text: string, fault: string]>([
     ["password", "secret\n", `: ${BREAK}`],
     ["password", "secret\r\n", `: ${BREAK}`],
     ["password", "se\ncret", ": it contains a control character (U+000A), such as a line break or a tab"],
@@ -248,7 +249,7 @@ describe("readConfig()", () => {
     ]);
   });
 
-  test.each<[FlagName, string, string]>([
+  test.each<[string, string, string]>([
     ["cert-file", "/c", 'Cannot use --cert-file "/c" alone: --key-file is missing'],
     ["key-file", "/k", 'Cannot use --key-file "/k" alone: --cert-file is missing'],
     ["user", "u", 'Cannot use --user "u" alone: --password is missing'],
@@ -269,7 +270,7 @@ describe("readConfig()", () => {
     );
   });
 
-  test.each<[FlagName, string, string]>([
+  test.each<[string, string, string]>([
     ["discovery-srv-name", "x", "--discovery-srv"],
     ["discovery-refresh-interval", "5s", "--discovery-srv"],
     ["trusted-ca-file", "/ca", "--discovery-srv or --endpoints-auto-sync-interval or --health-url"],
@@ -277,6 +278,30 @@ describe("readConfig()", () => {
     expect(read(given(name, text), {}).warnings).toEqual([
       `--${name} has no effect without ${partners}`,
     ]);
+  });
+
+  test("warns that --user and --password have no effect without --endpoints-auto-sync-interval", () => {
+    const pair = new Map([
+      ["user", "u"],
+      ["password", "p"],
+    ]);
+    expect(read(pair, {}).warnings).toEqual([
+      "--user has no effect without --endpoints-auto-sync-interval",
+    ]);
+  });
+
+  test("names only flags of the same table in rules", () => {
+    for (const { requires = [], together, noDefaultWith } of flagNames.map(flagNamed))
+      for (const name of [...requires, together, noDefaultWith].filter(
+        (other) => other !== undefined,
+      ))
+        expect(flagNames).toContain(name);
+  });
+
+  test("has no section for a flag that a reload keeps", () => {
+    const fixed = flagNames.filter((name) => flagNamed(name).isFixed);
+    expect(fixed).toEqual(["listen-addr", "reuse-port", "metrics-addr", "log-format"]);
+    for (const name of fixed) expect(flagNamed(name).section).toBeUndefined();
   });
 
   test("takes flag over variable over file over default", () => {

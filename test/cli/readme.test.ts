@@ -1,9 +1,14 @@
 // What README.md and docs/ say of the command line is what the flag tables say.
 import { describe, expect, test } from "bun:test";
-import { flagNamed, flagNames, variableOf } from "../../src/cli/flags.ts";
-import { parseArgv } from "../../src/cli/parse-argv.ts";
-import { readConfig } from "../../src/cli/read-config.ts";
-import { RESTART_ONLY } from "../../src/cli/reload.ts";
+import { variableOf } from "../../src/cli/flag.ts";
+import {
+  flagNamed,
+  flagNames,
+  parseArgv,
+  readConfig,
+  restartOnly,
+  startFlagNames,
+} from "../support/flags.ts";
 import { run } from "../support/gateway-command.ts";
 
 const names = ["README.md", ...[...new Bun.Glob("docs/**/*.md").scanSync()].toSorted()];
@@ -31,7 +36,7 @@ describe("docs/flags.md", () => {
       flagNames.map((name) => `\`--${name}\``),
     );
     for (const [i, name] of flagNames.entries()) {
-      const { default: preset, summary, example, onlyFor } = flagNamed(name);
+      const { default: preset, summary, example, isFileKey } = flagNamed(name);
       const section = sections[i]!.replaceAll("\\_", "_");
       expect(section).toContain(`\n\n${summary}`);
       expect(section).toContain(
@@ -39,7 +44,7 @@ describe("docs/flags.md", () => {
       );
       expect(section).toContain(`- example: \`--${name}=${example}\`\n`);
       expect(section).toContain(`- variable: \`${variableOf(name)}\`\n`);
-      const isKey = name !== "config-file" && onlyFor === undefined;
+      const isKey = startFlagNames.includes(name) && isFileKey !== false;
       expect(section).toContain(`- config-file key: ${isKey ? `\`${name}\`` : "none"}\n`);
     }
   });
@@ -65,7 +70,7 @@ describe("README.md and docs/", () => {
   });
 });
 
-describe("RESTART_ONLY", () => {
+describe("restartOnly", () => {
   test("is what every text says that needs a restart", async () => {
     const texts = new Map(pages.map(({ page, text }) => [page, text]));
     texts.set("scripts/default-config.ts", await printed("scripts/default-config.ts"));
@@ -84,7 +89,7 @@ describe("RESTART_ONLY", () => {
       "scripts/default-config.ts",
     ]);
     for (const { page, flags } of claims)
-      expect([page, flags.toSorted()]).toEqual([page, RESTART_ONLY.toSorted()]);
+      expect([page, flags.toSorted()]).toEqual([page, restartOnly.toSorted()]);
   });
 
   function mentions(sentence: string, name: string): boolean {

@@ -1,11 +1,10 @@
 // A flag that is a secret never appears in an error, however it was given and
 // whatever is wrong with it.
 import { describe, expect, test } from "bun:test";
-import { flagNamed, flagNames, variableOf } from "../../src/cli/flags.ts";
-import { parseArgv } from "../../src/cli/parse-argv.ts";
-import { readConfig } from "../../src/cli/read-config.ts";
 import { UsageError } from "../../src/core/usage-error.ts";
 import { fuzzWith, oneOf, type Random, seed } from "../support/random-input.ts";
+import { variableOf } from "../../src/cli/flag.ts";
+import { flagNamed, flagNames, parseArgv, readConfig } from "../support/flags.ts";
 
 const COUNT = 5000;
 const SECRET = "hunter2";

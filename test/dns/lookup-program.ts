@@ -1,6 +1,6 @@
 // Looks names up as the gateway does: `host NAME` or `srv NAME`, a JSON line for
 // each, as go-lookup/main.go prints it.
-import { createNetwork } from "../../src/cli/network.ts";
+import { createNetwork } from "../../src/commands/network.ts";
 
 const network = createNetwork(process.env);
 const words = process.argv.slice(2);

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { helpTexts } from "../../src/cli/commands.ts";
-import { flagNamed, flagNames } from "../../src/cli/flags.ts";
+import { commandsByWords } from "../../src/cli/command.ts";
+import { commands as allCommands } from "../../src/commands/commands.ts";
 import { output, requireTool, run } from "../support/gateway-command.ts";
 import { gatewayBinary } from "../support/gateway-process.ts";
+import { startFlagNames } from "../support/flags.ts";
 
 setDefaultTimeout(60_000);
 
@@ -163,8 +164,7 @@ function completionsIn(completed: string, line: string): string[] {
   return [...new Set(words)].sort();
 }
 
-const commands = Object.keys(helpTexts).filter((name) => /^\w+$/.test(name));
-const startFlags = flagNames.filter((name) => flagNamed(name).onlyFor?.includes("start") ?? true);
+const commands = [...commandsByWords(allCommands).keys()].filter((name) => /^\w+$/.test(name));
 const policies = ["least-connections", "round-robin"];
 
 const lines: [line: string, expected: string[]][] = [
@@ -177,7 +177,7 @@ const lines: [line: string, expected: string[]][] = [
   ["nonsense ", []],
   ["start nonsense --pol", []],
 
-  ["start --", ["--help", ...startFlags.map((name) => `--${name}`)]],
+  ["start --", ["--help", ...startFlagNames.map((name) => `--${name}`)]],
   ["start --pol", ["--policy"]],
   ["gateway start --pol", ["--policy"]],
   ["--pol", ["--policy"]],

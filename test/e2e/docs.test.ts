@@ -5,9 +5,8 @@ import { dirname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { METRICS } from "../../src/observe/metrics-table.ts";
 import { RELAY_ENDS } from "../../src/relay/relay-end.ts";
-import { parseArgv } from "../../src/cli/parse-argv.ts";
-import { readConfig } from "../../src/cli/read-config.ts";
 import { requireTool, run } from "../support/gateway-command.ts";
+import { parseArgv, readConfig } from "../support/flags.ts";
 
 const SUFFIXES = ["", "_bucket", "_sum", "_count"];
 

@@ -3,10 +3,11 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { helpTexts } from "../../src/cli/commands.ts";
-import { flagNamed, flagNames, variableOf } from "../../src/cli/flags.ts";
-import { parseArgv } from "../../src/cli/parse-argv.ts";
+import { commandsByWords } from "../../src/cli/command.ts";
+import { commands as allCommands } from "../../src/commands/commands.ts";
 import { output, requireTool, run } from "../support/gateway-command.ts";
+import { variableOf } from "../../src/cli/flag.ts";
+import { flagNamed, flagNames, parseArgv } from "../support/flags.ts";
 
 let source: string;
 /** As a terminal of 200 columns shows it, without bold and underline. */
@@ -35,7 +36,9 @@ describe("etcd-gateway(1)", () => {
 
   test("has every command", () => {
     const [, commands = ""] = shown.split(/^COMMANDS$/m);
-    for (const name of Object.keys(helpTexts).filter((name) => /^(\w+|gateway start)$/.test(name)))
+    for (const name of [...commandsByWords(allCommands).keys()].filter((name) =>
+      /^(\w+|gateway start)$/.test(name),
+    ))
       expect(commands).toMatch(new RegExp(`^     ${name}\\b`, "m"));
   });
 

@@ -4,11 +4,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import { readConfig } from "../../src/cli/read-config.ts";
 import { EtcdCluster } from "../support/etcd-cluster.ts";
 import { freePort } from "../support/free-port.ts";
 import { run } from "../support/gateway-command.ts";
 import { gatewayBinary, GatewayProcess } from "../support/gateway-process.ts";
+import { readConfig } from "../support/flags.ts";
 
 /** README.md and the pages of docs/, with the commands of their shell blocks. */
 const pages = await Promise.all(

@@ -5,8 +5,6 @@ import { chmod, copyFile, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import { parseConfigFile } from "../../src/cli/config-file.ts";
-import { flagNamed, flagNames } from "../../src/cli/flags.ts";
 import { freePort } from "../support/free-port.ts";
 import {
   Closers,
@@ -17,6 +15,7 @@ import {
   run,
 } from "../support/gateway-command.ts";
 import { greeting, greetersOn } from "../support/greeters.ts";
+import { flagNamed, parseConfigFile, startFlagNames } from "../support/flags.ts";
 
 const RELEASE_MS = 120_000;
 const NAME = `etcd-gateway-${packageJson.version}-linux-x64`;
@@ -191,8 +190,8 @@ describe("the config file", () => {
 
   test("has every key, with its default or an example, once it is not a comment any more", async () => {
     const text = (await configText()).replace(/^#(?=[a-z-]+:)/gm, "");
-    const expected = flagNames
-      .filter((name) => name !== "config-file" && flagNamed(name).onlyFor === undefined)
+    const expected = startFlagNames
+      .filter((name) => name !== "config-file")
       .map((name) => [name, flagNamed(name).default ?? flagNamed(name).example]);
     expect(Object.fromEntries(parseConfigFile(text, "config.yaml"))).toEqual(
       Object.fromEntries(expected),

@@ -1,7 +1,7 @@
 // Which clients the gateway accepts: by their address, and by the connections that
 // are open already.
 import { afterEach, describe, expect, test } from "bun:test";
-import { RateLimitedLog } from "../../src/gateway/rate-limited-log.ts";
+import { RateLimitedLog } from "../../src/observe/rate-limited-log.ts";
 import type { Logger } from "../../src/observe/log.ts";
 import { startConnect } from "../../src/os/tcp.ts";
 import { resetAndClose } from "../support/blackhole.ts";

@@ -2,7 +2,7 @@
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import type { GatewayConfig } from "../../src/core/gateway-config.ts";
 import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
-import { createNetwork } from "../../src/cli/network.ts";
+import { createNetwork } from "../../src/commands/network.ts";
 import type { Network } from "../../src/resolver/cluster-io.ts";
 import type { GatewayStatus } from "../../src/observe/status.ts";
 import { createLog } from "../../src/observe/log.ts";

@@ -1,43 +1,71 @@
-// `status`: what a running gateway tells of itself, for people or for scripts.
+// `status`: prints the state of a running gateway as text or as JSON.
 import type { GatewayStatus, ProcessStatus } from "../observe/status.ts";
 import { sleep } from "../os/clock.ts";
 import { formatDuration } from "../core/duration.ts";
 import { isOutputTerminal } from "../os/process.ts";
 import type { HostPort } from "../core/address.ts";
 import { ask, adminAddress, noAnswer, notAGateway } from "./ask-gateway.ts";
-import type { Output } from "./output.ts";
-import { type ConfigSource, loadConfig } from "./load-config.ts";
-import { table } from "./table.ts";
+import type { Command } from "../cli/command.ts";
+import { variableOf } from "../cli/flag.ts";
+import { type ConfigSource, loadConfig } from "../cli/load-config.ts";
+import type { Output } from "../cli/output.ts";
+import { table } from "../cli/table.ts";
+import { WRONG_INPUT } from "./config-text.ts";
+import { gatewayFlags } from "./gateway-flags.ts";
+import { outputFlags, watchFlags } from "./output-flags.ts";
 
-/** Of /status, what is printed. */
+const flags = { ...gatewayFlags, ...outputFlags, ...watchFlags };
+
+export const statusCommand: Command = {
+  words: "status",
+  summary: "ask a running gateway how it is, and print it",
+  description: "Asks a running gateway at its --metrics-addr how it is, and prints it.",
+  usage: [
+    { flag: "metrics-addr" },
+    { flag: "watch", isOptional: true },
+    { flag: "output", value: "json", isOptional: true },
+  ],
+  shortUsage: [{ argument: "flags", isOptional: true }],
+  flags,
+  listedFlags: ["metrics-addr", "config-file", "output", "watch"],
+  notes: [
+    `The address may also come from the variable ${variableOf("metrics-addr")} or the
+--config-file, as the gateway has it. All flags of "start" are taken and not used,
+so that a unit's command line works with the one word changed.`,
+  ],
+  exitStatus: ["it answered", "it did not, or the config file cannot be read", WRONG_INPUT],
+  run: status,
+};
+
+/** The part of /status that is printed. */
 interface StatusResponse {
   readonly gateway: GatewayStatus;
   readonly process: ProcessStatus;
 }
 
 const WATCH_MS = 2000;
-// What a terminal might take for more than a text.
+// A terminal might obey them.
 const CONTROLS = /[\0-\x09\x0b-\x1f\x7f-\x9f]/g;
-// To the upper left corner, and everything below it cleared.
+// Moves to the upper left corner and clears the screen.
 const CLEAR = "\x1b[H\x1b[2J";
 
 /**
- * Prints once, or with --watch for ever, and resolves with the exit status: 1
- * if nobody answers.
+ * Prints once, or with --watch until interrupted, and resolves with the exit status: 1
+ * if the gateway does not answer.
  *
  * @throws {StartError} if the config file cannot be read.
- * @throws {UsageError} if nothing says where to ask.
+ * @throws {UsageError} if the address of the gateway is missing.
  */
-export async function status(input: ConfigSource, output: Output): Promise<number> {
-  const read = await loadConfig(input);
-  const address = adminAddress(read);
+async function status(input: ConfigSource, output: Output): Promise<number> {
+  const read = await loadConfig(flags, input);
+  const address = adminAddress(read.config.metrics);
   const isJson = read.values.output === "json";
   const clear = read.values.watch && !isJson && isOutputTerminal() ? CLEAR : "";
   for (;;) {
     try {
-      const { body, told } = await askStatus(address);
-      const text = isJson ? `${body}\n` : asText(told).replace(CONTROLS, "?");
-      // Whoever watched has left.
+      const { body, response } = await askStatus(address);
+      const text = isJson ? `${body}\n` : asText(response).replace(CONTROLS, "?");
+      // The reader has closed the pipe.
       if (!output.print(`${clear}${text}`)) return 0;
     } catch (error) {
       output.printError(`etcd-gateway: ${noAnswer(address, error)}\n`);
@@ -48,12 +76,15 @@ export async function status(input: ConfigSource, output: Output): Promise<numbe
   }
 }
 
-async function askStatus(address: HostPort): Promise<{ body: string; told: StatusResponse }> {
+async function askStatus(address: HostPort): Promise<{ body: string; response: StatusResponse }> {
   const { status: code, body } = await ask(address, "/status?moments=0");
-  const told = code === 200 ? (parsed(body) as StatusResponse | undefined) : undefined;
-  if (typeof told?.gateway?.listen !== "string" || typeof told.process?.version !== "string")
+  const response = code === 200 ? (parsed(body) as StatusResponse | undefined) : undefined;
+  if (
+    typeof response?.gateway?.listen !== "string" ||
+    typeof response.process?.version !== "string"
+  )
     throw notAGateway();
-  return { body, told };
+  return { body, response };
 }
 
 function parsed(json: string): unknown {
@@ -66,7 +97,7 @@ function parsed(json: string): unknown {
 
 const HEAD = ["ENDPOINT", "STATE", "FOR", "PRIO", "WEIGHT", "CONNS", "TO SERVER", "TO CLIENTS"];
 
-function asText({ gateway, process: figures }: StatusResponse): string {
+function asText({ gateway, process: processStatus }: StatusResponse): string {
   const { endpoints, refused, ended, draining, listen } = gateway;
   const rows = endpoints.map((endpoint) => [
     endpoint.address,
@@ -82,7 +113,7 @@ function asText({ gateway, process: figures }: StatusResponse): string {
     why === null ? [] : `${address}: ${why}`,
   );
   const lines = [
-    `etcd-gateway ${figures.version} on ${listen}, up ${duration(gateway.uptimeMs)}${draining ? ", draining" : ""}`,
+    `etcd-gateway ${processStatus.version} on ${listen}, up ${duration(gateway.uptimeMs)}${draining ? ", draining" : ""}`,
     `clients: ${gateway.active} of at most ${gateway.maxConnections}, ${gateway.accepted} accepted, ${gateway.relayed} relayed`,
     `refused: ${counts(refused)}`,
     `ended: ${counts(ended)}`,
@@ -91,7 +122,7 @@ function asText({ gateway, process: figures }: StatusResponse): string {
       ({ source, refreshes, failures, ageMs }) =>
         `${source}: ${refreshes} looks, ${failures} failed, last good ${ageMs === null ? "never" : `${duration(ageMs)} ago`}`,
     ),
-    `process: ${size(figures.residentBytes)} resident, ${figures.openDescriptors} of ${figures.maxDescriptors} descriptors, ${duration(figures.cpuSeconds * 1000)} of CPU`,
+    `process: ${size(processStatus.residentBytes)} resident, ${processStatus.openDescriptors} of ${processStatus.maxDescriptors} descriptors, ${duration(processStatus.cpuSeconds * 1000)} of CPU`,
     "",
     ...table([HEAD, ...rows]),
     ...(reasons.length === 0 ? [] : ["", ...reasons]),
@@ -109,7 +140,7 @@ function counts(of: Readonly<Record<string, number>>): string {
   return some.length === 0 ? "none" : some.map(([name, count]) => `${count} ${name}`).join(", ");
 }
 
-/** Whole seconds: nobody reads more at a glance. */
+/** Rounds to whole seconds. */
 const duration = (ms: number) => formatDuration(Math.round(ms / 1000) * 1000);
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -1,77 +1,21 @@
-// Rows of the flag table: whom the gateway serves, by whom, and for how long.
-import { parseListenAddress } from "../core/address.ts";
-import type { Policy } from "../core/gateway-config.ts";
-import type { Flag } from "./flag.ts";
+// Flags of the L4 gateway: the rows that only it has, and its whole table.
+import type { FlagTable } from "../cli/flag.ts";
 import {
-  oneOf,
-  parseBoolean,
   parseCount,
-  parseEndpoints,
   parseKeepAlive,
   parseMemory,
   parseNetworks,
   parseTimer,
-} from "./flag-values.ts";
+} from "../cli/flag-values.ts";
+import { dialFlags, discoveryFlags, endpointFlags, healthFlags } from "./cluster-flags.ts";
+import { listenFlags, operationFlags } from "./service-flags.ts";
 
+/** Limits and timeouts of the connections that are carried. */
 export const connectionFlags = {
-  endpoints: {
-    value: "HOST:PORT,...",
-    default: "127.0.0.1:2379",
-    repeatable: true,
-    summary:
-      "etcd endpoints, comma-separated or repeated. A scheme and a path are stripped. Names are looked up at every dial. With --discovery-srv: used if that finds nothing at start.",
-    example: "10.0.1.10:2379,10.0.1.11:2379,[fd00::12]:2379",
-    parse: parseEndpoints,
-  },
-  "listen-addr": {
-    value: "HOST:PORT",
-    default: "127.0.0.1:23790",
-    summary: "Where applications connect. Without a host: every address of this machine.",
-    example: "127.0.0.1:23790",
-    parse: parseListenAddress,
-  },
-  "reuse-port": {
-    value: "",
-    default: "false",
-    summary:
-      "Let another gateway with this flag listen on the same address (SO_REUSEPORT): start the new one, then stop the old one, and nobody is refused.",
-    example: "true",
-    parse: parseBoolean,
-  },
-  policy: {
-    value: "POLICY",
-    default: "round-robin",
-    summary:
-      "Which endpoint of the best priority takes the next client: round-robin, or least-connections, which evens out long-lived connections after a member returns.",
-    example: "least-connections",
-    parse: oneOf<Policy>("round-robin", "least-connections"),
-  },
-  "retry-delay": {
-    value: "DURATION",
-    default: "1m0s",
-    summary:
-      "How long an endpoint that failed stays down before it is dialled again. At least 1ms.",
-    example: "30s",
-    parse: (text: string) => parseTimer(text, 1),
-  },
-  "dial-timeout": {
-    value: "DURATION",
-    default: "3s",
-    summary: "How long one endpoint may take to be looked up and connected to. At least 1ms.",
-    example: "500ms",
-    parse: (text: string) => parseTimer(text, 1),
-  },
-  "connection-attempt-delay": {
-    value: "DURATION",
-    default: "250ms",
-    summary:
-      "How long a dial may be without an answer before the next endpoint is dialled as well; the first to connect serves (RFC 8305). 0: wait for --dial-timeout.",
-    example: "100ms",
-    parse: (text: string) => parseTimer(text, 1, "or 0"),
-  },
   "keepalive-time": {
     value: "DURATION",
     default: "15s",
+    key: "keepAliveMs",
     summary:
       "How long a connection may be silent before the kernel probes its peer; unanswered for as long again, it is ended. 0: never. Otherwise at least 1s and at most 9h6m7s.",
     example: "1m",
@@ -80,6 +24,7 @@ export const connectionFlags = {
   "tcp-user-timeout": {
     value: "DURATION",
     default: "30s",
+    key: "userTimeoutMs",
     summary:
       "How long an endpoint may not acknowledge or read what it was sent, and a client not acknowledge it, before the connection is ended. A client that is there and does not read is not cut. 0: the system's default, some 15 minutes. Otherwise at least 1s.",
     example: "10s",
@@ -88,6 +33,7 @@ export const connectionFlags = {
   "idle-timeout": {
     value: "DURATION",
     default: "0s",
+    key: "idleTimeoutMs",
     summary:
       "How long a connection may be without a byte in either direction before it is reset. 0: for ever, since watches are idle by nature. Otherwise at least 1s.",
     example: "1h",
@@ -96,6 +42,7 @@ export const connectionFlags = {
   "drain-timeout": {
     value: "DURATION",
     default: "10s",
+    key: "drainTimeoutMs",
     summary:
       "How long relays may go on after SIGTERM or SIGINT, or after their endpoint left the cluster, before they are reset. 0: not at all.",
     example: "1m30s",
@@ -104,6 +51,7 @@ export const connectionFlags = {
   "max-connections": {
     value: "COUNT",
     default: "0",
+    key: "maxConnections",
     summary:
       "Clients served at the same time; more are reset. 0: as many as the descriptor limit allows.",
     example: "2000",
@@ -112,6 +60,7 @@ export const connectionFlags = {
   "max-connections-per-client": {
     value: "COUNT",
     default: "0",
+    key: "maxConnectionsPerClient",
     summary: "Connections that one address may have at the same time; more are reset. 0: no limit.",
     example: "500",
     parse: parseCount,
@@ -119,6 +68,7 @@ export const connectionFlags = {
   "max-buffer-memory": {
     value: "SIZE",
     default: "64MiB",
+    key: "maxBufferBytes",
     summary:
       "Memory held for all peers together that do not read what they are sent, beyond what the kernel holds. Above it connections that have stood still for fifteen seconds are reset, those that hold most first; one that reads 5 KiB a second is not. 0: no limit. Otherwise at least 1MiB.",
     example: "256MiB",
@@ -127,9 +77,22 @@ export const connectionFlags = {
   "allow-cidr": {
     value: "NETWORK,...",
     repeatable: true,
+    key: "allowedNetworks",
+    unset: [] as string[],
     summary:
       "Networks whose clients are served, comma-separated or repeated; others are reset before anything is dialled. Not set: everyone who reaches --listen-addr.",
     example: "127.0.0.0/8,10.0.0.0/8,fd00::/8",
     parse: parseNetworks,
   },
-} satisfies Record<string, Flag<unknown>>;
+} as const satisfies FlagTable;
+
+/** All flags of the gateway, in the order of help. */
+export const gatewayFlags = {
+  ...endpointFlags,
+  ...listenFlags,
+  ...dialFlags,
+  ...connectionFlags,
+  ...discoveryFlags,
+  ...healthFlags,
+  ...operationFlags,
+} as const satisfies FlagTable;

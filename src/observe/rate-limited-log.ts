@@ -1,7 +1,7 @@
 // Limits log lines that a client can cause at any rate: logs at most one line per
 // second for each message, with the number of events since the last line.
 import type { Clock } from "../core/clock.ts";
-import type { Fields, Logger } from "../observe/log.ts";
+import type { Fields, Logger } from "./log.ts";
 
 const PERIOD_MS = 1000;
 

@@ -1,34 +1,33 @@
-// What systemd is told of a service: that it is ready, reloads or stops, how it
-// is, and that it lives (sd_notify(3)). Without NOTIFY_SOCKET nothing happens.
+// Notifies systemd that a service is ready, reloads, stops and is alive, and of its state
+// (sd_notify(3)). Without NOTIFY_SOCKET it does nothing.
 import type { Clock } from "../core/clock.ts";
 import type { GatewayStatus } from "../observe/status.ts";
 import { processId } from "../os/process.ts";
 import { monotonicMicroseconds, notifySystemd } from "../os/systemd.ts";
-import type { Environment } from "./read-config.ts";
 
 export interface SystemdNotifierDeps {
-  readonly environment: Environment;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly status: () => GatewayStatus;
 }
 
 const STATUS_MS = 5000;
 
-// Who does not read for long needs no more than the first of it.
-const MAX_UNTOLD = 8;
-const AGAIN_MS = 200;
+// The first messages are enough for a systemd that has not read for long.
+const MAX_PENDING = 8;
+const RETRY_MS = 200;
 
 // sd_watchdog_enabled(3) recommends half of the time.
-const WATCHDOG_PART = 0.5;
-// Sooner would be a load, later than an hour serves nobody (and no timer takes it).
+const WATCHDOG_FRACTION = 0.5;
+// More often would be a load; timers do not take much more than an hour.
 const MIN_WATCHDOG_MS = 20;
 const MAX_WATCHDOG_MS = 3_600_000;
 
 export class SystemdNotifier {
   readonly #deps: SystemdNotifierDeps;
   readonly #path: string | undefined;
-  #said = "";
-  readonly #untold: string[] = [];
+  #sentStatus = "";
+  readonly #pending: string[] = [];
   readonly #timers = new Map<string, () => void>();
 
   constructor(deps: SystemdNotifierDeps) {
@@ -36,29 +35,29 @@ export class SystemdNotifier {
     this.#path = deps.environment["NOTIFY_SOCKET"] || undefined;
   }
 
-  /** Begins to tell how it is, and that it lives. */
+  /** Notifies that the service is ready, and from now on of its state and that it is alive. */
   ready(): void {
     if (this.#path === undefined) return;
-    this.#tell(`READY=1\n${this.#news()}`);
+    this.#send(`READY=1\n${this.#newStatus()}`);
     this.#every(STATUS_MS, "status", () => {
-      if (this.#isNews()) this.#tell(this.#news());
+      if (this.#hasNewStatus()) this.#send(this.#newStatus());
     });
     const watchdogMs = this.#watchdogMs();
     if (watchdogMs > 0)
-      this.#every(watchdogMs * WATCHDOG_PART, "watchdog", () => this.#tell("WATCHDOG=1"));
+      this.#every(watchdogMs * WATCHDOG_FRACTION, "watchdog", () => this.#send("WATCHDOG=1"));
   }
 
   reloading(): void {
-    this.#tell(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds()}`);
+    this.#send(`RELOADING=1\nMONOTONIC_USEC=${monotonicMicroseconds()}`);
   }
 
-  /** The reload is over, whatever came of it. */
+  /** Also after a failed reload. */
   reloaded(): void {
-    this.#tell("READY=1");
+    this.#send("READY=1");
   }
 
   stopping(): void {
-    this.#tell("STOPPING=1\nSTATUS=draining");
+    this.#send("STOPPING=1\nSTATUS=draining");
     this.#timers.get("status")?.();
   }
 
@@ -67,21 +66,22 @@ export class SystemdNotifier {
     for (const cancel of this.#timers.values()) cancel();
   }
 
-  #tell(state: string): void {
+  #send(state: string): void {
     if (this.#path === undefined) return;
-    this.#untold.push(state);
-    this.#tellAll(this.#path);
+    this.#pending.push(state);
+    this.#sendPending(this.#path);
   }
 
-  /** In order; what systemd has no room for now is told later. */
-  #tellAll(path: string): void {
-    while (this.#untold.length > 0 && notifySystemd(path, this.#untold[0]!)) this.#untold.shift();
-    this.#untold.splice(MAX_UNTOLD);
-    if (this.#untold.length === 0) return;
-    this.#timers.get("again")?.();
+  /** Sends in order. What systemd has no room for now is sent later. */
+  #sendPending(path: string): void {
+    while (this.#pending.length > 0 && notifySystemd(path, this.#pending[0]!))
+      this.#pending.shift();
+    this.#pending.splice(MAX_PENDING);
+    if (this.#pending.length === 0) return;
+    this.#timers.get("retry")?.();
     this.#timers.set(
-      "again",
-      this.#deps.clock.after(AGAIN_MS, () => this.#tellAll(path)),
+      "retry",
+      this.#deps.clock.after(RETRY_MS, () => this.#sendPending(path)),
     );
   }
 
@@ -93,13 +93,13 @@ export class SystemdNotifier {
     this.#timers.set(name, cancel);
   }
 
-  #isNews(): boolean {
-    return this.#said !== this.#statusText();
+  #hasNewStatus(): boolean {
+    return this.#sentStatus !== this.#statusText();
   }
 
-  #news(): string {
-    this.#said = this.#statusText();
-    return `STATUS=${this.#said}`;
+  #newStatus(): string {
+    this.#sentStatus = this.#statusText();
+    return `STATUS=${this.#sentStatus}`;
   }
 
   #statusText(): string {
@@ -108,7 +108,7 @@ export class SystemdNotifier {
     return `${up} of ${endpoints.length} endpoints up, ${active} clients`;
   }
 
-  /** How soon systemd wants to hear of us, in milliseconds; 0: not at all. */
+  /** Returns the interval within which systemd expects a sign of life, in milliseconds; 0: none. */
   #watchdogMs(): number {
     const { WATCHDOG_USEC: usec = "", WATCHDOG_PID: pid } = this.#deps.environment;
     const isOurs = !pid || pid === String(processId);

@@ -1,5 +1,5 @@
-// How the network is asked, put together: the stub resolver on this machine's
-// sockets and files, and TLS and HTTP of os/network.ts.
+// The network of a proxy that is not its clients' traffic: the stub resolver on this
+// machine's sockets and files, and the TLS and HTTP of os/network.ts.
 import { limiter } from "../dns/limiter.ts";
 import { CANCELLED, codeOf, type Result } from "../dns/result.ts";
 import { StubResolver } from "../dns/stub-resolver.ts";

@@ -1,28 +1,29 @@
-// --metrics-addr for `start`: the status server, with what it is allowed to tell.
+// Runs the admin server of --metrics-addr: resolves its address, waits for it if another
+// process is about to free it, and hands the server what it exposes.
 import packageJson from "../../package.json" with { type: "json" };
-import { formatHostPort, type HostPort, isLoopback, withoutSecrets } from "../core/address.ts";
-import type { Gateway } from "../gateway/gateway.ts";
-import { isAccess } from "../gateway/access-log.ts";
+import { formatHostPort, type HostPort, isLoopback } from "../core/address.ts";
 import { type Listen, listenFailure, resolveListenHost } from "../net/listen-address.ts";
 import type { Log, Logger, LogRecord } from "../observe/log.ts";
 import type { AdminServer } from "../observe/admin-server.ts";
+import type { GatewayStatus } from "../observe/status.ts";
 import { rawClock, systemClock } from "../os/clock.ts";
 import { processStats } from "../os/limits.ts";
 import { platform } from "../os/process.ts";
 import { hasDescriptors, hasIpv6 } from "../os/tcp.ts";
-import { flagNamed, flagNames } from "./flags.ts";
-import type { ReadConfig } from "./read-config.ts";
 
-export interface StatusServiceDeps {
-  readonly gateway: Gateway;
+export interface AdminServiceDeps {
   readonly log: Log;
+  readonly status: () => GatewayStatus;
+  /** Returns the text of each setting by name, without secrets. */
+  readonly texts: () => Readonly<Record<string, string>>;
   readonly lookup: (host: string) => Promise<readonly string[]>;
-  /** In force at this moment. */
-  readonly current: () => ReadConfig;
+  readonly isAccess: (message: string) => boolean;
+  /** Whether to wait for another process that has the address, and is about to stop. */
+  readonly mayWait: boolean;
 }
 
-export interface StatusService {
-  /** A line of the log, for the page. */
+export interface AdminService {
+  /** Adds a log line to those that the page shows. */
   note(record: LogRecord): void;
   /** Frees the address. May be called twice. */
   close(): void;
@@ -31,44 +32,56 @@ export interface StatusService {
 const RETRY_MS = 200;
 
 /** @throws {StartError} if the address cannot be listened on. */
-export async function startStatusService(
+export async function startAdminService(
   address: HostPort,
-  { gateway, log, lookup, current }: StatusServiceDeps,
-): Promise<StatusService> {
+  { log, status, texts, lookup, isAccess, mayWait }: AdminServiceDeps,
+): Promise<AdminService> {
   const listen: Listen = { flag: "--metrics-addr", address };
   const target = await resolveListenHost(listen, { lookup, hasIpv6 });
-  // Loaded here and nowhere else: who does not ask for it does not pay for it.
+  // Loaded only here, so that a service without --metrics-addr does not pay for it.
   const { AdminServer } = await import("../observe/admin-server.ts");
   const server = new AdminServer({
-    // The event loop's delay is what this one measures.
+    // Measures the event loop's delay.
     clock: rawClock,
-    gateway: () => gateway.status(),
+    gateway: status,
     process: () => ({ version: packageJson.version, runtime: platform, ...processStats() }),
-    config: () => shown(current()),
+    config: texts,
     hasDescriptors,
   });
-  const service = new Service(server, log.from("cli/status-service.ts"), target);
+  const service = new Service(server, {
+    log: log.from("service/admin-service.ts"),
+    target,
+    isAccess,
+  });
   try {
-    await service.start(current().config.reusePort);
+    await service.start(mayWait);
   } catch (error) {
     throw listenFailure(listen, error);
   }
   return service;
 }
 
-class Service implements StatusService {
+interface ServiceParts {
+  readonly log: Logger;
+  readonly target: HostPort;
+  readonly isAccess: (message: string) => boolean;
+}
+
+class Service implements AdminService {
   readonly #server: AdminServer;
   readonly #log: Logger;
   readonly #target: HostPort;
+  readonly #isAccess: (message: string) => boolean;
   #cancelRetry = () => {};
 
-  constructor(server: AdminServer, log: Logger, target: HostPort) {
+  constructor(server: AdminServer, { log, target, isAccess }: ServiceParts) {
     this.#server = server;
     this.#log = log;
     this.#target = target;
+    this.#isAccess = isAccess;
   }
 
-  /** With `mayWait`, for another gateway that has the address and is about to stop. */
+  /** Listens, or with `mayWait` tries again until the process that has the address stops. */
   async start(mayWait: boolean): Promise<void> {
     try {
       await this.#listen();
@@ -97,23 +110,12 @@ class Service implements StatusService {
   }
 
   note(record: LogRecord): void {
-    // A line for each client would leave no room for anything else.
-    if (record.level !== "debug" && !isAccess(record.msg)) this.#server.note(record);
+    // Lines for each client would leave no room for others.
+    if (record.level !== "debug" && !this.#isAccess(record.msg)) this.#server.note(record);
   }
 
   close(): void {
     this.#cancelRetry();
     this.#server.close();
   }
-}
-
-/** What is in force, flag by flag, as it was written. */
-function shown({ texts }: ReadConfig): Record<string, string> {
-  const pairs = flagNames.flatMap((name) => {
-    const text = texts[name];
-    const { isSecret, onlyFor } = flagNamed(name);
-    if (text === undefined || onlyFor !== undefined) return [];
-    return [[name, isSecret ? "(not shown)" : withoutSecrets(text)]];
-  });
-  return Object.fromEntries(pairs);
 }

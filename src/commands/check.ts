@@ -1,22 +1,41 @@
-// `check`: what `start` would find, printed for people or for scripts.
+// `check`: tries out what `start` would do, and prints the result as a table or as JSON.
 import { checkConfig, type CheckReport, type Step } from "../gateway/check.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import { StartError } from "../core/start-error.ts";
 import { systemClock } from "../os/clock.ts";
 import * as system from "../os/tcp.ts";
-import { type ConfigSource, loadConfig } from "./load-config.ts";
+import type { Command } from "../cli/command.ts";
+import { type ConfigSource, loadConfig } from "../cli/load-config.ts";
+import type { Output } from "../cli/output.ts";
+import { table } from "../cli/table.ts";
+import { FLAG_RULES, WRONG_INPUT } from "./config-text.ts";
+import { gatewayFlags } from "./gateway-flags.ts";
 import { createNetwork } from "./network.ts";
-import { table } from "./table.ts";
+import { outputFlags } from "./output-flags.ts";
+
+const flags = { ...gatewayFlags, ...outputFlags };
+
+export const checkCommand: Command = {
+  words: "check",
+  summary: "try out what start would do, and print it",
+  description: `Does all that "start" does but listening: finds the endpoints, looks up their
+names, connects to each, and verifies those that must be. Prints what it saw.`,
+  usage: [{ argument: "flags", isOptional: true }],
+  flags,
+  notes: [FLAG_RULES],
+  exitStatus: ["all is well", "something is not, or a file cannot be read", WRONG_INPUT],
+  run: check,
+};
 
 /**
- * Prints what it saw and resolves with the exit status: 0 only if all is well.
+ * Prints the report and resolves with the exit status: 0 only if every step passed.
  *
  * @throws {StartError} if the config file cannot be read.
- * @throws {UsageError} for what a flag, variable or config file has wrong.
+ * @throws {UsageError} for an invalid flag, variable or config file.
  */
-export async function check(input: ConfigSource, print: (text: string) => void): Promise<number> {
-  const { config, values, warnings } = await loadConfig(input);
+async function check(input: ConfigSource, { print }: Output): Promise<number> {
+  const { config, values, warnings } = await loadConfig(flags, input);
   const report = await checked(config, createNetwork(input.environment));
   const isJson = values.output === "json";
   print(

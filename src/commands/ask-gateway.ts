@@ -1,25 +1,24 @@
-// Asking a gateway that runs, where its --metrics-addr says.
+// Sends requests to the admin server of a running gateway, at its --metrics-addr.
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { UsageError } from "../core/usage-error.ts";
 import { type Answer, send } from "../os/http.ts";
-import type { ReadConfig } from "./read-config.ts";
 
 const TIMEOUT_MS = 3000;
 
-/** Where to ask. @throws {UsageError} if nothing says where. */
-export function adminAddress({ config }: ReadConfig): HostPort {
-  if (config.metrics === undefined)
+/** Returns the address to send requests to. @throws {UsageError} if there is none. */
+export function adminAddress(metrics: HostPort | undefined): HostPort {
+  if (metrics === undefined)
     throw new UsageError(
       "Missing --metrics-addr: give it as the running gateway has it, for example --metrics-addr=127.0.0.1:9379",
     );
-  if (config.metrics.port === 0)
+  if (metrics.port === 0)
     throw new UsageError(
       'Cannot ask at --metrics-addr port 0: give the port that the gateway was given ("telling how it is" in its log)',
     );
-  return config.metrics;
+  return metrics;
 }
 
-/** @throws {Error} with a `code` if nobody answers within three seconds. */
+/** @throws {Error} with a `code` if there is no answer within three seconds. */
 export async function ask(address: HostPort, path: string): Promise<Answer> {
   const { host, port } = address;
   // It listens on every address, IPv4 among them: this machine's own will do.
@@ -34,12 +33,12 @@ export async function ask(address: HostPort, path: string): Promise<Answer> {
   });
 }
 
-/** Whoever answered is no gateway. */
+/** Returns the error for an answer that does not come from a gateway. */
 export function notAGateway(): Error {
   return Object.assign(new Error(), { code: "EPROTO" });
 }
 
-/** Why nobody answered, in words. */
+/** Returns the message for a request that failed. */
 export function noAnswer(address: HostPort, error: unknown): string {
   const { code = String(error) } = error as { code?: string };
   const why: Record<string, string> = {

@@ -1,0 +1,25 @@
+// What a service runs. It knows no proxy; each proxy implements this.
+import type { GatewayStatus } from "../observe/status.ts";
+
+export interface ProxyServer<Config> {
+  /**
+   * Listens. Resolves once clients are served.
+   *
+   * @throws {StartError | UsageError} if it cannot.
+   */
+  start(): Promise<unknown>;
+  /**
+   * Applies another configuration. If it throws, nothing has changed.
+   *
+   * @throws {StartError | UsageError} as `start`.
+   */
+  reconfigure(config: Config): Promise<void>;
+  /**
+   * Stops accepting and waits for its clients to leave, until the drain timeout has passed
+   * or `signal` aborts. Closes everything and returns the number of connections reset.
+   */
+  drain(signal: AbortSignal): Promise<number>;
+  /** Closes everything at once. May be called twice. */
+  close(): void;
+  status(): GatewayStatus;
+}

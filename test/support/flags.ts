@@ -1,0 +1,23 @@
+// The flags of all commands, and the parsers of the command line with them.
+import * as configFile from "../../src/cli/config-file.ts";
+import * as argv from "../../src/cli/parse-argv.ts";
+import * as config from "../../src/cli/read-config.ts";
+import { allFlags } from "../../src/commands/commands.ts";
+import { gatewayFlags } from "../../src/commands/gateway-flags.ts";
+
+export const flags = allFlags;
+export const flagNames = Object.keys(allFlags);
+/** The flags of `start`. */
+export const startFlagNames = Object.keys(gatewayFlags);
+/** The flags of `start` whose change a reload does not apply. */
+export const restartOnly = startFlagNames.filter((name) => allFlags[name]!.isFixed);
+export const flagNamed = (name: string) => flags[name]!;
+
+export const parseArgv = (words: readonly string[]) => argv.parseArgv(words, allFlags);
+
+/** Reads a configuration as `start` does. */
+export const readConfig = (input: config.Input) =>
+  config.readConfig(gatewayFlags, { ...input, knownFlags: allFlags });
+
+export const parseConfigFile = (text: string, path: string) =>
+  configFile.parseConfigFile(text, path, { flags: gatewayFlags, knownFlags: allFlags });
