@@ -8,6 +8,7 @@ import type { GatewayStatus } from "../../src/observe/status.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock, wallClock } from "../../src/os/clock.ts";
 import * as system from "../../src/os/tcp.ts";
+import { readConfig } from "./flags.ts";
 import { until } from "./peer.ts";
 
 export interface LogLine {
@@ -16,39 +17,21 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-/** The configuration of a test that sets nothing. */
-const DEFAULTS: Omit<GatewayConfig, "endpoints"> = {
-  srv: undefined,
-  discoveryServers: [],
-  discoveryRefreshMs: 0,
-  memberSyncMs: 0,
-  tls: { trustedCaFile: undefined, certFile: undefined, keyFile: undefined },
-  credentials: undefined,
-  policy: "round-robin",
-  healthUrl: undefined,
-  healthIntervalMs: 2000,
-  healthTimeoutMs: 1000,
-  healthRise: 2,
-  healthFall: 3,
-  isClosedWhenUnhealthy: true,
-  listen: { host: "127.0.0.1", port: 0 },
-  reusePort: false,
-  retryDelayMs: 60_000,
-  dialTimeoutMs: 3000,
-  attemptDelayMs: 250,
-  keepAliveMs: 15_000,
-  userTimeoutMs: 30_000,
-  idleTimeoutMs: 0,
-  drainTimeoutMs: 10_000,
-  maxConnections: 0,
-  maxConnectionsPerClient: 0,
-  maxBufferBytes: 0,
-  allowedNetworks: [],
-  metrics: undefined,
-  logLevel: "debug",
-  logFormat: "json",
-  hasAccessLog: false,
+/** The flags whose defaults do not suit a test. */
+const FLAGS = {
+  "listen-addr": "127.0.0.1:0",
+  "discovery-refresh-interval": "0s",
+  "max-buffer-memory": "0",
+  "log-level": "debug",
+  "log-format": "json",
 };
+
+/** The configuration of a test that sets nothing. */
+const { config: DEFAULTS } = readConfig({
+  given: new Map(Object.entries(FLAGS)),
+  environment: {},
+  readFile: () => "",
+});
 
 /** What a test may replace. The rest is real, except DNS: by default no name resolves. */
 export type LocalOptions = Partial<GatewayDeps> & Partial<GatewayConfig> & Partial<Network>;
@@ -61,8 +44,8 @@ export class LocalGateway {
 
   constructor(endpoints: readonly string[], options: LocalOptions = {}) {
     this.config = {
-      endpoints: endpoints.map(parseStaticEndpoint),
       ...DEFAULTS,
+      endpoints: endpoints.map(parseStaticEndpoint),
       ...options,
     };
 
