@@ -1,8 +1,9 @@
 // Prints docs/metrics.md, generated from the table of metrics:
 // bun scripts/metrics-docs.ts > docs/metrics.md
-import { METRICS } from "../src/observe/metrics-table.ts";
+import { GATEWAY_METRICS } from "../src/gateway/gateway-metrics.ts";
+import { withProcessMetrics } from "../src/observe/process-metrics.ts";
 
-const rows = METRICS.map(({ name, type, labels = [], help }) => {
+const rows = withProcessMetrics(GATEWAY_METRICS).map(({ name, type, labels = [], help }) => {
   const shown = labels.map((label) => `\`${label}\``).join(", ");
   return `| \`${name}\` | ${type} | ${shown} | ${help} |`;
 });

@@ -25,6 +25,7 @@ import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 import { ConnectionTable, type ConnectionTableListener } from "./connection-table.ts";
 import { DrainingEndpoints } from "./draining-endpoints.ts";
 import { EpisodeLog } from "./episode-log.ts";
+import { GATEWAY_METRICS } from "./gateway-metrics.ts";
 import { gatewayStatus } from "./gateway-status.ts";
 import { Statistics } from "./statistics.ts";
 
@@ -51,6 +52,7 @@ const NOTHING_UP = "no endpoint accepts connections";
 export class Gateway
   implements AcceptorListener, ClientConnectionListener, ClusterListener, ConnectionTableListener
 {
+  readonly metrics = GATEWAY_METRICS;
   #config: GatewayConfig;
   readonly #deps: GatewayDeps;
   readonly #log: Logger;

@@ -1,7 +1,7 @@
 // Maps the paths of the admin server to responses. The HTTP server itself is
 // admin-server.ts.
 import type { Clock } from "../core/clock.ts";
-import { encodeMetrics, METRICS_TYPE } from "./metrics.ts";
+import { encodeMetrics, type Metric, METRICS_TYPE } from "./metrics.ts";
 import { PAGE, PAGE_HEADERS } from "./page.ts";
 import type { History } from "./history.ts";
 import type { GatewayStatus, ProcessStatus } from "./status.ts";
@@ -14,6 +14,8 @@ export interface AdminResponse {
 
 export interface AdminRoutesDeps {
   readonly clock: Clock;
+  /** The rows of /metrics. */
+  readonly metrics: readonly Metric[];
   readonly gateway: () => GatewayStatus;
   readonly process: () => ProcessStatus;
   /** Returns the current configuration by flag name, without secrets. */
@@ -61,7 +63,8 @@ export class AdminRoutes {
   }
 
   #metrics(): AdminResponse {
-    const body = encodeMetrics(this.#deps.gateway(), this.#deps.process());
+    const { metrics, gateway } = this.#deps;
+    const body = encodeMetrics(metrics, gateway(), this.#deps.process());
     return { status: 200, headers: { "Content-Type": METRICS_TYPE }, body };
   }
 

@@ -8,11 +8,15 @@ import type { Clock } from "../core/clock.ts";
 import { DescriptorGuard, type GuardedListener } from "../net/descriptor-guard.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
 import { type LogEvent, History } from "./history.ts";
+import type { Metric } from "./metrics.ts";
+import { withProcessMetrics } from "./process-metrics.ts";
 import { MAX_ADMIN_CONNECTIONS, type GatewayStatus, type ProcessStatus } from "./status.ts";
 import { type AdminResponse, AdminRoutes, textResponse } from "./admin-routes.ts";
 
 export interface AdminServerDeps {
   readonly clock: Clock;
+  /** The metrics of the proxy; those of the process are added. */
+  readonly metrics: readonly Metric[];
   readonly gateway: () => GatewayStatus;
   readonly process: () => Omit<ProcessStatus, "eventLoopDelaySeconds">;
   /** Returns the current configuration by flag name, without secrets. */
@@ -49,6 +53,7 @@ export class AdminServer implements GuardedListener {
     this.#guard = new DescriptorGuard(clock, deps.hasDescriptors);
     this.#routes = new AdminRoutes({
       clock,
+      metrics: withProcessMetrics(deps.metrics),
       gateway,
       config,
       process: () => ({ ...deps.process(), eventLoopDelaySeconds: this.#delay.seconds }),

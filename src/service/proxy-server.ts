@@ -1,4 +1,5 @@
 // What a service runs. It knows no proxy; each proxy implements this.
+import type { Metric } from "../observe/metrics.ts";
 import type { GatewayStatus } from "../observe/status.ts";
 
 export interface ProxyServer<Config> {
@@ -22,4 +23,6 @@ export interface ProxyServer<Config> {
   /** Closes everything at once. May be called twice. */
   close(): void;
   status(): GatewayStatus;
+  /** The rows that /metrics has from this proxy. */
+  readonly metrics: readonly Metric[];
 }

@@ -132,6 +132,7 @@ class Service<Config extends ServiceConfig> {
     this.#admin = await startAdminService(metrics, {
       ...{ lookup, isAccess, log: this.#log, mayWait: reusePort },
       status: () => this.#proxy.status(),
+      metrics: this.#proxy.metrics,
       texts: () => provider.texts(),
     });
   }

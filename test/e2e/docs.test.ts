@@ -3,10 +3,13 @@
 import { describe, expect, test } from "bun:test";
 import { dirname, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import { METRICS } from "../../src/observe/metrics-table.ts";
+import { GATEWAY_METRICS } from "../../src/gateway/gateway-metrics.ts";
+import { withProcessMetrics } from "../../src/observe/process-metrics.ts";
 import { RELAY_ENDS } from "../../src/relay/relay-end.ts";
 import { requireTool, run } from "../support/gateway-command.ts";
 import { parseArgv, readConfig } from "../support/flags.ts";
+
+const METRICS = withProcessMetrics(GATEWAY_METRICS);
 
 const SUFFIXES = ["", "_bucket", "_sum", "_count"];
 

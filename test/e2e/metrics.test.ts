@@ -1,13 +1,16 @@
 // The admin server of the compiled gateway: /metrics, checked with Prometheus' own
 // parser, the health endpoints, and the commands that query it.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { METRICS } from "../../src/observe/metrics-table.ts";
+import { GATEWAY_METRICS } from "../../src/gateway/gateway-metrics.ts";
+import { withProcessMetrics } from "../../src/observe/process-metrics.ts";
 import { MAX_ADMIN_CONNECTIONS } from "../../src/observe/status.ts";
 import { deadPort } from "../support/scene.ts";
 import { freePort } from "../support/free-port.ts";
 import { Closers, eventually, output, requireTool, run } from "../support/gateway-command.ts";
 import { gatewayBinary, GatewayProcess } from "../support/gateway-process.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
+
+const METRICS = withProcessMetrics(GATEWAY_METRICS);
 
 setDefaultTimeout(30_000);
 

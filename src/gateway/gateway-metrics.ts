@@ -1,29 +1,7 @@
-// The table of all metrics, from which docs/metrics.md is generated. metrics.ts
-// encodes them.
-import type { Counts, EndpointStatus, GatewayStatus, ProcessStatus } from "./status.ts";
-
-export interface Metric {
-  readonly name: string;
-  readonly type: "counter" | "gauge" | "histogram";
-  readonly help: string;
-  /** Label names; a histogram also has `le`. */
-  readonly labels?: readonly string[];
-  /** Returns the current samples. A metric without samples is left out of /metrics. */
-  readonly samples: (gateway: GatewayStatus, processStatus: ProcessStatus) => readonly Sample[];
-}
-
-export type Labels = Readonly<Record<string, string>>;
-
-interface Sample {
-  readonly labels?: Labels;
-  readonly value: number;
-  /** Appended to the name for the series of a histogram. */
-  readonly suffix?: "_bucket" | "_sum" | "_count";
-}
-
-const PREFIX = "etcd_gateway_";
-
-const single = (value: number): Sample[] => [{ value }];
+// The metrics of the L4 gateway: one row each, in the order of /metrics. docs/metrics.md
+// is generated from them; observe/metrics.ts encodes them.
+import { type Metric, PREFIX, type Sample, single } from "../observe/metrics.ts";
+import type { Counts, EndpointStatus, GatewayStatus } from "../observe/status.ts";
 
 const perCount = (counts: Counts, label: string): Sample[] =>
   Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
@@ -53,15 +31,7 @@ function dialHistogram({
   return [...buckets, sum, { labels, value: cumulative, suffix: "_count" } satisfies Sample];
 }
 
-/** All metrics, in the order of /metrics. */
-export const METRICS: readonly Metric[] = [
-  {
-    name: `${PREFIX}build_info`,
-    type: "gauge",
-    help: "Always 1. The labels are the version of the gateway, and the version and platform of Bun.",
-    labels: ["version", "runtime"],
-    samples: (_, { version, runtime }) => [{ labels: { version, runtime }, value: 1 }],
-  },
+export const GATEWAY_METRICS: readonly Metric[] = [
   {
     name: `${PREFIX}connections_accepted_total`,
     type: "counter",
@@ -209,41 +179,5 @@ export const METRICS: readonly Metric[] = [
       discovery.flatMap(({ source, ageMs }) =>
         ageMs === null ? [] : [{ labels: { source }, value: ageMs / 1000 }],
       ),
-  },
-  {
-    name: `${PREFIX}event_loop_delay_seconds`,
-    type: "gauge",
-    help: "Longest event loop delay in the last ten seconds.",
-    samples: (_, { eventLoopDelaySeconds }) => single(eventLoopDelaySeconds),
-  },
-  {
-    name: "process_cpu_seconds_total",
-    type: "counter",
-    help: "Total user and system CPU time.",
-    samples: (_, { cpuSeconds }) => single(cpuSeconds),
-  },
-  {
-    name: "process_resident_memory_bytes",
-    type: "gauge",
-    help: "Resident memory size.",
-    samples: (_, { residentBytes }) => single(residentBytes),
-  },
-  {
-    name: "process_open_fds",
-    type: "gauge",
-    help: "Number of open file descriptors. Each relayed client uses two.",
-    samples: (_, { openDescriptors }) => single(openDescriptors),
-  },
-  {
-    name: "process_max_fds",
-    type: "gauge",
-    help: "Maximum number of open file descriptors.",
-    samples: (_, { maxDescriptors }) => single(maxDescriptors),
-  },
-  {
-    name: "process_start_time_seconds",
-    type: "gauge",
-    help: "Start time of the process, in seconds since 1970.",
-    samples: (_, { startTimeSeconds }) => single(startTimeSeconds),
   },
 ];
