@@ -10,7 +10,7 @@ _etcd_gateway() {
   local IFS=$' \\t\\n' cur flag= place= next= flags= breaks typed i
   local -a line=()
 
-  # Readline splits at = and :, which belong to our words.
+  # Readline splits at = and :, which are parts of our words.
   for ((i = 1; i <= COMP_CWORD; i++)); do
     if ((i > 1)) && [[ \${COMP_WORDS[i]} == [=:]* || \${COMP_WORDS[i - 1]} == *[=:] ]]; then
       line[\${#line[@]} - 1]+=\${COMP_WORDS[i]}
@@ -54,7 +54,7 @@ ${places
     [[ \${#COMPREPLY[@]} == 1 && $COMPREPLY == *= ]] && compopt -o nospace 2>/dev/null
   fi
 
-  # Readline replaces only what stands behind the last = or : that it splits at.
+  # Readline replaces only what follows the last = or : that it splits at.
   breaks=\${COMP_WORDBREAKS//[^=:]/}
   if [[ $breaks ]]; then
     typed=\${cur%"\${cur##*[$breaks]}"}
@@ -62,7 +62,7 @@ ${places
   fi
 }
 
-# _etcd_gateway_values FLAG HEAD TYPED: what may be the flag's value, each behind HEAD.
+# _etcd_gateway_values FLAG HEAD TYPED: the flag's possible values, each after HEAD.
 _etcd_gateway_values() {
   local choices=
   case $1 in

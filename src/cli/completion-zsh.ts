@@ -1,7 +1,7 @@
 // The completion script for zsh.
 import { type CompletedFlag, flagsOf, type Place, placesByFlags } from "./completion-contexts.ts";
 
-/** Can be sourced behind compinit, and can be `_etcd-gateway` in a folder of fpath. */
+/** Returns a script that can be sourced after compinit, or be `_etcd-gateway` in a folder of fpath. */
 export function zshCompletion(places: readonly Place[]): string {
   const valued = flagsOf(places).filter(({ value }) => value !== "");
   return `#compdef etcd-gateway
@@ -11,8 +11,8 @@ _etcd-gateway() {
   local place= word value_due=
   local -a specs subcommands
 
-  # The words that are neither flags nor values of flags say where we are.
-  # _arguments is told of each: it gives up at a word that it does not expect.
+  # The words that are neither flags nor values of flags are the place.
+  # _arguments gets each as a spec: it gives up at a word that it does not expect.
   for word in "\${(@)words[2,CURRENT-1]}"; do
     if [[ -n $value_due ]]; then
       value_due=
@@ -74,7 +74,7 @@ function flagSpec(flag: CompletedFlag): string {
   const head = `${isRepeatable ? "*" : ""}--${name}`;
   const text = `[${summary.replace(/[\\[\]]/g, "\\$&")}]`;
   if (value !== "") return `${head}=${text}:${value.replaceAll(":", "\\:")}:${action(flag)}`;
-  // A switch takes its value behind = alone, and may go without.
+  // A switch may have a value, which must follow =.
   return choices.length === 0 ? `${head}${text}` : `${head}=-${text}::value:${action(flag)}`;
 }
 

@@ -48,15 +48,14 @@ interface Place {
 interface Entry {
   readonly key: string;
   readonly place: Place;
-  /** What stands behind the key's colon, then the lines below; comments included. */
+  /** What follows the key's colon, then the lines below; comments included. */
   readonly source: string[];
 }
 
 /**
- * Cuts the text before each line that begins with a key. Bun.YAML keeps the
- * last of equal keys in silence and its errors tell no line of the file; cut
- * up, both are known. In the first column it lets a value go on only with the
- * items of a list and with a closing bracket.
+ * Splits the text before each line that begins with a key, because Bun.YAML silently
+ * keeps the last of equal keys and its errors have no line of the file. In the first
+ * column, a value continues only with the items of a list or a closing bracket.
  */
 function entriesOf(text: string, path: string): Entry[] {
   const entries: Entry[] = [];

@@ -1,5 +1,5 @@
-// What stands behind a flag, read into a value. Each parser throws a RangeError
-// whose message is the fact alone; the caller says which flag and which text.
+// Parses the texts of flags. Each parser throws a RangeError whose message is the fact
+// alone; the caller adds the flag and the text.
 import { isIP } from "node:net";
 import { type HostPort, isDnsName, parseEndpoint } from "../core/address.ts";
 import { formatDuration, parseDuration } from "../core/duration.ts";

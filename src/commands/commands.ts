@@ -108,7 +108,7 @@ function helpOf(topic: Command | undefined): string {
 }
 
 /** Returns citty's tree, in which each word of a command is a level. */
-function treeOf(runCommand: (command: Command) => Promise<void>): CommandDef {
+function treeOf(runLeaf: (command: Command) => Promise<void>): CommandDef {
   const { version, description } = packageJson;
   const root: CommandDef = { meta: { name: program.name, version, description } };
   for (const { words, command } of commands.flatMap(spellings)) {
@@ -117,7 +117,7 @@ function treeOf(runCommand: (command: Command) => Promise<void>): CommandDef {
       const below = (node.subCommands ??= {}) as Record<string, CommandDef>;
       node = below[word] ??= defineCommand({ meta: { name: word } });
     }
-    if (canRun(command)) node.run = () => runCommand(command);
+    if (canRun(command)) node.run = () => runLeaf(command);
   }
   return root;
 }

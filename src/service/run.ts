@@ -64,7 +64,7 @@ class Service<Config extends ServiceConfig> {
   readonly log: Logger;
   readonly #deps: ServiceDeps<Config>;
   readonly #stream: LogStream;
-  readonly #log: Log;
+  readonly #rootLog: Log;
   readonly #inherited: readonly number[];
   readonly #proxy: ProxyServer<Config>;
   readonly #reload: Reload<Config>;
@@ -77,18 +77,18 @@ class Service<Config extends ServiceConfig> {
     const { environment, provider } = deps;
     this.#deps = deps;
     this.#stream = stream;
-    this.#log = this.#createLog(provider.config);
-    this.log = this.#log.from(CALLER);
+    this.#rootLog = this.#createLog(provider.config);
+    this.log = this.#rootLog.from(CALLER);
     this.#exitOnUncaught();
     for (const warning of provider.warnings) this.log.warn(warning);
 
     this.#inherited = inheritedListeners(environment);
     this.#proxy = deps.createProxy({
-      log: this.#log,
+      log: this.#rootLog,
       descriptorLimit: raiseDescriptorLimit(),
       inheritedListener: this.#inherited[0],
     });
-    this.#reload = new Reload({ provider, proxy: this.#proxy, log: this.#log });
+    this.#reload = new Reload({ provider, proxy: this.#proxy, log: this.#rootLog });
     this.#signals = new ServiceSignals(this.log, systemClock, () => this.#reload.request());
     this.#notifier = new SystemdNotifier({
       environment,
@@ -130,7 +130,7 @@ class Service<Config extends ServiceConfig> {
     const { metrics, reusePort } = provider.config;
     if (metrics === undefined) return;
     this.#admin = await startAdminService(metrics, {
-      ...{ lookup, isAccess, log: this.#log, mayWait: reusePort },
+      ...{ lookup, isAccess, log: this.#rootLog, mayWait: reusePort },
       status: () => this.#proxy.status(),
       metrics: this.#proxy.metrics,
       texts: () => provider.texts(),

@@ -1,0 +1,80 @@
+// The command objects: complete, consistent with each other, and dispatched.
+import { describe, expect, test } from "bun:test";
+import packageJson from "../../package.json" with { type: "json" };
+import { commandsByWords, listedFlags } from "../../src/cli/command.ts";
+import { allFlags, commands, program, run } from "../../src/commands/commands.ts";
+
+/** Runs the program in this process. */
+async function ran(...args: string[]) {
+  let printed = "";
+  let errors = "";
+  const status = await run(
+    args,
+    {},
+    {
+      print: (text) => ((printed += text), true),
+      printError: (text) => (errors += text),
+    },
+  );
+  return { status, printed, errors };
+}
+
+describe("commands", () => {
+  test("have different words", () => {
+    const words = commands.flatMap(({ words, aliases = [] }) => [
+      words,
+      ...aliases.map((alias) => alias.words),
+    ]);
+    expect(new Set(words).size).toBe(words.length);
+  });
+
+  test("agree on what kind of flag a name is, as flags may precede the command", () => {
+    for (const { flags } of commands)
+      for (const [name, { value, repeatable }] of Object.entries(flags)) {
+        const known = allFlags[name]!;
+        expect([name, value === "", repeatable]).toEqual([
+          name,
+          known.value === "",
+          known.repeatable,
+        ]);
+      }
+  });
+
+  test.each(commands)("$words lists and shows only flags that it takes", (command) => {
+    const shown = command.usage.flatMap((part) => ("flag" in part ? [part.flag] : []));
+    for (const name of [...listedFlags(command), ...shown])
+      expect(Object.keys(command.flags)).toContain(name);
+  });
+
+  test.each(commands)("$words opens its help with its description", async (command) => {
+    const { status, printed, errors } = await ran("help", ...command.words.split(" "));
+    expect({ status, errors }).toEqual({ status: 0, errors: "" });
+    expect(printed).toStartWith(`${command.description}\n\nUsage:\n  ${program.name} `);
+  });
+
+  test("have each summary in the program's help", async () => {
+    const { printed } = await ran("help");
+    for (const { words, summary, aliases = [] } of commands)
+      for (const each of [{ words, summary }, ...aliases].filter((entry) => entry.summary))
+        expect(printed).toMatch(
+          new RegExp(`^  etcd-gateway ${each.words}\\b.* ${each.summary}$`, "m"),
+        );
+  });
+
+  const runnable = [...commandsByWords(commands)].filter(([, { run, operand }]) => run && !operand);
+  test.each(runnable.map(([words]) => words))("%s --version prints the version", async (words) => {
+    const { status, printed } = await ran(...words.split(" "), "--version");
+    expect(status).toBe(0);
+    expect(printed).toStartWith(`${program.name} ${packageJson.version}\n`);
+  });
+});
+
+describe("run()", () => {
+  test("names the commands that take a flag", async () => {
+    const { status, errors } = await ran("healthcheck", "--watch");
+    expect(status).toBe(2);
+    expect(errors).toStartWith(
+      'etcd-gateway: Cannot use --watch with "healthcheck": it is a flag of "status"\n',
+    );
+  });
+});
