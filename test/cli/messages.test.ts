@@ -29,23 +29,23 @@ const literals = new Set(
 /** Arguments that are not literals, each with the reason why nothing is missed. */
 const INDIRECT: Readonly<Record<string, string>> = {
   "observe/log.ts message": "hands the caller's message on to consola",
-  "gateway/rate-limited-log.ts message":
+  "observe/rate-limited-log.ts message":
     "takes it from the acceptor's call, which is found here too",
   "gateway/acceptor.ts warning": "WARNINGS has the texts of gateway/connection-limit.ts",
-  "cli/start-command.ts warning": "WARNINGS has the texts of cli/config-warnings.ts",
-  "cli/reload.ts warning": "WARNINGS has the texts of cli/config-warnings.ts",
-  "cli/start-command.ts error.message": "the message of a StartError, which is found here too",
+  "service/run.ts warning": "WARNINGS has the texts of cli/config-warnings.ts",
+  "service/reload.ts warning": "WARNINGS has the texts of cli/config-warnings.ts",
+  "service/run.ts error.message": "the message of a StartError, which is found here too",
   "resolver/start-checks.ts (error": "WARNINGS has the text of os/tls.ts",
   "gateway/gateway.ts error.message": "the message of an SrvError, which is found here too",
   "gateway/gateway.ts this.#limit": "WARNINGS has the texts of gateway/connection-limit.ts",
-  "cli/start-command.ts tooManySockets": "WARNINGS has the text of tooManySockets",
+  "service/run.ts tooManySockets": "WARNINGS has the text of tooManySockets",
 };
 
 /** Messages that are made in one place and logged in another. */
 const WARNINGS: readonly [file: string, pattern: string][] = [
   ["gateway/connection-limit.ts", `warning: (${LITERAL})`],
   ["cli/config-warnings.ts", `(?:return|=>) (\`[^\`]*\`)`],
-  ["cli/start-command.ts", `return (\`[^\`]*\`)`],
+  ["service/run.ts", `return (\`[^\`]*\`)`],
   ["os/tls.ts", `new TlsFileError\\((${LITERAL})`],
   ["observe/log.ts", `const msg = (${LITERAL})`],
 ];
