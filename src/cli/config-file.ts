@@ -99,7 +99,7 @@ function whyNotEntry(line: string): string {
   if (/^[ \t]/.test(line)) return "a key must begin in the first column";
   if (line.startsWith("-")) return 'a list, where "key: value" is wanted';
   if (line.startsWith("{")) return 'braces around keys, where one "key: value" a line is wanted';
-  return 'not "key: value" with a space behind the colon';
+  return 'not "key: value" with a space after the colon';
 }
 
 function whyNotKey(key: string, flags: FlagTable, knownFlags: FlagTable): string {

@@ -13,7 +13,7 @@ export function adminAddress(metrics: HostPort | undefined): HostPort {
     );
   if (metrics.port === 0)
     throw new UsageError(
-      'Cannot ask at --metrics-addr port 0: give the port that the gateway was given ("telling how it is" in its log)',
+      'Cannot ask at --metrics-addr port 0: give the port that the gateway was given ("serving metrics and status" in its log)',
     );
   return metrics;
 }

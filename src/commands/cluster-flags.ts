@@ -203,7 +203,7 @@ export const healthFlags = {
     key: "healthIntervalMs",
     requires: ["health-url"],
     summary:
-      "How often each endpoint is checked, give or take a fifth; twice as often while its checks speak against its state. At least 100ms.",
+      "How often each endpoint is checked, plus or minus a fifth; twice as often while its checks contradict its state. At least 100ms.",
     example: "5s",
     parse: (text: string) => parseTimer(text, 100),
   },

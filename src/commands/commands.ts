@@ -179,7 +179,7 @@ function unknownCommand(words: readonly string[]): UsageError {
   const command = byWords.get(before)!;
   if (command.operand !== undefined && before === command.words)
     return unknownOperand(command, stray);
-  return new UsageError(`Unexpected argument "${stray}" behind "${before}"`);
+  return new UsageError(`Unexpected argument "${stray}" after "${before}"`);
 }
 
 function unknownOperand({ words, operand }: Command, stray?: string): UsageError {

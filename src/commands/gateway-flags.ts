@@ -35,7 +35,7 @@ export const connectionFlags = {
     default: "0s",
     key: "idleTimeoutMs",
     summary:
-      "How long a connection may be without a byte in either direction before it is reset. 0: for ever, since watches are idle by nature. Otherwise at least 1s.",
+      "How long a connection may be without a byte in either direction before it is reset. 0: never, since watches are idle by nature. Otherwise at least 1s.",
     example: "1h",
     parse: (text: string) => parseTimer(text, 1000, "or 0"),
   },

@@ -25,8 +25,8 @@ export const gatewayCommand: Command = {
     `Signals:
   SIGTERM, SIGINT   stop accepting, let relays finish for --drain-timeout, end
                     with status 0; a second one ends at once
-  SIGHUP            read the config file again and look up everything anew;
-                    relays go on
+  SIGHUP            read the config file again and repeat every lookup; relays
+                    go on
   SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO
                     ignored, with a line in the log`,
   ],

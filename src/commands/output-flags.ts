@@ -20,7 +20,7 @@ export const watchFlags = {
     value: "",
     default: "false",
     isFileKey: false,
-    summary: "Print it anew every two seconds until interrupted.",
+    summary: "Print again every two seconds until interrupted.",
     example: "true",
     parse: parseBoolean,
   },

@@ -22,7 +22,7 @@ export const listenFlags = {
     key: "reusePort",
     isFixed: true,
     summary:
-      "Let another gateway with this flag listen on the same address (SO_REUSEPORT): start the new one, then stop the old one, and nobody is refused.",
+      "Let another gateway with this flag listen on the same address (SO_REUSEPORT): start the new one, then stop the old one, and no client is refused.",
     example: "true",
     parse: parseBoolean,
   },
@@ -44,7 +44,7 @@ export const operationFlags = {
     isFixed: true,
     conflict: sameAsListen,
     summary:
-      "Where to tell how the gateway is: /metrics for Prometheus, /health, /livez, /readyz, /status, and a page. Anybody who reaches it may read it. Not set: nothing is opened.",
+      "Where to serve metrics and status: /metrics for Prometheus, /health, /livez, /readyz, /status, and a page. Every client that reaches it may read it. Not set: nothing is opened.",
     example: "127.0.0.1:9379",
     parse: parseListenAddress,
   },

@@ -100,9 +100,9 @@ class Service implements AdminService {
   async #listen(): Promise<void> {
     const opened = await this.#server.start(this.#target);
     const address = formatHostPort(opened);
-    this.#log.info("telling how it is", { address });
+    this.#log.info("serving metrics and status", { address });
     if (!isLoopback(opened.host))
-      this.#log.warn("every machine that reaches this address may read how the gateway is", {
+      this.#log.warn("every machine that reaches this address may read metrics and status", {
         address,
       });
   }

@@ -59,7 +59,7 @@ describe("start on a kernel without IPv6", () => {
   test("--metrics-addr=:PORT listens on 0.0.0.0, and status asks there", async () => {
     const endpoints = `--endpoints=127.0.0.1:${startServer().port}`;
     const gateway = await start([endpoints, "--metrics-addr=:0"]);
-    const address = String(gateway.lines("telling how it is")[0]!["address"]);
+    const address = String(gateway.lines("serving metrics and status")[0]!["address"]);
     expect(address).toStartWith("0.0.0.0:");
     const words = [gatewayBinary(), "healthcheck", `--metrics-addr=:${address.split(":")[1]}`];
     expect(await run([...noIpv6.wrapper, ...words])).toMatchObject({ status: 0, stderr: "" });

@@ -252,7 +252,7 @@ test("--metrics-addr logs a warning for an address beyond loopback", async () =>
   const flags = [`--endpoints=127.0.0.1:${serverOf().port}`, "--metrics-addr=0.0.0.0:0"];
   const gateway = closers.add(await GatewayProcess.start(flags));
   const line = await gateway.logged(
-    "every machine that reaches this address may read how the gateway is",
+    "every machine that reaches this address may read metrics and status",
   );
   expect([line.level, line["address"]]).toEqual([
     "warn",
@@ -284,7 +284,7 @@ describe("two gateways with the same --metrics-addr", () => {
 
     first.signal("SIGTERM");
     expect(await first.exited()).toBe(0);
-    await second.logged("telling how it is");
+    await second.logged("serving metrics and status");
     expect((await fetch(`http://${address}/readyz`)).status).toBe(200);
   });
 });
