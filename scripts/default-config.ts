@@ -1,12 +1,9 @@
 // Prints the config file that packages install: every key, explained, and commented
 // out with its default.
-import { type FlagTable, variableOf } from "../src/cli/flag.ts";
+import { type FlagTable, fixedFlags, variableOf } from "../src/cli/flag.ts";
 import { gatewayFlags } from "../src/commands/gateway-flags.ts";
 
 const WIDTH = 78;
-
-const flags: FlagTable = gatewayFlags;
-const restartOnly = Object.keys(flags).filter((name) => flags[name]!.isFixed);
 
 const parts = [
   `# Configuration of etcd-gateway. All keys are optional. A commented-out value is the
@@ -15,8 +12,9 @@ const parts = [
 #
 # To apply a change: systemctl reload etcd-gateway. The gateway reads the file again
 # and keeps all connections. A change of these keys needs a restart:
-# ${restartOnly.join(", ")}.`,
+# ${fixedFlags(gatewayFlags).join(", ")}.`,
 ];
+const flags: FlagTable = gatewayFlags;
 for (const [name, flag] of Object.entries(flags)) {
   const { isFileKey, default: fallback, example, summary, value } = flag;
   if (isFileKey === false) continue;

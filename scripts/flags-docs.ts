@@ -1,31 +1,27 @@
 // Prints docs/flags.md, generated from the flag tables:
 // bun scripts/flags-docs.ts > docs/flags.md
-import { type FlagTable, variableOf } from "../src/cli/flag.ts";
+import { takersOf } from "../src/cli/command.ts";
+import { type Flag, type FlagTable, fixedFlags, variableOf } from "../src/cli/flag.ts";
 import {
   dialFlags,
   discoveryFlags,
   endpointFlags,
   healthFlags,
 } from "../src/commands/cluster-flags.ts";
-import { allFlags, commands } from "../src/commands/commands.ts";
+import { commands } from "../src/commands/commands.ts";
 import { connectionFlags, gatewayFlags } from "../src/commands/gateway-flags.ts";
+import { outputFlags, watchFlags } from "../src/commands/output-flags.ts";
 import { listenFlags, operationFlags } from "../src/commands/service-flags.ts";
-
-const startFlags: FlagTable = gatewayFlags;
-const otherFlags = Object.fromEntries(
-  Object.entries(allFlags).filter(([name]) => !Object.hasOwn(startFlags, name)),
-);
 
 /** The sections, in the order of the flags in the help. */
 const SECTIONS: readonly [title: string, flags: FlagTable][] = [
   ["Connections", { ...endpointFlags, ...listenFlags, ...dialFlags, ...connectionFlags }],
   ["Discovery and TLS", discoveryFlags],
   ["Health checks", healthFlags],
-  ["Operation", { ...operationFlags, ...otherFlags }],
+  ["Operation", { ...operationFlags, ...outputFlags, ...watchFlags }],
 ];
 
-const fixed = Object.keys(startFlags).filter((name) => startFlags[name]!.isFixed);
-const restartOnly = listed(fixed.map((name) => `\`--${name}\``));
+const restartOnly = listed(fixedFlags(gatewayFlags).map((name) => `\`--${name}\``));
 
 console.log(`# Flags
 
@@ -50,15 +46,14 @@ need a restart; every other change applies at once, and open connections stay.
 ${SECTIONS.map(sectionText).join("\n\n")}`);
 
 function sectionText([title, flags]: (typeof SECTIONS)[number]): string {
-  return [`## ${title}`, ...Object.keys(flags).map(flagText)].join("\n\n");
+  return [`## ${title}`, ...Object.entries(flags).map(flagText)].join("\n\n");
 }
 
-function flagText(name: string): string {
-  const { summary, default: preset, example, value, repeatable, isFileKey } = allFlags[name]!;
-  const isForStart = Object.hasOwn(startFlags, name);
-  const users = commands.filter(({ flags }) => Object.hasOwn(flags, name));
+function flagText([name, flag]: [string, Flag<unknown>]): string {
+  const { summary, default: preset, example, value, repeatable, isFileKey = true } = flag;
+  const takers = takersOf(name, commands);
   const notes = [
-    ...(isForStart ? [] : [`Only for ${listed(users.map(({ words }) => `\`${words}\``))}.`]),
+    ...(takers === undefined ? [] : [`Only for ${listed(takers.map((word) => `\`${word}\``))}.`]),
     ...(repeatable === undefined ? [] : ["May be given several times."]),
   ];
   return `### \`--${name}\`
@@ -69,7 +64,7 @@ ${[escaped(summary), ...notes].join(" ")}
 - default: ${preset === undefined ? "not set" : `\`${preset}\``}
 - example: \`--${name}=${example}\`
 - variable: \`${variableOf(name)}\`
-- config-file key: ${isForStart && isFileKey !== false ? `\`${name}\`` : "none"}`;
+- config-file key: ${isFileKey ? `\`${name}\`` : "none"}`;
 }
 
 /** Escapes the underscores of a summary, which Markdown would read as emphasis. */

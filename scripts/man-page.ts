@@ -2,14 +2,8 @@
 // date. Commands, flags and examples come from the commands and their flag tables; this
 // file owns the rest, such as the signals.
 import packageJson from "../package.json" with { type: "json" };
-import type { Example, UsagePart } from "../src/cli/command.ts";
-import {
-  ENVIRONMENT_PREFIX,
-  type Flag,
-  type FlagTable,
-  findFlag,
-  variableOf,
-} from "../src/cli/flag.ts";
+import { type Example, takersOf, type UsagePart } from "../src/cli/command.ts";
+import { ENVIRONMENT_PREFIX, type Flag, type FlagTable, variableOf } from "../src/cli/flag.ts";
 import { exitStatusText } from "../src/cli/help.ts";
 import { allFlags, commands, program } from "../src/commands/commands.ts";
 
@@ -157,14 +151,9 @@ function flagMacros(name: string, value: string): string {
 
 function flagText(name: string, flag: Flag<unknown>): string[] {
   const { summary, default: preset = "not set", example: form } = flag;
-  return text(`${summary}${takers(name)} Default: ${preset}. Example: --${name}=${form}`);
-}
-
-/** Returns the sentence about a flag that not all commands with flags take. */
-function takers(name: string): string {
-  const withFlags = commands.filter(({ flags }) => Object.keys(flags).length > 0);
-  const names = withFlags.filter(({ flags }) => findFlag(flags, name)).map(({ words }) => words);
-  return names.length === withFlags.length ? "" : ` Only for ${names.join(" and ")}.`;
+  const takers = takersOf(name, commands);
+  const only = takers === undefined ? "" : ` Only for ${takers.join(" and ")}.`;
+  return text(`${summary}${only} Default: ${preset}. Example: --${name}=${form}`);
 }
 
 function tagged(items: readonly Item[]): string[] {

@@ -1,6 +1,6 @@
 // What a command is: data from which the tree, help, completion and the man page are made.
 // It knows no command.
-import type { FlagTable } from "./flag.ts";
+import { type FlagTable, findFlag } from "./flag.ts";
 import type { ConfigSource } from "./load-config.ts";
 import type { Output } from "./output.ts";
 
@@ -69,6 +69,13 @@ export function commandsByWords(commands: readonly Command[]): Map<string, Comma
 /** The rows of all commands' flags, each once. */
 export function flagsOfAll(commands: readonly Command[]): FlagTable {
   return Object.assign({}, ...commands.map(({ flags }) => flags));
+}
+
+/** Returns the words of the commands that take a flag; undefined: all that have flags. */
+export function takersOf(name: string, commands: readonly Command[]): string[] | undefined {
+  const withFlags = commands.filter(({ flags }) => Object.keys(flags).length > 0);
+  const takers = withFlags.filter(({ flags }) => findFlag(flags, name) !== undefined);
+  return takers.length === withFlags.length ? undefined : takers.map(({ words }) => words);
 }
 
 /** The names of the flags that help and completion list. */

@@ -100,6 +100,11 @@ export function variableOf(name: string): string {
   return ENVIRONMENT_PREFIX + name.toUpperCase().replaceAll("-", "_");
 }
 
+/** Returns the names of the flags that a reload keeps: their change needs a restart. */
+export function fixedFlags(flags: FlagTable): string[] {
+  return Object.keys(flags).filter((name) => flags[name]!.isFixed);
+}
+
 /** Returns the row of `name`; undefined if the table has none. */
 export function findFlag(flags: FlagTable, name: string): Flag<unknown> | undefined {
   return Object.hasOwn(flags, name) ? flags[name] : undefined;

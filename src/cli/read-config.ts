@@ -13,6 +13,7 @@ import {
   type FlagName,
   type FlagTable,
   type FlagValues,
+  fixedFlags,
   variableOf,
 } from "./flag.ts";
 
@@ -80,7 +81,7 @@ export function keepFixed<Table extends FlagTable>(
   next: ReadConfig<Table>,
   current: ReadConfig<Table>,
 ): ReadConfig<Table> {
-  const fixed = Object.keys(flags).filter((name) => flags[name]!.isFixed);
+  const fixed = fixedFlags(flags);
   const only = (of: Readonly<Record<string, unknown>>) =>
     Object.fromEntries(fixed.map((name) => [name, of[name]]));
   return {

@@ -1,5 +1,6 @@
 // The flags of all commands, and the parsers of the command line with them.
 import * as configFile from "../../src/cli/config-file.ts";
+import { fixedFlags } from "../../src/cli/flag.ts";
 import * as argv from "../../src/cli/parse-argv.ts";
 import * as config from "../../src/cli/read-config.ts";
 import { allFlags } from "../../src/commands/commands.ts";
@@ -10,7 +11,7 @@ export const flagNames = Object.keys(allFlags);
 /** The flags of `start`. */
 export const startFlagNames = Object.keys(gatewayFlags);
 /** The flags of `start` whose change a reload does not apply. */
-export const restartOnly = startFlagNames.filter((name) => allFlags[name]!.isFixed);
+export const restartOnly = fixedFlags(gatewayFlags);
 export const flagNamed = (name: string) => flags[name]!;
 
 export const parseArgv = (words: readonly string[]) => argv.parseArgv(words, allFlags);
