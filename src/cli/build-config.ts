@@ -1,5 +1,5 @@
-// Turns the values of flags into a configuration: each to its row's place, after the
-// rules between flags have been checked.
+// Builds a configuration from the values of flags, each in the place that its row names,
+// and checks the rules between flags.
 import { withoutSecrets } from "../core/address.ts";
 import { UsageError } from "../core/usage-error.ts";
 import type { ConfigOf, Flag, FlagTable, FlagValues } from "./flag.ts";

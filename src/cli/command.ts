@@ -55,7 +55,7 @@ export interface CommandInput extends ConfigSource {
   readonly commands: readonly Command[];
 }
 
-/** All that can be typed, and the command that it means; an operand is one more word. */
+/** Returns each command by all words that mean it. An operand is one more word. */
 export function commandsByWords(commands: readonly Command[]): Map<string, Command> {
   const byWords = new Map<string, Command>();
   for (const command of commands) {
@@ -66,7 +66,7 @@ export function commandsByWords(commands: readonly Command[]): Map<string, Comma
   return byWords;
 }
 
-/** The rows of all commands' flags, each once. */
+/** Returns the flags of all commands, each once. */
 export function flagsOfAll(commands: readonly Command[]): FlagTable {
   return Object.assign({}, ...commands.map(({ flags }) => flags));
 }
@@ -78,7 +78,7 @@ export function takersOf(name: string, commands: readonly Command[]): string[] |
   return takers.length === withFlags.length ? undefined : takers.map(({ words }) => words);
 }
 
-/** The names of the flags that help and completion list. */
+/** Returns the names of the flags that help and completion list. */
 export function listedFlags({ flags, listedFlags }: Command): readonly string[] {
   return listedFlags ?? Object.keys(flags);
 }
@@ -88,7 +88,7 @@ export function flagUsage(name: string, value: string): string {
   return value === "" ? `--${name}` : `--${name}=${value}`;
 }
 
-/** The usage line without the program's name. */
+/** Returns the usage line without the program's name. */
 export function usageText(words: string, usage: readonly UsagePart[], flags: FlagTable): string {
   const parts = usage.map((part) => {
     if ("choices" in part) return part.choices.join("|");

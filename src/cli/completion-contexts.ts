@@ -51,7 +51,7 @@ export function completionContexts(commands: readonly Command[]): Place[] {
   return [...places.filter(({ words }) => words !== "help"), ...topics];
 }
 
-/** The flags of all places, each once. */
+/** Returns the flags of all places, each once. */
 export function flagsOf(places: readonly Place[]): CompletedFlag[] {
   const byName = new Map(places.flatMap(({ flags }) => flags.map((flag) => [flag.name, flag])));
   return [...byName.values()];
@@ -71,7 +71,7 @@ function parentOf(words: string): string {
   return words.split(" ").slice(0, -1).join(" ");
 }
 
-/** Flags may stand before the words, so these are those of every command that may still follow. */
+/** Returns the flags of every command that may still follow, because flags may precede the words. */
 function flagsAfter(words: string, byWords: ReadonlyMap<string, Command>): CompletedFlag[] {
   const possible = [...byWords]
     .filter(([other]) => words === "" || other === words || other.startsWith(`${words} `))

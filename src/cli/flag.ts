@@ -36,7 +36,7 @@ export interface Flag<T> {
   /** The wanted form, shown in help and at the end of every error. */
   readonly example: string;
   readonly parse: FlagParser<T>;
-  /** Returns why its value cannot stand with those of other flags; undefined: it can. */
+  /** Returns why its value excludes another flag's; undefined: it does not. */
   conflict?(value: T, values: Readonly<Record<string, unknown>>): string | undefined;
 }
 

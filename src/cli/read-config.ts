@@ -1,5 +1,5 @@
 // Reads a configuration: the flag wins over the variable, the variable over the config
-// file, the file over the default. Which flags there are, a flag table says.
+// file, the file over the default. A flag table lists the flags.
 import { withoutSecrets } from "../core/address.ts";
 import { StartError } from "../core/start-error.ts";
 import { UsageError } from "../core/usage-error.ts";
@@ -36,7 +36,7 @@ export interface ReadConfig<Table extends FlagTable> {
   readonly texts: Readonly<Partial<Record<FlagName<Table>, string>>>;
   /** Number of keys in the config file; 0 without a file. */
   readonly fileKeys: number;
-  /** To be logged: what has no effect, although nothing is wrong. */
+  /** To be logged: flags and variables that have no effect. */
   readonly warnings: readonly string[];
 }
 
@@ -75,7 +75,7 @@ export function readConfig<Table extends FlagTable>(flags: Table, input: Input):
   };
 }
 
-/** Returns `next` with the fixed flags as they are in `current`: only a restart changes them. */
+/** Returns `next` with the fixed flags as in `current`: only a restart changes them. */
 export function keepFixed<Table extends FlagTable>(
   flags: Table,
   next: ReadConfig<Table>,

@@ -21,7 +21,7 @@ export interface Sample {
   readonly suffix?: "_bucket" | "_sum" | "_count";
 }
 
-/** Begins the name of a metric that is not one of Prometheus's own. */
+/** Prefix of the metrics whose names Prometheus does not define. */
 export const PREFIX = "etcd_gateway_";
 
 /** Returns the samples of a metric without labels. */

@@ -1,4 +1,4 @@
-// What a service needs of its configuration. Where it comes from, its provider knows.
+// The configuration of a service, as the service sees it. It does not know the source.
 
 /** The configuration in force, and how it is read again. */
 export interface ConfigProvider<Config> {

@@ -1,4 +1,4 @@
-// What a service runs. It knows no proxy; each proxy implements this.
+// The interface through which a service runs a proxy. Each proxy implements it.
 import type { Metric } from "../observe/metrics.ts";
 import type { GatewayStatus } from "../observe/status.ts";
 

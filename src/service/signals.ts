@@ -32,7 +32,7 @@ export class ServiceSignals {
     this.#log.close();
   }
 
-  /** Restores the default of the ignored signals, which ends the process: for after the last log line. */
+  /** Restores the default of the ignored signals, which ends the process. Call it after the last log line. */
   restoreIgnored(): void {
     this.#restoreIgnored();
   }

@@ -19,7 +19,8 @@ const RETRY_MS = 200;
 
 // sd_watchdog_enabled(3) recommends half of the time.
 const WATCHDOG_FRACTION = 0.5;
-// More often would be a load; timers do not take much more than an hour.
+// More often would be a load. Once an hour costs nothing, and the largest intervals that
+// systemd takes do not fit into a timer.
 const MIN_WATCHDOG_MS = 20;
 const MAX_WATCHDOG_MS = 3_600_000;
 
