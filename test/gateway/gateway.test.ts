@@ -122,11 +122,19 @@ describe("Gateway", () => {
     ]);
   });
 
-  test("logs at level debug while clients reset at once", async () => {
+  test("logs no wrong address for clients that reset at once, and serves the next", async () => {
     const server = greeter();
     const gateway = await gatewayTo([local(server.port)], { logLevel: "debug" });
     for (let i = 0; i < 500; i++) (await Peer.connect(gateway.port)).reset();
     await served(gateway);
+
+    const lines = gateway.lines("relaying");
+    expect(lines.at(-1)!.client).toMatch(/^127\.0\.0\.1:\d+$/);
+    for (const line of lines) {
+      expect(line).toMatchObject({ level: "debug", endpoint: local(server.port) });
+      // A reset removes the address from the socket.
+      expect(line.client ?? "127.0.0.1:1").toMatch(/^127\.0\.0\.1:[1-9]\d*$/);
+    }
   });
 
   test("keeps a half-closed client that waits for its server beyond the stall timeout", async () => {

@@ -31,12 +31,26 @@ describe("--connection-attempt-delay with a silent endpoint", () => {
 
   test("dials one more endpoint after each delay, until one answers", async () => {
     const holes = [keep(new Blackhole()), keep(new Blackhole()), keep(new Blackhole())];
-    const server = greeter();
-    const ports = [...holes.map(({ port }) => port), server.port];
-    const gateway = await gatewayTo(ports.map(local), noTimeout);
+    const [server, unused] = [greeter(), greeter()];
+    const ports = [...holes, server, unused].map(({ port }) => port);
+    const dials: { port: number; at: number }[] = [];
+    const startConnect = (address: string, port: number) => {
+      dials.push({ port, at: performance.now() });
+      return system.startConnect(address, port);
+    };
+    const options = { dialTimeoutMs: NEVER, attemptDelayMs: 100 };
+    const gateway = await gatewayTo(ports.map(local), {
+      ...options,
+      system: { ...system, startConnect },
+    });
     const before = openDescriptors();
     (await served(gateway)).reset();
     await until(() => openDescriptors() === before, "all descriptors were closed");
+
+    expect(dials.map(({ port }) => port)).toEqual(ports.slice(0, 4));
+    const delays = dials.slice(1).map(({ at }, i) => at - dials[i]!.at);
+    // Timers may fire a millisecond early.
+    expect(Math.min(...delays)).toBeGreaterThan(options.attemptDelayMs - 2);
   });
 
   test("marks the endpoint down that was overtaken three times in a row", async () => {

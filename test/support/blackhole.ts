@@ -3,12 +3,10 @@
 import { dlopen } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { startConnect } from "../../src/os/tcp.ts";
+import { HeldPort } from "./held-port.ts";
 
 const { symbols: libc } = dlopen("libc.so.6", {
-  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
-  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
-  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
 });
@@ -23,22 +21,13 @@ export function resetAndClose(fd: number): void {
 }
 
 /** A socket on 127.0.0.1, or another address of 127/8, that listens and never accepts. */
-export class ListeningSocket {
-  readonly fd: number;
-  readonly port: number;
-
-  constructor({ address = "127.0.0.1", port = 0, backlog = 4096 } = {}) {
-    this.fd = libc.socket(2, 1, 0);
-    const name = new Uint8Array(16);
-    name.set([2, 0, port >> 8, port & 0xff, ...address.split(".").map(Number)]);
-    if (libc.bind(this.fd, name, 16) < 0) throw new Error(`cannot bind ${address}:${port}`);
+export class ListeningSocket extends HeldPort {
+  constructor({
+    backlog = 4096,
+    ...binding
+  }: { address?: string; port?: number; backlog?: number } = {}) {
+    super(binding);
     libc.listen(this.fd, backlog);
-    libc.getsockname(this.fd, name, Uint32Array.of(16));
-    this.port = name[2]! * 256 + name[3]!;
-  }
-
-  close(): void {
-    libc.close(this.fd);
   }
 }
 

@@ -1,5 +1,6 @@
 // The servers, gateways and clients of one test, inside the test's process.
-import { expect } from "bun:test";
+import { expect, onTestFinished } from "bun:test";
+import { HeldPort } from "./held-port.ts";
 import { LocalGateway, type LocalOptions } from "./local-gateway.ts";
 import { Peer, PeerServer, until } from "./peer.ts";
 
@@ -43,10 +44,12 @@ export function createScene() {
 
 export const local = (port: number) => `127.0.0.1:${port}`;
 
-/** Returns a port that refuses connections. */
+/**
+ * Returns a port that refuses connections until a server of the test listens on it. It is
+ * held until the test ends.
+ */
 export function deadPort(): number {
-  const server = new PeerServer();
-  const { port } = server;
-  server.close();
-  return port;
+  const held = new HeldPort();
+  onTestFinished(() => held.close());
+  return held.port;
 }
