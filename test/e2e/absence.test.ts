@@ -1,5 +1,5 @@
-// The compiled gateway after an absence (SIGSTOP): what its peers did meanwhile
-// counts before any of its timers.
+// The compiled gateway after SIGSTOP and SIGCONT: it handles what its peers did in the
+// meantime before it runs any of its timers.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import http from "node:http";
 import { Closers } from "../support/gateway-command.ts";
@@ -24,8 +24,8 @@ async function connect(port: number): Promise<Peer> {
   return client;
 }
 
-describe("after an absence", () => {
-  test("--dial-timeout spares an endpoint that answered meanwhile", async () => {
+describe("after SIGSTOP and SIGCONT", () => {
+  test("--dial-timeout does not fail an endpoint that answered while the gateway was stopped", async () => {
     const hole = new Blackhole();
     closers.defer(() => hole.close());
     const before = hole.unanswered;
@@ -35,19 +35,19 @@ describe("after an absence", () => {
     await until(() => hole.unanswered > before, "the endpoint was dialled");
     gateway.signal("SIGSTOP");
     hole.answer();
-    await until(() => hole.unanswered === 0, "the connection was made", 60_000);
-    await Bun.sleep(5000); // beyond the timeout
+    await until(() => hole.unanswered === 0, "the kernel had connected", 60_000);
+    await Bun.sleep(5000); // Nothing may happen: the gateway is stopped beyond its timeout.
     gateway.signal("SIGCONT");
     await gateway.logged("relaying");
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
     expect(client.outcome).toBeUndefined();
   });
 
-  test("--health-timeout spares a member that answered meanwhile", async () => {
-    let asked: http.ServerResponse | undefined;
-    let answers = 0;
+  test("--health-timeout does not fail a member that answered while the gateway was stopped", async () => {
+    let pending: http.ServerResponse | undefined;
+    let requests = 0;
     const member = http.createServer((_, response) => {
-      if (answers++ === 0) asked = response;
+      if (requests++ === 0) pending = response;
       else response.end('{"health":"true"}');
     });
     await new Promise<void>((resolve) => member.listen(0, "127.0.0.1", resolve));
@@ -59,23 +59,28 @@ describe("after an absence", () => {
       "--health-url=http://{host}:{port}/health",
       ...["--health-interval=100ms", "--health-timeout=1s", "--health-fall=1"],
     );
-    await until(() => asked !== undefined, "it was asked");
+    await until(() => pending !== undefined, "the first check was pending");
+
     gateway.signal("SIGSTOP");
-    asked!.end('{"health":"true"}');
-    await Bun.sleep(3000);
+    pending!.end('{"health":"true"}');
+    await Bun.sleep(3000); // Nothing may happen: the gateway is stopped beyond its timeout.
     gateway.signal("SIGCONT");
-    await until(() => answers > 3, "it was asked again");
-    expect(gateway.lines("endpoint is not healthy")).toEqual([]);
+
+    await until(() => requests > 3, "more checks had arrived");
+    for (const message of ["endpoint is unhealthy", "endpoint is unresponsive"])
+      expect(gateway.lines(message)).toEqual([]);
   });
 
-  test("--idle-timeout counts the time in which the gateway ran", async () => {
+  test("--idle-timeout counts only the time in which the gateway ran", async () => {
     const server = closers.add(new PeerServer());
     const gateway = await started(`--endpoints=127.0.0.1:${server.port}`, "--idle-timeout=10s");
     const client = await connect(gateway.port);
     await client.send(1);
     const peer = await server.peer();
-    await until(() => peer.receivedBytes === 1, "the first byte came through");
-    // A look at all relays comes every 2.5 s; one is before the absence, one after it.
+    await until(() => peer.receivedBytes === 1, "the first byte arrived");
+
+    // Nothing may happen in these sleeps. The gateway checks all relays every 2.5 s: once
+    // before it is stopped beyond its timeout, and once after it.
     await Bun.sleep(3000);
     gateway.signal("SIGSTOP");
     await Bun.sleep(12_000);
@@ -83,6 +88,6 @@ describe("after an absence", () => {
     await Bun.sleep(3000);
     expect(client.outcome).toBeUndefined();
     await client.send(1);
-    await until(() => peer.receivedBytes === 2, "the second byte came through");
+    await until(() => peer.receivedBytes === 2, "the second byte arrived");
   });
 });

@@ -1,12 +1,11 @@
-// How names are found, seen from outside: real DNS servers at port 53 of loopback
-// addresses, sound and broken, and resolv.conf, hosts and nsswitch.conf of the
-// test in a mount namespace. etcd's own gateway, which is Go's resolver, is the
-// control. Needs root.
+// Name resolution of the compiled gateway, with real DNS servers, correct and broken, at
+// port 53 of loopback addresses, and with resolv.conf, hosts and nsswitch.conf mounted by
+// the test. The control is etcd's own gateway, which uses Go's resolver. Needs root.
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { BrokenDns, type Faults } from "../support/broken-dns.ts";
 import { DnsServer, type Zone } from "../support/dns-server.ts";
 import { freePort } from "../support/free-port.ts";
-import { Closers } from "../support/gateway-command.ts";
+import { Closers, eventually } from "../support/gateway-command.ts";
 import { type Elsewhere, Hosts } from "../support/gateway-hosts.ts";
 import { gatewayBinary, type GatewayKind, GatewayProcess } from "../support/gateway-process.ts";
 import { greetersOn, greeting, shares } from "../support/greeters.ts";
@@ -14,8 +13,8 @@ import { until } from "../support/peer.ts";
 
 setDefaultTimeout(180_000);
 
-// The schedule of two silent servers is 20 s.
-const PATIENCE_MS = 60_000;
+// The resolver needs up to 20 s for two silent servers.
+const TIMEOUT_MS = 60_000;
 
 const servers = new Closers();
 afterAll(() => servers.close());
@@ -26,7 +25,7 @@ const port = greetersOn(servers, "127.0.0.1", "127.0.0.2", "127.0.0.3");
 const NAMES = { "m1.a.test": ["127.0.0.1"], "m2.a.test": ["127.0.0.2"] };
 const ENDPOINTS = `--endpoints=m1.a.test:${port},m2.a.test:${port}`;
 
-/** Starts a server at port 53 of an address that is free; another run of the tests has some. */
+/** Starts a server at port 53 of a random loopback address; retries if another run uses it. */
 async function onPort53<T extends { close(): unknown }>(
   start: (host: string) => Promise<T>,
 ): Promise<{ server: T; host: string }> {
@@ -41,54 +40,60 @@ async function onPort53<T extends { close(): unknown }>(
   }
 }
 
-const sound = (zone: Zone) => onPort53((host) => DnsServer.start(zone, host, 53));
-const broken = (faults: Faults, upstream?: DnsServer) =>
+const startDns = (zone: Zone) => onPort53((host) => DnsServer.start(zone, host, 53));
+const startBrokenDns = (faults: Faults, upstream?: DnsServer) =>
   onPort53((host) => BrokenDns.start(faults, 53, { host, ...(upstream && { upstream }) }));
 
-const machine = async (elsewhere: Elsewhere, hosts = "") =>
+const createHosts = async (elsewhere: Elsewhere, hosts = "") =>
   closers.add(await Hosts.create(hosts, elsewhere));
 
 async function launch(kind: GatewayKind, flags: readonly string[], { wrapper }: Hosts) {
   return closers.add(await GatewayProcess.launch(kind, flags, { wrapper }));
 }
 
-/** Ours without waiting for it to be ready. */
-function begin(flags: readonly string[], { wrapper }: Hosts): GatewayProcess {
+/** Starts our gateway and returns before it is ready. */
+function startEarly(flags: readonly string[], { wrapper }: Hosts): GatewayProcess {
   const words = [gatewayBinary(), "start", "--listen-addr=127.0.0.1:0", ...flags];
   return closers.add(new GatewayProcess(words, { wrapper }));
 }
 
 const READY = "ready to proxy client requests";
 
-describe("a first server that answers with an error", () => {
+describe("start with a first DNS server that responds with an error", () => {
   const faults = ["servfail", "refused", "notimp"] as const;
 
   for (const kind of ["ours", "etcd"] as const)
-    test.each(faults)(`%s: ${kind} asks the next of resolv.conf`, async (fault) => {
-      const [first, second] = [await broken(fault), await sound({ hosts: NAMES })];
-      const resolv = `nameserver ${first.host}\nnameserver ${second.host}\n`;
-      const gateway = await launch(kind, [ENDPOINTS], await machine({ resolv }));
-      expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
-      expect(await shares(gateway.port, 2)).toEqual({ "127.0.0.1": 1, "127.0.0.2": 1 });
-      expect(first.server.count).toBeGreaterThan(0);
-    });
+    test.each(faults)(
+      `${kind}: asks the next server of resolv.conf for addresses after %s`,
+      async (fault) => {
+        const [first, second] = [await startBrokenDns(fault), await startDns({ hosts: NAMES })];
+        const resolv = `nameserver ${first.host}\nnameserver ${second.host}\n`;
+        const gateway = await launch(kind, [ENDPOINTS], await createHosts({ resolv }));
+        expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
+        expect(await shares(gateway.port, 2)).toEqual({ "127.0.0.1": 1, "127.0.0.2": 1 });
+        expect(first.server.count).toBeGreaterThan(0);
+      },
+    );
 
   for (const kind of ["ours", "etcd"] as const)
-    test.each(faults)(`%s: ${kind} asks the next of resolv.conf for SRV`, async (fault) => {
-      const zone: Zone = {
-        hosts: NAMES,
-        srv: [{ name: "_etcd-client._tcp.a.test", target: "m1.a.test", port }],
-      };
-      const [first, second] = [await broken(fault), await sound(zone)];
-      const resolv = `nameserver ${first.host}\nnameserver ${second.host}\n`;
-      const flags = ["--discovery-srv=a.test", "--insecure-discovery"];
-      const gateway = await launch(kind, flags, await machine({ resolv }));
-      expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
-      expect(await greeting(gateway.port)).toBe("127.0.0.1");
-    });
+    test.each(faults)(
+      `${kind}: asks the next server of resolv.conf for SRV records after %s`,
+      async (fault) => {
+        const zone: Zone = {
+          hosts: NAMES,
+          srv: [{ name: "_etcd-client._tcp.a.test", target: "m1.a.test", port }],
+        };
+        const [first, second] = [await startBrokenDns(fault), await startDns(zone)];
+        const resolv = `nameserver ${first.host}\nnameserver ${second.host}\n`;
+        const flags = ["--discovery-srv=a.test", "--insecure-discovery"];
+        const gateway = await launch(kind, flags, await createHosts({ resolv }));
+        expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
+        expect(await greeting(gateway.port)).toBe("127.0.0.1");
+      },
+    );
 
   test.each(faults)(
-    "%s: the next of --discovery-servers is asked, for SRV as well",
+    "asks the next of --discovery-servers for addresses and SRV records after %s",
     async (fault) => {
       const zone: Zone = {
         hosts: NAMES,
@@ -98,7 +103,11 @@ describe("a first server that answers with an error", () => {
       const second = closers.add(await DnsServer.start(zone));
       const flags = [`--discovery-servers=${first.address},${second.address}`];
       for (const endpoints of [[ENDPOINTS], ["--discovery-srv=a.test", "--insecure-discovery"]]) {
-        const gateway = await launch("ours", [...flags, ...endpoints], await machine("unknown"));
+        const gateway = await launch(
+          "ours",
+          [...flags, ...endpoints],
+          await createHosts("unknown"),
+        );
         expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
         expect(await greeting(gateway.port)).toBe("127.0.0.1");
       }
@@ -106,76 +115,82 @@ describe("a first server that answers with an error", () => {
   );
 });
 
-describe("a first server that is silent", () => {
-  test.each(["ours", "etcd"] as const)("%s starts once the second was asked", async (kind) => {
-    const [dead, fine] = [await broken("silent"), await sound({ hosts: NAMES })];
-    const resolv = `nameserver ${dead.host}\nnameserver ${fine.host}\n`;
-    const gateway = await launch(kind, [ENDPOINTS], await machine({ resolv }));
-    expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
-    expect(await greeting(gateway.port)).toBeOneOf(["127.0.0.1", "127.0.0.2"]);
-  });
+describe("start with a silent first DNS server", () => {
+  test.each(["ours", "etcd"] as const)(
+    "%s: becomes ready after the second server responds",
+    async (kind) => {
+      const [silent, second] = [await startBrokenDns("silent"), await startDns({ hosts: NAMES })];
+      const resolv = `nameserver ${silent.host}\nnameserver ${second.host}\n`;
+      const gateway = await launch(kind, [ENDPOINTS], await createHosts({ resolv }));
+      expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
+      expect(await greeting(gateway.port)).toBeOneOf(["127.0.0.1", "127.0.0.2"]);
+    },
+  );
 
-  test("a start with SRV records is not given up before that", async () => {
+  test("--discovery-srv waits for the second server too", async () => {
     const zone: Zone = {
       hosts: NAMES,
       srv: [{ name: "_etcd-client._tcp.a.test", target: "m1.a.test", port }],
     };
-    const [dead, fine] = [await broken("silent"), await sound(zone)];
-    const resolv = `nameserver ${dead.host}\nnameserver ${fine.host}\n`;
+    const [silent, second] = [await startBrokenDns("silent"), await startDns(zone)];
+    const resolv = `nameserver ${silent.host}\nnameserver ${second.host}\n`;
     const flags = ["--discovery-srv=a.test", "--insecure-discovery"];
-    const gateway = await launch("ours", flags, await machine({ resolv }));
+    const gateway = await launch("ours", flags, await createHosts({ resolv }));
     expect([gateway.status, gateway.stderr]).toEqual([undefined, gateway.stderr]);
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
   });
 });
 
-describe("names whose DNS is silent", () => {
+describe("start with names whose DNS server is silent", () => {
   const silentNames = Array.from({ length: 12 }, (_, i) => `silent${i}.a.test:${port}`);
 
   test.each([
     ["DNS", "hosts: files dns"],
-    ["a source of the C library's", "hosts: files resolve dns"],
-  ])("do not delay a name of the hosts file, asked of %s", async (_, nsswitch) => {
-    const { host, server } = await broken("silent");
-    const resolv = `nameserver ${host}\n`;
-    const hosts = await machine({ resolv, nsswitch }, "127.0.0.3 known.test");
-    const ofLibrary = nsswitch.includes("resolve");
-    // There the C library reads the hosts file, name after name.
-    const known = ofLibrary ? `127.0.0.3:${port}` : `known.test:${port}`;
-    const gateway = begin(
-      [`--endpoints=${[...silentNames, known].join()}`, "--retry-delay=1h"],
-      hosts,
-    );
-    await gateway.logged(READY, undefined, PATIENCE_MS);
-    // No question was repeated, which would be 5 s later: the start did not wait for an answer.
-    const questions = [...server.questions];
-    expect(new Set(questions).size).toBe(questions.length);
-    const { address } = gateway.lines("listening")[0]!;
-    expect(await greeting(Number(String(address).split(":")[1]))).toBe("127.0.0.3");
-    gateway.signal("SIGHUP");
-    await gateway.logged("reloaded", undefined, PATIENCE_MS);
-  });
+    ["the C library", "hosts: files resolve dns"],
+  ])(
+    "does not wait for their responses if another endpoint needs no DNS, by %s",
+    async (_, nsswitch) => {
+      const { host, server } = await startBrokenDns("silent");
+      const resolv = `nameserver ${host}\n`;
+      const hosts = await createHosts({ resolv, nsswitch }, "127.0.0.3 known.test");
+      const usesLibrary = nsswitch.includes("resolve");
+      // The C library would look the names up one after the other, so the endpoint is an address.
+      const known = usesLibrary ? `127.0.0.3:${port}` : `known.test:${port}`;
+      const gateway = startEarly(
+        [`--endpoints=${[...silentNames, known].join()}`, "--retry-delay=1h"],
+        hosts,
+      );
+      await gateway.logged(READY, undefined, TIMEOUT_MS);
+      // A question is repeated after 5 s. None was, so the start waited for no response.
+      const questions = [...server.questions];
+      expect(new Set(questions).size).toBe(questions.length);
+      const { address } = gateway.lines("listening")[0]!;
+      expect(await greeting(Number(String(address).split(":")[1]))).toBe("127.0.0.3");
+      gateway.signal("SIGHUP");
+      await gateway.logged("reloaded", undefined, TIMEOUT_MS);
+    },
+  );
 
-  test("are logged when the resolver gives them up, while the gateway serves", async () => {
-    const { host } = await broken("silent");
+  test("logs each name once its lookup has timed out, while the gateway serves", async () => {
+    const { host } = await startBrokenDns("silent");
     const resolv = `nameserver ${host}\noptions timeout:1\n`;
-    const hosts = await machine({ resolv }, "127.0.0.3 known.test");
+    const hosts = await createHosts({ resolv }, "127.0.0.3 known.test");
     const gateway = await launch(
       "ours",
       [`--endpoints=silent.a.test:${port},known.test:${port}`],
       hosts,
     );
     const message = "endpoint does not resolve (looked up again at each dial)";
-    expect(await gateway.logged(message, undefined, PATIENCE_MS)).toMatchObject({
+    expect(await gateway.logged(message, undefined, TIMEOUT_MS)).toMatchObject({
       address: `silent.a.test:${port}`,
       error: "ETIMEOUT",
     });
   });
 
-  test("all of them: the start ends with status 1 after the resolver's own schedule", async () => {
-    const { host, server } = await broken("silent");
+  test("exits with 1 after the resolver's own schedule if no name resolves", async () => {
+    const { host, server } = await startBrokenDns("silent");
     const resolv = `nameserver ${host}\noptions timeout:1 attempts:3\n`;
-    const gateway = await launch("ours", [ENDPOINTS], await machine({ resolv }));
+    const gateway = await launch("ours", [ENDPOINTS], await createHosts({ resolv }));
     expect(gateway.status).toBe(1);
     expect(gateway.log.at(-1)!.msg).toBe(
       `Cannot resolve any of --endpoints: "m1.a.test:${port}" (ETIMEOUT), "m2.a.test:${port}" (ETIMEOUT)`,
@@ -183,45 +198,45 @@ describe("names whose DNS is silent", () => {
     expect(server.questions.filter((question) => question === "A m1.a.test")).toHaveLength(3);
   });
 
-  test("SIGTERM ends a start that waits for them", async () => {
-    const { host, server } = await broken("silent");
-    const gateway = begin([ENDPOINTS], await machine({ resolv: `nameserver ${host}\n` }));
-    await until(() => server.count === 4, "both names were asked for");
+  test("exits with 0 on SIGTERM while it waits for them", async () => {
+    const { host, server } = await startBrokenDns("silent");
+    const gateway = startEarly([ENDPOINTS], await createHosts({ resolv: `nameserver ${host}\n` }));
+    await until(() => server.count === 4, "both families of both names were looked up");
     gateway.signal("SIGTERM");
     expect(await gateway.exited()).toBe(0);
     expect(gateway.lines("stopped")).toHaveLength(1);
   });
 });
 
-test("a name that turns out to be the gateway itself is logged once, and not dialled", async () => {
+test("start logs a name that later resolves to the gateway itself once, and never dials it", async () => {
   const own = closers.add(await DnsServer.start({ hosts: { "late.a.test": ["127.0.0.1"] } }));
-  const { host, server } = await broken("silent", own);
+  const { host, server } = await startBrokenDns("silent", own);
   server.faults = (question) =>
     server.questions.filter((each) => each === question).length > 1 ? undefined : "silent";
   const resolv = `nameserver ${host}\noptions timeout:1\n`;
-  const hosts = await machine({ resolv }, "127.0.0.3 known.test");
+  const hosts = await createHosts({ resolv }, "127.0.0.3 known.test");
   const listen = freePort();
   const endpoints = `--endpoints=late.a.test:${listen},known.test:${port}`;
   const flags = [endpoints, `--listen-addr=127.0.0.1:${listen}`, "--retry-delay=100ms"];
   const gateway = await launch("ours", flags, hosts);
   const message = "endpoint is the gateway itself; it is never dialled";
   expect(gateway.lines(message)).toEqual([]);
-  await gateway.logged(message, undefined, PATIENCE_MS);
+  await gateway.logged(message, undefined, TIMEOUT_MS);
   expect(await shares(listen, 6)).toEqual({ "127.0.0.3": 6 });
-  await until(() => server.count > 12, "it was looked up again and again");
+  await until(() => server.count > 12, "the name was looked up several times");
   expect(gateway.lines(message)).toHaveLength(1);
   expect(gateway.status).toBeUndefined();
 });
 
-describe("the search list", () => {
+describe("the search list of resolv.conf", () => {
   const zone: Zone = {
     hosts: { "m1.prod.svc.test": ["127.0.0.2"] },
     srv: [{ name: "_etcd-client._tcp.etcd.prod.svc.test", target: "m1.prod.svc.test", port }],
   };
 
-  test.each(["ours", "etcd"] as const)("%s goes through it for --discovery-srv", async (kind) => {
-    const { host } = await sound(zone);
-    const hosts = await machine({
+  test.each(["ours", "etcd"] as const)("%s: applies to --discovery-srv", async (kind) => {
+    const { host } = await startDns(zone);
+    const hosts = await createHosts({
       resolv: `nameserver ${host}\nsearch other.test prod.svc.test\n`,
     });
     const gateway = await launch(kind, ["--discovery-srv=etcd", "--insecure-discovery"], hosts);
@@ -229,9 +244,9 @@ describe("the search list", () => {
     expect(await greeting(gateway.port)).toBe("127.0.0.2");
   });
 
-  test("is not used with --discovery-servers", async () => {
+  test("does not apply with --discovery-servers", async () => {
     const { address } = closers.add(await DnsServer.start(zone));
-    const hosts = await machine({ resolv: "search prod.svc.test\n" });
+    const hosts = await createHosts({ resolv: "search prod.svc.test\n" });
     const flags = [
       "--discovery-srv=etcd",
       "--insecure-discovery",
@@ -239,25 +254,27 @@ describe("the search list", () => {
     ];
     const gateway = await launch("ours", flags, hosts);
     expect(gateway.status).toBe(1);
+    expect(gateway.log.at(-1)!.msg).toStartWith(
+      'Cannot discover endpoints by --discovery-srv "etcd": ',
+    );
   });
 });
 
-describe("resolv.conf", () => {
-  test("that changes is followed", async () => {
+describe("start", () => {
+  test("follows changes of resolv.conf", async () => {
     const [first, second] = [
-      await sound({ hosts: { "m.a.test": ["127.0.0.1"] } }),
-      await sound({ hosts: { "m.a.test": ["127.0.0.2"] } }),
+      await startDns({ hosts: { "m.a.test": ["127.0.0.1"] } }),
+      await startDns({ hosts: { "m.a.test": ["127.0.0.2"] } }),
     ];
-    const hosts = await machine({ resolv: `nameserver ${first.host}\n` });
+    const hosts = await createHosts({ resolv: `nameserver ${first.host}\n` });
     const gateway = await launch("ours", [`--endpoints=m.a.test:${port}`], hosts);
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
     hosts.writeResolv(`nameserver ${second.host}\n`);
-    let last = "";
-    for (const start = performance.now(); last !== "127.0.0.2";) {
-      if (performance.now() - start > PATIENCE_MS) throw new Error("it was not followed");
-      last = await greeting(gateway.port);
-      await Bun.sleep(100);
-    }
+    await eventually(
+      async () => (await greeting(gateway.port)) === "127.0.0.2" || undefined,
+      "a client reached the address of the second server",
+      TIMEOUT_MS,
+    );
   });
 });
 
@@ -279,31 +296,31 @@ describe("the TTL of SRV records", () => {
     return { dns, gateway, count };
   };
 
-  test("is followed where it is shorter than --discovery-refresh-interval", async () => {
+  test("triggers a refresh if it is shorter than --discovery-refresh-interval", async () => {
     const { dns, gateway } = await follow(1, "1h");
     await dns.change(zoneAt("127.0.0.2", 1));
-    await gateway.logged("endpoints changed", undefined, PATIENCE_MS);
+    await gateway.logged("endpoints changed", undefined, TIMEOUT_MS);
     expect(await greeting(gateway.port)).toBe("127.0.0.2");
   });
 
-  test("of 0 does not make it spin", async () => {
+  test("of 0 triggers at most one refresh per second", async () => {
     const { count } = await follow(0, "1h");
     const start = performance.now();
     const before = count();
-    await until(() => count() >= before + 3, "it looked three times", PATIENCE_MS);
+    await until(() => count() >= before + 3, "the records were refreshed three times", TIMEOUT_MS);
     expect(performance.now() - start).toBeGreaterThan(1900);
   });
 
-  test("does not delay a refresh beyond the interval", async () => {
+  test("does not delay a refresh beyond --discovery-refresh-interval", async () => {
     const { count } = await follow(3600, "200ms");
-    await until(() => count() >= 4, "it looked four times", PATIENCE_MS);
+    await until(() => count() >= 4, "the records were looked up four times", TIMEOUT_MS);
   });
 });
 
-test("sources that only the C library knows are asked of it, for the names that may be theirs", async () => {
-  const fine = await sound({ hosts: { "m.a.test": ["127.0.0.3"] } });
+test("start serves a DNS name alongside .local names, which the C library looks up", async () => {
+  const dns = await startDns({ hosts: { "m.a.test": ["127.0.0.3"] } });
   const nsswitch = "hosts: files mdns4_minimal [NOTFOUND=return] dns\n";
-  const hosts = await machine({ resolv: `nameserver ${fine.host}\n`, nsswitch });
+  const hosts = await createHosts({ resolv: `nameserver ${dns.host}\n`, nsswitch });
   const locals = Array.from({ length: 8 }, (_, i) => `printer${i}.local:${port}`);
   const gateway = await launch(
     "ours",
@@ -313,10 +330,13 @@ test("sources that only the C library knows are asked of it, for the names that 
   expect(await greeting(gateway.port)).toBe("127.0.0.3");
 });
 
-test("the C library finds a name where nsswitch.conf has a source that it alone knows", async () => {
-  const { host, server } = await sound({ hosts: { "m.a.test": ["127.0.0.2"] } });
+test("start resolves names of the hosts file and of DNS if nsswitch.conf has the source resolve", async () => {
+  const { host, server } = await startDns({ hosts: { "m.a.test": ["127.0.0.2"] } });
   const nsswitch = "hosts: files resolve [!UNAVAIL=return] dns\n";
-  const hosts = await machine({ resolv: `nameserver ${host}\n`, nsswitch }, "127.0.0.1 known.test");
+  const hosts = await createHosts(
+    { resolv: `nameserver ${host}\n`, nsswitch },
+    "127.0.0.1 known.test",
+  );
   const endpoints = `--endpoints=known.test:${port},m.a.test:${port}`;
   const gateway = await launch("ours", [endpoints], hosts);
   expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.1": 2, "127.0.0.2": 2 });

@@ -1,5 +1,5 @@
-// Members that are up but useless, in front of the compiled gateway: a frozen
-// one, and a cluster without a leader.
+// Members that accept connections and cannot serve: a frozen one, and those of a cluster
+// without a leader. The compiled gateway checks their health.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EtcdCluster } from "../support/etcd-cluster.ts";
 import { requestOnce } from "../support/etcd-request.ts";
@@ -18,7 +18,7 @@ const UNHEALTHY = "endpoint is unhealthy";
 const UNRESPONSIVE = "endpoint is unresponsive";
 const HEALTHY = "endpoint is healthy again";
 
-const watch = async (cluster: EtcdCluster, ...flags: string[]) =>
+const startWithChecks = async (cluster: EtcdCluster, ...flags: string[]) =>
   closers.add(
     await GatewayProcess.start([
       `--endpoints=${cluster.endpoints}`,
@@ -27,10 +27,10 @@ const watch = async (cluster: EtcdCluster, ...flags: string[]) =>
     ]),
   );
 
-describe("a frozen member", () => {
-  test("gets no new clients, loses those that it has, and takes part again once it goes on", async () => {
+describe("--health-url with a frozen member", () => {
+  test("resets its clients, sends it no new ones, and uses it again once it responds", async () => {
     const cluster = closers.add(await EtcdCluster.start(3));
-    const gateway = await watch(cluster);
+    const gateway = await startWithChecks(cluster);
     const idle = await Promise.all([1, 2, 3].map(() => Peer.connect(gateway.port)));
     for (const peer of idle) closers.defer(() => peer.reset());
     await requestOnce(gateway.port, { path: "/version" });
@@ -42,11 +42,14 @@ describe("a frozen member", () => {
       level: "warn",
       error: "no answer in time",
     });
-    // One of the three relays went there; its client learns of it.
+    // One of the three relays was to this member; its client is reset.
     expect(await gateway.logged("reset relays to an unhealthy endpoint", of)).toMatchObject({
       relays: 1,
     });
-    await until(() => idle.filter(({ outcome }) => outcome !== undefined).length === 1, "one left");
+    await until(
+      () => idle.filter(({ outcome }) => outcome !== undefined).length === 1,
+      "one client was reset",
+    );
     const reads = new Load(gateway.port, 4, () => ({ path: "/version" }));
     await reads.successes(100);
     await reads.stop();
@@ -60,9 +63,9 @@ describe("a frozen member", () => {
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("keeps its clients with --health-close=false", async () => {
+  test("keeps connections to it with --health-close=false", async () => {
     const cluster = closers.add(await EtcdCluster.start(3));
-    const gateway = await watch(cluster, "--health-close=false");
+    const gateway = await startWithChecks(cluster, "--health-close=false");
     const idle = await Promise.all([1, 2, 3].map(() => Peer.connect(gateway.port)));
     for (const peer of idle) closers.defer(() => peer.reset());
     await requestOnce(gateway.port, { path: "/version" });
@@ -70,15 +73,15 @@ describe("a frozen member", () => {
     member.signal("SIGSTOP");
     closers.defer(() => member.signal("SIGCONT"));
     await gateway.logged(UNRESPONSIVE);
-    await Bun.sleep(500);
+    await Bun.sleep(500); // Nothing may happen.
     expect(idle.map(({ outcome }) => outcome)).toEqual([undefined, undefined, undefined]);
   });
 });
 
-test("a frozen leader holds no client once the others have elected another", async () => {
+test("--health-url moves the clients of a frozen leader once the others have elected another", async () => {
   const cluster = closers.add(await EtcdCluster.start(3));
-  // So short that the election makes the other members unhealthy as well.
-  const gateway = await watch(
+  // The limits are so short that the other members become unhealthy during the election.
+  const gateway = await startWithChecks(
     cluster,
     ...["--health-interval=100ms", "--health-timeout=200ms", "--health-fall=2"],
   );
@@ -88,13 +91,14 @@ test("a frozen leader holds no client once the others have elected another", asy
   leader.signal("SIGSTOP");
   closers.defer(() => leader.signal("SIGCONT"));
   await gateway.logged(UNRESPONSIVE, ({ address }) => address === leader.address);
-  // Every worker goes on: none is left waiting for the frozen leader.
+
+  // No worker may stay connected to the frozen leader.
   const frozenAt = performance.now();
-  const hasGoneOn = () =>
+  const activeWorkers = () =>
     new Set(reads.attempts.filter(({ startedAt }) => startedAt > frozenAt).map((a) => a.worker));
   await until(
-    () => hasGoneOn().size === 6,
-    "each of the six workers had begun another request",
+    () => activeWorkers().size === 6,
+    "each of the six workers had finished another request",
     60_000,
   );
   await reads.successes(100);
@@ -102,9 +106,9 @@ test("a frozen leader holds no client once the others have elected another", asy
   console.log(`a frozen leader: ${reads.report()}`);
 });
 
-test("a cluster without a leader is used all the same: nobody is stranded", async () => {
+test("--health-url still serves clients if no member has a leader", async () => {
   const cluster = closers.add(await EtcdCluster.start(3));
-  const gateway = await watch(cluster, "--health-timeout=3s");
+  const gateway = await startWithChecks(cluster, "--health-timeout=3s");
   const [first, second, third] = cluster.members;
   await Promise.all([second!.kill(), third!.kill()]);
   const line = await gateway.logged(UNHEALTHY, ({ address }) => address === first!.address);
@@ -113,7 +117,7 @@ test("a cluster without a leader is used all the same: nobody is stranded", asyn
     expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
 });
 
-test("health is asked by TLS with the client certificate, and a foreign server is not believed", async () => {
+test("--health-url sends the client certificate, and fails servers of another authority", async () => {
   const authority = closers.add(await Authority.create());
   const other = closers.add(await Authority.create());
   const [server, client] = [await authority.issue("server"), await authority.issue("client")];
@@ -121,10 +125,10 @@ test("health is asked by TLS with the client certificate, and a foreign server i
   const cluster = closers.add(await EtcdCluster.start(1, tls));
   const files = [`--cert-file=${client.cert}`, `--key-file=${client.key}`];
   const url = "--health-url=https://{host}:{port}/health";
-  const sound = await watch(cluster, url, `--trusted-ca-file=${authority.cert}`, ...files);
-  const wrong = await watch(cluster, url, `--trusted-ca-file=${other.cert}`, ...files);
-  expect(await wrong.logged(UNHEALTHY)).toMatchObject({
+  const good = await startWithChecks(cluster, url, `--trusted-ca-file=${authority.cert}`, ...files);
+  const foreign = await startWithChecks(cluster, url, `--trusted-ca-file=${other.cert}`, ...files);
+  expect(await foreign.logged(UNHEALTHY)).toMatchObject({
     error: "its certificate is signed by an unknown authority",
   });
-  expect(sound.lines(UNHEALTHY)).toEqual([]);
+  for (const message of [UNHEALTHY, UNRESPONSIVE]) expect(good.lines(message)).toEqual([]);
 });

@@ -1,4 +1,5 @@
-// The compiled gateway's life: start, limits, signals, end.
+// The life of the compiled gateway: start, systemd notifications, signals, drain, hostile
+// environments and descriptor limits.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -24,16 +25,16 @@ const MIB = 1 << 20;
 const closers = new Closers();
 afterEach(() => closers.close());
 
-const serverOf = () => closers.add(new PeerServer());
+const startServer = () => closers.add(new PeerServer());
 
-/** A server that sends each client one byte. */
+/** Starts a server that sends each client one byte. */
 function greeter(): PeerServer {
-  const server = serverOf();
+  const server = startServer();
   server.onPeer = (peer) => void peer.send(1);
   return server;
 }
 
-/** A gateway in front of a server of the test's own. */
+/** Starts a gateway with `server` as its endpoint. */
 const gatewayTo = async (server: PeerServer, flags: string[] = [], options?: GatewayOptions) =>
   closers.add(
     await GatewayProcess.start([`--endpoints=127.0.0.1:${server.port}`, ...flags], options),
@@ -45,22 +46,22 @@ async function connect(port: number): Promise<Peer> {
   return client;
 }
 
-/** Of a process that runs. */
+/** Returns the descriptor limit of a running gateway, and a function that changes it. */
 function descriptorLimitOf({ pid }: GatewayProcess) {
   const limits = readFileSync(`/proc/${pid}/limits`, "utf8");
-  const usual = Number(/Max open files\s+(\d+)/.exec(limits)![1]);
+  const initial = Number(/Max open files\s+(\d+)/.exec(limits)![1]);
   const limitTo = (count: number) =>
-    output([requireTool("prlimit"), `--pid=${pid}`, `--nofile=${count}:${usual}`]);
-  return { usual, limitTo };
+    output([requireTool("prlimit"), `--pid=${pid}`, `--nofile=${count}:${initial}`]);
+  return { initial, limitTo };
 }
 
 interface Visit {
   readonly client: Peer | undefined;
-  /** `"served"`, or how it was refused. */
+  /** `"served"`, or the errno with which the client was refused. */
   readonly outcome: string;
 }
 
-/** A new client, who stays, and what becomes of it in front of a greeter. */
+/** Connects a client that stays; resolves once a greeter has served it or it was refused. */
 async function visit(port: number): Promise<Visit> {
   try {
     const client = await connect(port);
@@ -68,7 +69,7 @@ async function visit(port: number): Promise<Visit> {
     await until(isDecided, "the client was served or refused");
     return { client, outcome: client.outcome ?? "served" };
   } catch (error) {
-    // A reset may be faster than the news of the connection.
+    // The reset arrived before connect(2) was reported as complete.
     return { client: undefined, outcome: (error as { code: string }).code };
   }
 }
@@ -79,11 +80,11 @@ async function folder(): Promise<string> {
   return path;
 }
 
-describe("a signal", () => {
+describe("start after SIGTERM or SIGINT", () => {
   test.each(["SIGTERM", "SIGINT"] as const)(
-    "%s in the middle of a transfer lets it finish, in both directions, and refuses new clients",
+    "finishes a transfer in both directions, and refuses new clients: %s",
     async (signal) => {
-      const server = serverOf();
+      const server = startServer();
       server.onPeer = (peer) => void peer.send(32 * MIB).then(() => peer.shutdown());
       const gateway = await gatewayTo(server, ["--drain-timeout=30s"]);
       const client = await connect(gateway.port);
@@ -113,8 +114,8 @@ describe("a signal", () => {
     },
   );
 
-  test("resets what has not ended after --drain-timeout, and says how many that were", async () => {
-    const server = serverOf();
+  test("resets the remaining connections after --drain-timeout, and logs their number", async () => {
+    const server = startServer();
     const gateway = await gatewayTo(server, ["--drain-timeout=300ms"]);
     const [stuck, ending] = [await connect(gateway.port), await connect(gateway.port)];
     const [stuckServer, endingServer] = [await server.peer(0), await server.peer(1)];
@@ -129,8 +130,8 @@ describe("a signal", () => {
     expect(gateway.log.at(-1)).toMatchObject({ msg: "stopped", cut: 1 });
   });
 
-  test("that comes a second time ends it at once", async () => {
-    const server = serverOf();
+  test("resets all connections at a second signal", async () => {
+    const server = startServer();
     const gateway = await gatewayTo(server, ["--drain-timeout=1h"]);
     const client = await connect(gateway.port);
     await server.peer();
@@ -143,8 +144,8 @@ describe("a signal", () => {
     expect(gateway.log.at(-1)).toMatchObject({ msg: "stopped", cut: 1 });
   });
 
-  test("without a client ends it with nothing cut", async () => {
-    const gateway = await gatewayTo(serverOf(), ["--drain-timeout=1h"]);
+  test("exits at once without a client", async () => {
+    const gateway = await gatewayTo(startServer(), ["--drain-timeout=1h"]);
     gateway.signal("SIGTERM");
     expect(await gateway.exited()).toBe(0);
     expect(gateway.log.map(({ msg }) => msg)).toEqual([
@@ -159,8 +160,8 @@ describe("a signal", () => {
 });
 
 describe("start", () => {
-  test("on an address that is in use ends with status 1 and names it", async () => {
-    const { port } = serverOf();
+  test("exits with 1 and names the address if it is in use", async () => {
+    const { port } = startServer();
     const words = [gatewayBinary(), "start", `--listen-addr=127.0.0.1:${port}`];
     const gateway = closers.add(new GatewayProcess(words));
     expect(await gateway.exited()).toBe(1);
@@ -174,32 +175,28 @@ describe("start", () => {
     expect(gateway.stderr).toBe(`${gateway.stderr.trimEnd()}\n`);
   });
 
-  test("accepts its first connection; how soon is printed", async () => {
-    const server = serverOf();
+  test("accepts connections, and this test prints how soon", async () => {
+    const server = startServer();
     const port = freePort();
     const flags = [`--endpoints=127.0.0.1:${server.port}`, `--listen-addr=127.0.0.1:${port}`];
     const from = performance.now();
     const gateway = closers.add(new GatewayProcess([gatewayBinary(), "start", ...flags]));
-    const tryConnect = () => Peer.connect(port).catch(() => undefined);
-    let client: Peer | undefined;
-    while ((client = await tryConnect()) === undefined && performance.now() - from < 5000)
-      await Bun.sleep(1);
+    const client = await eventually(() => Peer.connect(port), "the gateway accepted a client");
     const ms = performance.now() - from;
-    expect(client).toBeDefined();
     await server.peer();
-    client!.reset();
+    client.reset();
     const figures = `${gateway.residentKib} KiB resident, ${gateway.descriptors} descriptors`;
     console.log(`first connection accepted ${ms.toFixed(1)} ms after the start; ${figures}`);
   });
 
   test.each(["a file", "an abstract name"])(
-    "tells systemd, over %s, when it is ready and when it stops",
+    "notifies systemd, over %s, when it is ready and when it stops",
     async (kind) => {
       const path =
         kind === "a file" ? join(await folder(), "notify") : `@etcd-gateway-${crypto.randomUUID()}`;
       const socket = closers.add(new NotifySocket(path));
-      const gateway = await gatewayTo(serverOf(), [], { env: { NOTIFY_SOCKET: path } });
-      await until(() => socket.messages.length > 0, "systemd was told");
+      const gateway = await gatewayTo(startServer(), [], { env: { NOTIFY_SOCKET: path } });
+      await until(() => socket.messages.length > 0, "systemd was notified");
       const ready = "READY=1\nSTATUS=1 of 1 endpoints up, 0 clients";
       expect(socket.messages).toEqual([ready]);
       gateway.signal("SIGTERM");
@@ -208,12 +205,12 @@ describe("start", () => {
     },
   );
 
-  test("tells systemd of each reload, that it lives, and how it is", async () => {
+  test("notifies systemd of reloads, of its status, and for the watchdog", async () => {
     const path = `@etcd-gateway-${crypto.randomUUID()}`;
     const socket = closers.add(new NotifySocket(path));
     const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "400000" };
     const gateway = await gatewayTo(greeter(), [], { env });
-    await until(() => socket.messages.length > 0, "systemd was told");
+    await until(() => socket.messages.length > 0, "systemd was notified");
     gateway.signal("SIGHUP");
     await gateway.logged("reloaded");
     await until(() => socket.messages.includes("READY=1"), "the reload was over");
@@ -223,18 +220,17 @@ describe("start", () => {
     expect(Math.abs(Number(seconds) - uptime)).toBeLessThan(60);
     await visit(gateway.port);
     const status = "STATUS=1 of 1 endpoints up, 1 clients";
-    await until(() => socket.messages.includes(status), "the news was told");
-    const alive = socket.messages.filter((text) => text === "WATCHDOG=1");
-    expect(alive.length).toBeGreaterThan(2);
+    await until(() => socket.messages.includes(status), "the new status arrived");
+    const watchdogs = () => socket.messages.filter((text) => text === "WATCHDOG=1").length;
+    await until(() => watchdogs() > 2, "three watchdog notifications had arrived");
   });
 
-  test("does not wait for a systemd that does not read", async () => {
+  test("serves clients and stops while systemd does not read its notifications", async () => {
     const path = `@etcd-gateway-${crypto.randomUUID()}`;
     const socket = closers.add(new NotifySocket(path));
     const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "20000" };
     const gateway = await gatewayTo(greeter(), [], { env });
-    const room = Number(readFileSync("/proc/sys/net/unix/max_dgram_qlen", "utf8"));
-    await Bun.sleep(10 * (room + 20));
+    await until(() => socket.isFull, "the queue was full", 50_000);
     expect((await visit(gateway.port)).outcome).toBe("served");
     gateway.signal("SIGTERM");
     gateway.signal("SIGTERM");
@@ -242,7 +238,7 @@ describe("start", () => {
     expect(socket.messages[0]).toStartWith("READY=1\n");
   });
 
-  test("reloads no more once it stops", async () => {
+  test("does not reload while it drains", async () => {
     const path = `@etcd-gateway-${crypto.randomUUID()}`;
     const socket = closers.add(new NotifySocket(path));
     const gateway = await gatewayTo(greeter(), [], { env: { NOTIFY_SOCKET: path } });
@@ -250,27 +246,27 @@ describe("start", () => {
     gateway.signal("SIGTERM");
     await gateway.logged("draining: no new clients");
     gateway.signal("SIGHUP");
-    await Bun.sleep(200);
+    await Bun.sleep(200); // Nothing may happen.
     gateway.signal("SIGTERM");
     expect(await gateway.exited()).toBe(0);
     expect(gateway.lines("reloaded")).toEqual([]);
     expect(socket.messages.at(-1)).toBe("STOPPING=1\nSTATUS=draining");
   });
 
-  test("feeds no watchdog that is another process'", async () => {
+  test("sends no watchdog notifications if WATCHDOG_PID is another process", async () => {
     const path = `@etcd-gateway-${crypto.randomUUID()}`;
     const socket = closers.add(new NotifySocket(path));
     const env = { NOTIFY_SOCKET: path, WATCHDOG_USEC: "100000", WATCHDOG_PID: "1" };
-    await gatewayTo(serverOf(), [], { env });
-    await Bun.sleep(500);
+    await gatewayTo(startServer(), [], { env });
+    await Bun.sleep(500); // Nothing may happen: a notification would be due every 50 ms.
     expect(socket.messages).toHaveLength(1);
   });
 });
 
-describe("a hostile folder or environment", () => {
+describe("start in a hostile folder or environment", () => {
   const bun = process.execPath;
 
-  /** A folder with a program that writes the file `ran`. */
+  /** Creates a folder with a program that writes the file `ran`. */
   async function trap(): Promise<{ path: string; program: string; ran: () => boolean }> {
     const path = await folder();
     const [program, mark] = [join(path, "foreign.ts"), join(path, "ran")];
@@ -279,21 +275,21 @@ describe("a hostile folder or environment", () => {
     return { path, program, ran: () => existsSync(mark) };
   }
 
-  test("nothing of the working folder's .env and bunfig.toml is read or run", async () => {
+  test("ignores .env and bunfig.toml of the working folder", async () => {
     const { path, program, ran } = await trap();
     await writeFile(join(path, "bunfig.toml"), `preload = ["${program}"]\n`);
     await writeFile(join(path, ".env"), "ETCD_GATEWAY_RETRY_DELAY=bogus\n");
-    const gateway = await gatewayTo(serverOf(), [], { cwd: path });
+    const gateway = await gatewayTo(startServer(), [], { cwd: path });
     gateway.signal("SIGTERM");
     expect(await gateway.exited()).toBe(0);
     expect(gateway.log.filter(({ level }) => level !== "info")).toEqual([]);
     expect(ran()).toBe(false);
-    // The traps are good: Bun itself walks into both.
+    // The control: Bun itself reads both files.
     const read = await output([bun, "-p", "process.env.ETCD_GATEWAY_RETRY_DELAY"], { cwd: path });
     expect([read, ran()]).toEqual(["bogus\n", true]);
   });
 
-  test("a program that BUN_OPTIONS names is not run; the gateway does not start", async () => {
+  test("exits with 1 if BUN_OPTIONS is set, and does not run the program that it names", async () => {
     const { path, program, ran } = await trap();
     const env = { BUN_OPTIONS: `--preload=${program}` };
     expect((await run([gatewayBinary(), "version"], { cwd: path, env })).status).toBe(1);
@@ -302,92 +298,95 @@ describe("a hostile folder or environment", () => {
     expect(ran()).toBe(true);
   });
 
-  test("BUN_INSPECT opens no port; the gateway does not start", async () => {
+  test("exits with 1 if BUN_INSPECT is set", async () => {
     const port = freePort();
     const env = { BUN_INSPECT: `ws://127.0.0.1:${port}/inspector` };
     expect((await run([gatewayBinary(), "version"], { env })).status).toBe(1);
-    // Bun itself opens it.
+    // The control: Bun itself opens the port of its inspector.
     closers.add(new Command([bun, "-e", "setInterval(() => {}, 1000)"], { env }));
     await eventually(() => connect(port), "Bun's inspector was open");
   });
 });
 
-describe("a low limit of descriptors", () => {
-  // 128, without a reserve of 64 and one for the endpoint, at two descriptors each.
-  const ROOM = 31;
+describe("start with a low descriptor limit", () => {
+  // A limit of 128, less a reserve of 64 and one for the endpoint; a client takes two.
+  const CAPACITY = 31;
 
-  test("with three times the clients leaves it alive, idle, and serving again when clients leave", async () => {
+  test("resets clients over its capacity without using CPU, and serves new ones when clients leave", async () => {
     const server = greeter();
     const wrapper = [requireTool("prlimit"), "--nofile=128:128"];
     const gateway = await gatewayTo(server, [], { wrapper });
     const descriptorsBefore = gateway.descriptors;
-    expect(gateway.lines("listening")).toMatchObject([{ "max-connections": ROOM }]);
+    expect(gateway.lines("listening")).toMatchObject([{ "max-connections": CAPACITY }]);
 
     const visits: Visit[] = [];
-    for (let i = 0; i < 3 * ROOM; i++) visits.push(await visit(gateway.port));
+    for (let i = 0; i < 3 * CAPACITY; i++) visits.push(await visit(gateway.port));
     expect(visits.map(({ outcome }) => outcome)).toEqual([
-      ...Array.from({ length: ROOM }, () => "served"),
-      ...Array.from({ length: 2 * ROOM }, () => "ECONNRESET"),
+      ...Array.from({ length: CAPACITY }, () => "served"),
+      ...Array.from({ length: 2 * CAPACITY }, () => "ECONNRESET"),
     ]);
-    expect(server.accepted).toHaveLength(ROOM);
-    expect(gateway.descriptors).toBe(descriptorsBefore + 2 * ROOM);
+    expect(server.accepted).toHaveLength(CAPACITY);
+    expect(gateway.descriptors).toBe(descriptorsBefore + 2 * CAPACITY);
 
     const ticksBefore = gateway.cpuTicks;
-    await Bun.sleep(1000);
+    await Bun.sleep(1000); // Nothing may happen: the gateway is idle.
     expect(gateway.cpuTicks - ticksBefore).toBeLessThan(20);
     const refusing = "refusing clients: connection limit reached";
-    expect(gateway.lines(refusing)).toMatchObject([{ level: "warn", "max-connections": ROOM }]);
+    expect(gateway.lines(refusing)).toMatchObject([{ level: "warn", "max-connections": CAPACITY }]);
 
-    for (const { client } of visits.slice(0, ROOM)) client!.reset();
+    for (const { client } of visits.slice(0, CAPACITY)) client!.reset();
     const again = "serving clients again (was: connection limit reached)";
-    expect(await gateway.logged(again)).toMatchObject({ level: "info", refused: 2 * ROOM });
-    await until(() => gateway.descriptors === descriptorsBefore, "all descriptors were given back");
+    expect(await gateway.logged(again)).toMatchObject({ level: "info", refused: 2 * CAPACITY });
+    await until(() => gateway.descriptors === descriptorsBefore, "all descriptors were closed");
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("that a dial reaches refuses the client, is said once, and no endpoint is blamed", async () => {
+  test("resets a client whose dial exceeds the limit, logs that once, and marks no endpoint down", async () => {
     const server = greeter();
     const gateway = await gatewayTo(server);
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
-    const { limitTo, usual } = descriptorLimitOf(gateway);
-    // Room for an accepted client, and none for its server.
+    const { limitTo, initial } = descriptorLimitOf(gateway);
+    // One more descriptor: for the client, not for the dial.
     await limitTo(gateway.descriptors + 1);
     for (let i = 0; i < 3; i++)
       expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNRESET" });
     const error = `dial tcp 127.0.0.1:${server.port}: connect: too many open files`;
     const refusing = "refusing clients: out of file descriptors or memory";
     expect(gateway.lines(refusing)).toMatchObject([{ level: "warn", error }]);
-    await limitTo(usual);
+    await limitTo(initial);
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("that is lowered to nothing refuses clients, idle in CPU, and harms nobody served", async () => {
+  test("stops listening if accept(2) fails, without using CPU, and serves connected clients", async () => {
     const server = greeter();
     const gateway = await gatewayTo(server);
     const { client: before } = await visit(gateway.port);
-    const { limitTo, usual } = descriptorLimitOf(gateway);
+    const { limitTo, initial } = descriptorLimitOf(gateway);
     await limitTo(gateway.descriptors);
-    // Who comes before that is noticed waits for it.
+    // This client is in the queue when accept(2) fails.
     expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNRESET" });
     const message = "out of file descriptors: refusing clients";
     expect(await gateway.logged(message)).toMatchObject({ level: "warn", relays: 1 });
     const ticksBefore = gateway.cpuTicks;
     for (let i = 0; i < 10; i++) {
       expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNREFUSED" });
-      await Bun.sleep(200);
+      await Bun.sleep(200); // Nothing may happen: the gateway is idle, and does not listen.
     }
     expect(gateway.cpuTicks - ticksBefore).toBeLessThan(40);
     await before!.send(1000);
-    await until(() => server.accepted[0]!.receivedBytes === 1000, "the first client is served on");
-    await limitTo(usual);
+    await until(
+      () => server.accepted[0]!.receivedBytes === 1000,
+      "the first client was still served",
+    );
+    await limitTo(initial);
     await gateway.logged("file descriptors available: listening again");
     expect(await visit(gateway.port)).toMatchObject({ outcome: "served" });
     expect(gateway.lines(message)).toHaveLength(1);
   });
 
-  test("too low for a single client ends the start with status 1", async () => {
+  test("exits with 1 if the limit is too low for a single client", async () => {
     const wrapper = [requireTool("prlimit"), "--nofile=65:65"];
     const gateway = closers.add(await GatewayProcess.launch("ours", [], { wrapper }));
     expect(gateway.status).toBe(1);

@@ -1,5 +1,5 @@
-// The gateway that follows the cluster's own member list: real members that
-// join and leave while load runs, with TLS, with authentication.
+// The compiled gateway with --endpoints-auto-sync-interval: real members join and leave
+// under load, with TLS, and with authentication.
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EtcdCluster } from "../support/etcd-cluster.ts";
 import { encode } from "../support/etcd-json.ts";
@@ -21,11 +21,11 @@ afterAll(() => shared.close());
 const SYNC = "--endpoints-auto-sync-interval=200ms";
 const FAILED = "member list failed (keeping known endpoints)";
 
-const follow = async (...flags: string[]) =>
+const startFollowing = async (...flags: string[]) =>
   closers.add(await GatewayProcess.start([SYNC, "--drain-timeout=500ms", ...flags]));
 
-/** The endpoints that the log says are in use. */
-function inUse(gateway: GatewayProcess): string[] {
+/** Returns the endpoints in use, according to the log. */
+function endpointsOf(gateway: GatewayProcess): string[] {
   const [ready] = gateway.lines("ready to proxy client requests");
   const labels = new Set(ready!["endpoints"] as string[]);
   for (const line of gateway.lines("endpoints changed")) {
@@ -35,18 +35,22 @@ function inUse(gateway: GatewayProcess): string[] {
   return [...labels].toSorted();
 }
 
-const uses = (gateway: GatewayProcess, cluster: EtcdCluster) => {
-  const wanted = cluster.members.map(({ address }) => address).toSorted();
-  return until(() => inUse(gateway).join() === wanted.join(), `it used ${wanted}`);
+/** Resolves once the gateway uses exactly the members of the cluster. */
+const followed = (gateway: GatewayProcess, cluster: EtcdCluster) => {
+  const expected = cluster.members.map(({ address }) => address).toSorted();
+  return until(
+    () => endpointsOf(gateway).join() === expected.join(),
+    `the gateway used ${expected}`,
+  );
 };
 
-describe("members", () => {
-  test("that join and leave under load are followed, and nothing fails for it", async () => {
+describe("--endpoints-auto-sync-interval", () => {
+  test("follows members that join and leave under load, and fails no request for it", async () => {
     const cluster = closers.add(await EtcdCluster.start(3));
     const [first] = cluster.members;
-    // One seed is enough: the cluster tells of the others.
-    const gateway = await follow(`--endpoints=${first!.address}`);
-    await uses(gateway, cluster);
+    // One seed is enough, because its member list has the others.
+    const gateway = await startFollowing(`--endpoints=${first!.address}`);
+    await followed(gateway, cluster);
     const reads = new Load(gateway.port, 3, () => ({ path: "/version" }));
     const puts = new Load(gateway.port, 3, (n) => ({
       method: "POST",
@@ -55,15 +59,15 @@ describe("members", () => {
     }));
     await reads.successes(20);
     const added = await cluster.add();
-    await uses(gateway, cluster);
+    await followed(gateway, cluster);
     await reads.successes(20);
 
-    // A member that leaves ends by itself, under its clients: see who was cut by that.
+    // A removed member exits at once, which breaks its clients' requests: these may fail.
     const leaving: { from: number; to: number }[] = [];
     for (const member of [first!, added]) {
       const from = performance.now();
       await cluster.remove(member);
-      await uses(gateway, cluster);
+      await followed(gateway, cluster);
       leaving.push({ from, to: performance.now() });
       await reads.successes(20);
       await puts.successes(20);
@@ -73,78 +77,78 @@ describe("members", () => {
     const isExcused = ({ startedAt, endedAt }: { startedAt: number; endedAt: number }) =>
       leaving.some(({ from, to }) => startedAt <= to && endedAt >= from);
     expect(reads.failed.filter((attempt) => !isExcused(attempt))).toEqual([]);
-    const cut = puts.failed.filter(({ code }) => !code!.startsWith("HTTP "));
-    expect(cut.filter((attempt) => !isExcused(attempt))).toEqual([]);
-    // The seed itself is gone, and the gateway still follows.
-    expect(inUse(gateway)).not.toContain(first!.address);
+    const failedPuts = puts.failed.filter(({ code }) => !code!.startsWith("HTTP "));
+    expect(failedPuts.filter((attempt) => !isExcused(attempt))).toEqual([]);
+    // The seed itself was removed as well.
+    expect(endpointsOf(gateway)).not.toContain(first!.address);
   });
 
-  test("that are learners, or have not started, are left out until they serve", async () => {
+  test("does not use learners until they are promoted", async () => {
     const cluster = closers.add(await EtcdCluster.start(2));
-    const gateway = await follow(`--endpoints=${cluster.endpoints}`);
-    const before = inUse(gateway);
+    const gateway = await startFollowing(`--endpoints=${cluster.endpoints}`);
+    const before = endpointsOf(gateway);
     const learner = await cluster.add({ isLearner: true });
-    await Bun.sleep(600); // three intervals: nothing happens, which is the point
-    expect(inUse(gateway)).toEqual(before);
+    await Bun.sleep(600); // Nothing may happen, for three intervals.
+    expect(endpointsOf(gateway)).toEqual(before);
     await cluster.promote(learner);
-    await uses(gateway, cluster);
+    await followed(gateway, cluster);
   });
 
-  test("are reached at the client URLs that they advertise, not where they were asked", async () => {
+  test("dials members at the client URLs that they advertise", async () => {
     const advertise = ({ port }: URL) => [`http://127.0.0.9:${port}`, "http://gone.invalid:1"];
     const options = { host: "0.0.0.0", advertise };
     const cluster = closers.add(await EtcdCluster.start(1, undefined, options));
-    const gateway = await follow(`--endpoints=${cluster.endpoints}`);
+    const gateway = await startFollowing(`--endpoints=${cluster.endpoints}`);
     const { port } = cluster.members[0]!;
     await until(
-      () => inUse(gateway).join() === [`127.0.0.9:${port}`, "gone.invalid:1"].join(),
-      "it used what the member advertises",
+      () => endpointsOf(gateway).join() === [`127.0.0.9:${port}`, "gone.invalid:1"].join(),
+      "the gateway used the advertised addresses",
     );
     expect(gateway.lines("endpoint does not resolve (looked up again at each dial)")).toMatchObject(
       [{ address: "gone.invalid:1" }],
     );
   });
 
-  test("that advertise what cannot be reached here do not replace an endpoint that works", async () => {
+  test("keeps a working endpoint if no advertised address is reachable, and logs that once", async () => {
     const advertise = () => ["http://etcd0.invalid:2379"];
     const cluster = closers.add(await EtcdCluster.start(1, undefined, { advertise }));
-    const gateway = await follow(`--endpoints=${cluster.endpoints}`);
+    const gateway = await startFollowing(`--endpoints=${cluster.endpoints}`);
     const line = await gateway.logged(FAILED);
     expect(line["error"]).toContain("etcd0.invalid:2379");
     expect(line["error"]).toContain("--advertise-client-urls");
     for (let i = 0; i < 10; i++) {
       expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
-      await Bun.sleep(50); // over several intervals
+      await Bun.sleep(50); // Nothing may happen, for several intervals.
     }
-    expect(inUse(gateway)).toEqual([cluster.members[0]!.address]);
+    expect(endpointsOf(gateway)).toEqual([cluster.members[0]!.address]);
     expect(gateway.lines(FAILED)).toHaveLength(1);
   });
 
-  test("are found, and their health is, at any address of localhost", async () => {
-    // etcd listens on 127.0.0.1 alone, and localhost is ::1 as well on most machines.
+  test("reads the member list and checks health at any address of localhost", async () => {
+    // etcd listens only on 127.0.0.1, and on most machines localhost is also ::1.
     const cluster = closers.add(await EtcdCluster.start(1));
     const { port } = cluster.members[0]!;
-    const gateway = await follow(
+    const gateway = await startFollowing(
       `--endpoints=localhost:${port}`,
       ...["--health-url=http://{host}:{port}/health", "--health-interval=100ms"],
       "--health-fall=1",
     );
-    await uses(gateway, cluster);
-    expect(gateway.lines(FAILED)).toEqual([]);
-    expect(gateway.lines("endpoint is unresponsive")).toEqual([]);
+    await followed(gateway, cluster);
+    for (const message of [FAILED, "endpoint is unresponsive", "endpoint is unhealthy"])
+      expect(gateway.lines(message)).toEqual([]);
   });
 
-  test("that cannot be asked leave the last good set, said once, until they can", async () => {
+  test("keeps the last list while no member responds, and logs that once", async () => {
     const cluster = closers.add(await EtcdCluster.start(3));
-    const gateway = await follow(`--endpoints=${cluster.endpoints}`, "--retry-delay=100ms");
+    const gateway = await startFollowing(`--endpoints=${cluster.endpoints}`, "--retry-delay=100ms");
     await requestOnce(gateway.port, { path: "/version" });
     await Promise.all(cluster.members.map((member) => member.kill()));
     const line = await gateway.logged(FAILED);
-    // One may die in the middle of being asked.
-    const why = "(connection refused|connection reset|it closed the connection)";
+    // A member may be killed in the middle of a request.
+    const reason = "(connection refused|connection reset|it closed the connection)";
     for (const { address } of cluster.members)
-      expect(line["error"]).toMatch(new RegExp(`${RegExp.escape(address)}: ${why}`));
-    await Bun.sleep(600);
+      expect(line["error"]).toMatch(new RegExp(`${RegExp.escape(address)}: ${reason}`));
+    await Bun.sleep(600); // Nothing may happen, for three intervals.
     expect(gateway.lines(FAILED)).toHaveLength(1);
     for (const member of cluster.members) member.start();
     await cluster.healthy();
@@ -154,7 +158,7 @@ describe("members", () => {
   });
 });
 
-describe("with TLS", () => {
+describe("--endpoints-auto-sync-interval with TLS", () => {
   const certificates = async () => {
     const authority = shared.add(await Authority.create());
     const [server, client] = [await authority.issue("server"), await authority.issue("client")];
@@ -165,7 +169,7 @@ describe("with TLS", () => {
     return { authority, tls };
   };
 
-  test("the list is asked for with the client certificate, and members come and go", async () => {
+  test("sends the client certificate, ignores proxy variables, and follows a member that joins", async () => {
     const { tls } = await certificates();
     const cluster = closers.add(await EtcdCluster.start(1, tls));
     const flags = [
@@ -173,53 +177,52 @@ describe("with TLS", () => {
       ...[`--trusted-ca-file=${tls.ca}`],
       ...[`--cert-file=${tls.clientCert}`, `--key-file=${tls.clientKey}`],
     ];
-    // A proxy is for the way out, never for the cluster.
     const env = { HTTPS_PROXY: "http://127.0.0.1:1", HTTP_PROXY: "http://127.0.0.1:1" };
     const gateway = closers.add(await GatewayProcess.start(flags, { env }));
     await cluster.add();
-    await uses(gateway, cluster);
+    await followed(gateway, cluster);
     const { status, stdout } = await cluster.etcdctl(gateway.address, ["put", "tls", "works"]);
     expect([status, stdout]).toEqual([0, "OK\n"]);
   });
 
-  test("a server of another authority, and one that wants a certificate, are not believed", async () => {
+  test("fails for a server of another authority, without a client certificate, and without TLS", async () => {
     const { tls } = await certificates();
     const { authority: other } = await certificates();
     const cluster = closers.add(await EtcdCluster.start(1, tls));
     const endpoints = `--endpoints=https://${cluster.members[0]!.address}`;
-    const foreign = await follow(endpoints, `--trusted-ca-file=${other.cert}`);
+    const foreign = await startFollowing(endpoints, `--trusted-ca-file=${other.cert}`);
     expect((await foreign.logged(FAILED))["error"]).toContain(
       "its certificate is signed by an unknown authority",
     );
-    const naked = await follow(endpoints, `--trusted-ca-file=${tls.ca}`);
-    expect((await naked.logged(FAILED))["error"]).toContain("client certificate");
-    const plain = await follow(`--endpoints=http://${cluster.members[0]!.address}`);
+    const anonymous = await startFollowing(endpoints, `--trusted-ca-file=${tls.ca}`);
+    expect((await anonymous.logged(FAILED))["error"]).toContain("client certificate");
+    const plain = await startFollowing(`--endpoints=http://${cluster.members[0]!.address}`);
     await plain.logged(FAILED);
   });
 });
 
-describe("with authentication", () => {
-  test("the list is asked for with the password, and a wrong one is said without it", async () => {
+describe("--endpoints-auto-sync-interval with authentication", () => {
+  test("sends user and password, and logs a failed authentication without the password", async () => {
     const cluster = closers.add(await EtcdCluster.start(1));
     await cluster.enableAuth({ user: "root", password: "s3cret-word" });
     const endpoints = `--endpoints=${cluster.endpoints}`;
     const env = { ETCD_GATEWAY_USER: "root", ETCD_GATEWAY_PASSWORD: "s3cret-word" };
     const gateway = closers.add(await GatewayProcess.start([SYNC, endpoints], { env }));
     await cluster.add();
-    await uses(gateway, cluster);
+    await followed(gateway, cluster);
     expect(gateway.lines(FAILED)).toEqual([]);
 
-    const wrong = await follow(endpoints, "--user=root", "--password=wr0ng-word");
+    const wrong = await startFollowing(endpoints, "--user=root", "--password=wr0ng-word");
     expect((await wrong.logged(FAILED))["error"]).toContain("authentication failed");
     expect(gateway.stderr + wrong.stderr).not.toMatch(/s3cret-word|wr0ng-word/);
   });
 
-  test("user and password do no harm where the cluster wants none", async () => {
+  test("works with --user and --password if the cluster has authentication disabled", async () => {
     const cluster = closers.add(await EtcdCluster.start(1));
-    const gateway = await follow(
+    const gateway = await startFollowing(
       `--endpoints=localhost:${cluster.members[0]!.port}`,
       ...["--user=root", "--password=x"],
     );
-    await uses(gateway, cluster);
+    await followed(gateway, cluster);
   });
 });

@@ -1,6 +1,6 @@
-// SRV discovery against a real DNS server, seen from outside: who serves the
-// clients after each change of the zone, and what the log says. The first part
-// goes through the situations of nginx' own stream_upstream_service.t.
+// SRV discovery of the compiled gateway with a real DNS server: which endpoints serve
+// clients after each change of the zone, and what is logged. The first part has the cases
+// of nginx's own stream_upstream_service.t.
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { BrokenDns } from "../support/broken-dns.ts";
 import { DnsServer, type SrvLine, type Zone } from "../support/dns-server.ts";
@@ -9,6 +9,7 @@ import { Hosts } from "../support/gateway-hosts.ts";
 import { GatewayProcess, type LogLine } from "../support/gateway-process.ts";
 import { greetersOn, greeting, shares } from "../support/greeters.ts";
 import { until } from "../support/peer.ts";
+import { deadPort } from "../support/scene.ts";
 
 setDefaultTimeout(120_000);
 
@@ -29,18 +30,19 @@ const record = (target: string, rank: Rank = {}): SrvLine => ({
   port,
   ...rank,
 });
-/** A zone with one record, whose target has these addresses. */
+/** Returns a zone with one record, whose target has these addresses. */
 const zoneAt = (...addresses: string[]): Zone => ({
   srv: [record("m.a.test", { priority: 1, weight: 5 })],
   hosts: { "m.a.test": addresses },
 });
-/** Records of the targets m1, m2, ... at 127.0.0.1, 127.0.0.2, ..., ranked. */
+/** Returns a zone with one record for each rank; the targets are 127.0.0.1, 127.0.0.2, ... */
 const zoneOf = (...ranks: Rank[]): Zone => ({
   srv: ranks.map((rank, i) => record(`m${i + 1}.a.test`, rank)),
   hosts: Object.fromEntries(ranks.map((_, i) => [`m${i + 1}.a.test`, [`127.0.0.${i + 1}`]])),
 });
 
-async function follow(zone: Zone, flags: readonly string[] = []) {
+/** Starts a DNS server and a gateway that refreshes its SRV records every 100 ms. */
+async function start(zone: Zone, flags: readonly string[] = []) {
   const dns = closers.add(await DnsServer.start(zone));
   const gateway = closers.add(
     await GatewayProcess.start([
@@ -52,20 +54,20 @@ async function follow(zone: Zone, flags: readonly string[] = []) {
       ...flags,
     ]),
   );
-  /** Changes the zone, and waits until the gateway has looked twice since. */
+  /** Changes the zone, and waits until the gateway has looked it up twice. */
   const change = async (changed: Zone) => {
     await dns.change(changed);
-    const looks = () => dns.questions.filter((question) => question === `SRV ${SERVICE}`).length;
-    const before = looks();
-    await until(() => looks() >= before + 2, "it looked again");
+    const lookups = () => dns.questions.filter((question) => question === `SRV ${SERVICE}`).length;
+    const before = lookups();
+    await until(() => lookups() >= before + 2, "the zone was looked up twice");
   };
   const linesOf = (message: string): LogLine[] => gateway.lines(message);
   return { dns, gateway, change, linesOf };
 }
 
-describe("nginx' situations", () => {
-  test("A, changed, added, removed, with IPv6", async () => {
-    const { gateway, change, linesOf } = await follow(zoneAt("127.0.0.1"));
+describe("--discovery-srv in the cases of nginx", () => {
+  test("dials changed, added and remaining addresses, IPv4 and IPv6", async () => {
+    const { gateway, change, linesOf } = await start(zoneAt("127.0.0.1"));
     expect(await shares(gateway.port, 2)).toEqual({ "127.0.0.1": 2 });
     await change(zoneAt("127.0.0.2"));
     expect(await shares(gateway.port, 2)).toEqual({ "127.0.0.2": 2 });
@@ -80,8 +82,8 @@ describe("nginx' situations", () => {
     expect(linesOf("deactivated endpoint")).toEqual([]);
   });
 
-  test("all addresses removed: the last known one is dialled; A added after that", async () => {
-    const { gateway, change } = await follow(zoneAt("127.0.0.1"));
+  test("dials the last known address if all are removed, and a new one once it is added", async () => {
+    const { gateway, change } = await start(zoneAt("127.0.0.1"));
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
     await change(zoneAt());
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
@@ -89,8 +91,8 @@ describe("nginx' situations", () => {
     expect(await greeting(gateway.port)).toBe("127.0.0.2");
   });
 
-  test("all SRV records removed: the last good set stays, said once; added after that", async () => {
-    const { gateway, change, linesOf } = await follow(zoneAt("127.0.0.1"));
+  test("keeps the last endpoints if all SRV records are removed, logs that once, and uses new ones", async () => {
+    const { gateway, change, linesOf } = await start(zoneAt("127.0.0.1"));
     await change({ hosts: { "m.a.test": ["127.0.0.1"] } });
     await change({});
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
@@ -103,15 +105,15 @@ describe("nginx' situations", () => {
     expect(linesOf(RECOVERED)).toHaveLength(1);
   });
 
-  test("a weight changed", async () => {
-    const { gateway, change } = await follow(zoneOf({ weight: 1 }, { weight: 1 }));
+  test("follows a changed weight", async () => {
+    const { gateway, change } = await start(zoneOf({ weight: 1 }, { weight: 1 }));
     expect(await shares(gateway.port, 8)).toEqual({ "127.0.0.1": 4, "127.0.0.2": 4 });
     await change(zoneOf({ weight: 3 }, { weight: 1 }));
     expect(await shares(gateway.port, 8)).toEqual({ "127.0.0.1": 6, "127.0.0.2": 2 });
   });
 
-  test("changed to a CNAME", async () => {
-    const { gateway, change } = await follow(zoneAt("127.0.0.1"));
+  test("follows a target that changes to a CNAME", async () => {
+    const { gateway, change } = await start(zoneAt("127.0.0.1"));
     await change({
       srv: [record("alias.a.test")],
       cnames: { "alias.a.test": "real.a.test" },
@@ -121,13 +123,13 @@ describe("nginx' situations", () => {
   });
 
   test.each(["servfail", "refused", "silent", "garbage"] as const)(
-    "a DNS server that answers %s does not affect who is served",
+    "serves clients from the same endpoints while the fault of the DNS server is %s",
     async (fault) => {
-      const { dns, gateway, linesOf } = await follow(zoneOf({}, {}));
-      await shares(gateway.port, 2); // the names of both are known
+      const { dns, gateway, linesOf } = await start(zoneOf({}, {}));
+      await shares(gateway.port, 2); // Caches the addresses of both names.
       await dns.stop();
       const broken = closers.add(await BrokenDns.start(fault, dns.port));
-      // A server that gives no answer is asked twice, for 5 s each time.
+      // A silent server gets two queries, with a timeout of 5 s each.
       await gateway.logged(FAILED, undefined, 40_000);
       expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.1": 2, "127.0.0.2": 2 });
       broken.close();
@@ -139,17 +141,17 @@ describe("nginx' situations", () => {
     },
   );
 
-  test("two equal records count once, and may go", async () => {
+  test("counts two equal records once, and keeps both endpoints if all records are removed", async () => {
     const twice = { ...zoneOf({ weight: 5 }, { weight: 5 }) };
-    const { gateway, change } = await follow({ ...twice, srv: [...twice.srv!, twice.srv![0]!] });
+    const { gateway, change } = await start({ ...twice, srv: [...twice.srv!, twice.srv![0]!] });
     expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.1": 2, "127.0.0.2": 2 });
     await change({});
     expect(await shares(gateway.port, 2)).toEqual({ "127.0.0.1": 1, "127.0.0.2": 1 });
   });
 
-  test("two different records, the worse priority only while the better is down", async () => {
-    const dead = greetersOn(closers, "127.0.0.9"); // nobody listens there on 127.0.0.1
-    const { gateway, change } = await follow(
+  test("uses the worse priority only while the better one is down", async () => {
+    const dead = deadPort();
+    const { gateway, change } = await start(
       zoneOf({ priority: 1, weight: 5, port: dead }, { priority: 2, weight: 6 }),
     );
     expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.2": 4 });
@@ -159,14 +161,14 @@ describe("nginx' situations", () => {
     expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.1": 4 });
   });
 
-  test("names that fail while SRV records come do not affect who is served", async () => {
-    const { gateway, change } = await follow(zoneAt("127.0.0.1"));
+  test("serves clients if names stop resolving while SRV records do not", async () => {
+    const { gateway, change } = await start(zoneAt("127.0.0.1"));
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
     await change({ srv: zoneAt("127.0.0.1").srv! });
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
   });
 
-  test("a truncated answer comes over TCP: 64 endpoints", async () => {
+  test("repeats a truncated query over TCP, and uses 64 endpoints", async () => {
     const targets = Array.from({ length: 64 }, (_, i) => `member-number-${i + 1}.cluster.a.test`);
     const dns = closers.add(
       await DnsServer.start({
@@ -184,14 +186,14 @@ describe("nginx' situations", () => {
     const gateway = closers.add(
       await GatewayProcess.start([...flags, `--discovery-servers=${dns.address}`]),
     );
-    // Asked twice for one answer: once over UDP, once over TCP.
+    // Two queries for one response: one over UDP, one over TCP.
     expect(dns.questions.filter((question) => question === `SRV ${SERVICE}`)).toHaveLength(2);
     const even = Object.fromEntries(addresses.map((address) => [address, 2]));
     expect(await shares(gateway.port, 128)).toEqual(even);
   });
 });
 
-describe("RFC 2782", () => {
+describe("--discovery-srv by RFC 2782", () => {
   const rows: [ranks: Rank[], clients: number, counts: number[]][] = [
     [[{ weight: 1 }, { weight: 1 }], 400, [200, 200]],
     [[{ weight: 3 }, { weight: 1 }], 400, [300, 100]],
@@ -201,14 +203,17 @@ describe("RFC 2782", () => {
     [[{ priority: 1 }, { priority: 2 }], 100, [100]],
     [[{ priority: 1, weight: 3 }, { priority: 1, weight: 1 }, { priority: 2, weight: 100 }], 100, [75, 25]],
   ]; // prettier-ignore
-  test.each(rows)("%j: %i clients are shared %j", async (ranks, clients, counts) => {
-    const { gateway } = await follow(zoneOf(...ranks));
-    const expected = Object.fromEntries(counts.map((count, i) => [`127.0.0.${i + 1}`, count]));
-    expect(await shares(gateway.port, clients)).toEqual(expected);
-  });
+  test.each(rows)(
+    "distributes clients by priority and weight: %j, %i clients: %j",
+    async (ranks, clients, counts) => {
+      const { gateway } = await start(zoneOf(...ranks));
+      const expected = Object.fromEntries(counts.map((count, i) => [`127.0.0.${i + 1}`, count]));
+      expect(await shares(gateway.port, clients)).toEqual(expected);
+    },
+  );
 
-  test("a target with the trailing dot and in capitals is one endpoint", async () => {
-    const { gateway } = await follow({
+  test("treats targets that differ in case and the trailing dot as one endpoint", async () => {
+    const { gateway } = await start({
       srv: [record("M1.a.test."), record("m1.A.test")],
       hosts: { "m1.a.test": ["127.0.0.1"] },
     });
@@ -218,8 +223,8 @@ describe("RFC 2782", () => {
   });
 });
 
-describe("the answer and the log", () => {
-  test("both services make one set, said in etcd's words", async () => {
+describe("--discovery-srv", () => {
+  test("merges both services into one set, logged with etcd's message", async () => {
     const dns = closers.add(
       await DnsServer.start({
         srv: [
@@ -243,14 +248,14 @@ describe("the answer and the log", () => {
     expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.1": 2, "127.0.0.2": 2 });
   });
 
-  const failures: [what: string, zone: Zone | "servfail" | "refused" | "silent", why: string][] = [
+  const failures: [what: string, zone: Zone | "servfail" | "refused" | "silent", reason: string][] = [
     ["no such name", {}, "no such name, or it has no SRV record"],
     ["the target .", { srv: [record(".")] }, 'its record says that there is no such service (target ".")'],
     ["SERVFAIL", "servfail", "the DNS server failed (SERVFAIL)"],
     ["REFUSED", "refused", "the DNS server refused to answer"],
     ["silence", "silent", "the DNS server did not answer in time"],
   ]; // prettier-ignore
-  test.each(failures)("%s ends the start with status 1 and says why", async (_, zone, why) => {
+  test.each(failures)("exits with 1 and logs the reason for %s", async (_, zone, reason) => {
     const { address } = closers.add(
       typeof zone === "string" ? await BrokenDns.start(zone) : await DnsServer.start(zone),
     );
@@ -259,10 +264,10 @@ describe("the answer and the log", () => {
     expect([gateway.status, gateway.stdout]).toEqual([1, ""]);
     const [line] = gateway.log;
     expect(line!.level).toBe("error");
-    expect(line!.msg).toContain(`"${SERVICE}": ${why}`);
+    expect(line!.msg).toContain(`"${SERVICE}": ${reason}`);
   });
 
-  test("with --endpoints a failure at start is a warning, until SRV answers", async () => {
+  test("logs a warning and uses --endpoints until the discovery succeeds", async () => {
     const dns = closers.add(await DnsServer.start({}));
     const gateway = closers.add(
       await GatewayProcess.start([
@@ -280,12 +285,12 @@ describe("the answer and the log", () => {
     expect(await greeting(gateway.port)).toBe("127.0.0.1");
   });
 
-  test("an interval of 0 looks at start, and when nothing is up any more", async () => {
+  test("refreshes at a --discovery-refresh-interval of 0 only once no endpoint is up", async () => {
     const dying = new Closers();
     closers.defer(() => dying.close());
     const at = greetersOn(dying, "127.0.0.1");
     const flags = ["--discovery-refresh-interval=0", "--retry-delay=1h"];
-    const { dns, gateway } = await follow(zoneOf({ port: at }), flags);
+    const { dns, gateway } = await start(zoneOf({ port: at }), flags);
     await dns.change(zoneOf({ port: at }, {}));
     expect(await shares(gateway.port, 4)).toEqual({ "127.0.0.1": 4 });
     expect(dns.questions.filter((question) => question.startsWith("SRV"))).toEqual([]);
@@ -293,8 +298,8 @@ describe("the answer and the log", () => {
     expect(await greeting(gateway.port)).toBe("127.0.0.2");
   });
 
-  test("an endpoint that is the gateway itself is left out", async () => {
-    const { gateway, change, linesOf } = await follow(zoneOf({}));
+  test("does not use an endpoint that is the gateway itself", async () => {
+    const { gateway, change, linesOf } = await start(zoneOf({}));
     const own: SrvLine = { ...record("m1.a.test"), port: gateway.port };
     const zone = zoneOf({});
     await change({ ...zone, srv: [...zone.srv!, own] });
@@ -305,8 +310,8 @@ describe("the answer and the log", () => {
   });
 });
 
-test("a set that changes all the time under load fails no client", async () => {
-  const { gateway, change } = await follow(zoneOf({}, {}, {}), ["--drain-timeout=5s"]);
+test("--discovery-srv fails no client under load while the zone changes", async () => {
+  const { gateway, change } = await start(zoneOf({}, {}, {}), ["--drain-timeout=5s"]);
   let isOver = false;
   const failures: unknown[] = [];
   let count = 0;
@@ -333,9 +338,9 @@ test("a set that changes all the time under load fails no client", async () => {
   expect(count).toBeGreaterThan(100);
 });
 
-test("the system's resolver is asked where no other is named", async () => {
+test("--discovery-srv uses the servers of resolv.conf without --discovery-servers", async () => {
   const zone = zoneOf({}, {});
-  // An address of this run's own, for its port 53 is only there once.
+  // Port 53 needs an address that no other run of the tests uses.
   const nameserver = `127.53.${process.pid & 0xff}.${1 + ((process.pid >> 8) % 254)}`;
   const dns = closers.add(await DnsServer.start(zone, nameserver, 53));
   const hosts = closers.add(await Hosts.create("", { nameserver }));

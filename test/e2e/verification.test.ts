@@ -1,5 +1,5 @@
-// Endpoints that SRV records name, verified by TLS handshakes with real
-// certificates of every kind, by the compiled gateway.
+// Endpoints from SRV records, which the compiled gateway verifies by TLS handshakes: with
+// real servers, and certificates of every kind.
 import {
   afterAll,
   afterEach,
@@ -17,7 +17,7 @@ import { TlsServer, type TlsServerOptions } from "../support/tls-server.ts";
 
 setDefaultTimeout(60_000);
 
-const NOT_USED = "rejected endpoint (checked again at each refresh)";
+const REJECTED = "rejected endpoint (checked again at each refresh)";
 const VALIDATED = "using validated discovered SRV endpoints";
 
 const shared = new Closers();
@@ -60,17 +60,17 @@ async function launch(srv: readonly SrvLine[], flags: readonly string[] = [], ho
   return { dns, gateway };
 }
 
-describe("an endpoint is used whose certificate", () => {
+describe("--discovery-srv uses an endpoint whose certificate", () => {
   const rows: [what: string, target: string, options: IssueOptions][] = [
     ["is for the discovery domain", "m1.a.test", { names: ["DNS:a.test"] }],
     ["is for its target inside the domain", "m1.a.test", { names: ["DNS:m1.a.test"] }],
     ["is for all names of the domain", "m1.a.test", { names: ["DNS:*.a.test"] }],
     [
-      "is signed by an authority in between, which it shows",
+      "is signed by an intermediate CA that it sends",
       "m1.a.test",
       { names: ["DNS:a.test"], intermediate: "shown" },
     ],
-    ["is for the domain, though its target lies outside", "m.b.test", { names: ["DNS:a.test"] }],
+    ["is for the domain, with a target outside of it", "m.b.test", { names: ["DNS:a.test"] }],
   ];
   test.each(rows)("%s", async (_, target, options) => {
     const server = await serverWith(options);
@@ -81,14 +81,14 @@ describe("an endpoint is used whose certificate", () => {
     ]);
   });
 
-  test("is good, though it demands one of its clients", async () => {
+  test("is valid, even if it requires a client certificate", async () => {
     const options = { clientCa: authority.cert };
     const server = await serverWith({ names: ["DNS:a.test"] }, options);
     const { gateway } = await launch([ssl("m1.a.test", server)]);
     expect(gateway.lines(VALIDATED)).toHaveLength(1);
   });
 
-  test("is good, under TLS 1.2, to which it is shown --cert-file", async () => {
+  test("is valid, even if it requires a client certificate under TLS 1.2, with --cert-file", async () => {
     const client = await issue();
     const options = { clientCa: authority.cert, maxVersion: "TLSv1.2" } as const;
     const server = await serverWith({ names: ["DNS:a.test"] }, options);
@@ -98,32 +98,32 @@ describe("an endpoint is used whose certificate", () => {
   });
 });
 
-describe("an endpoint is not used", () => {
+describe("--discovery-srv rejects an endpoint", () => {
   type Make = () => Promise<{ port: number }>;
-  const rows: [what: string, make: Make, why: string, target?: string][] = [
+  const rows: [what: string, make: Make, reason: string, target?: string][] = [
     ["whose certificate has expired", () => serverWith({ names: ["DNS:a.test"], period: "past" }), "its certificate has expired"],
     ["whose certificate is not yet valid", () => serverWith({ names: ["DNS:a.test"], period: "future" }), "its certificate is not yet valid"],
-    ["whose authority in between is not shown", () => serverWith({ names: ["DNS:a.test"], intermediate: "missing" }), "its certificate is signed by an unknown authority"],
+    ["that does not send its intermediate CA", () => serverWith({ names: ["DNS:a.test"], intermediate: "missing" }), "its certificate is signed by an unknown authority"],
     ["whose certificate is for another name", () => serverWith({ names: ["DNS:b.test"] }), 'its certificate is for another name than "m1.a.test" (it holds DNS:b.test)'],
     ["whose certificate is for a target outside the domain", () => serverWith({ names: ["DNS:m.b.test"] }), 'its certificate is for another name than "a.test" (it holds DNS:m.b.test)', "m.b.test"],
-    ["whose certificate says its name in the subject alone", () => serverWith({ names: ["email:a@a.test"] }), "its certificate is for another name"],
+    ["whose certificate has its name only in the subject", () => serverWith({ names: ["email:a@a.test"] }), "its certificate is for another name"],
     ["whose certificate is for its address only", () => serverWith({ names: ["IP:127.0.0.1"] }), 'its certificate is for another name than "m1.a.test"'],
     ["whose certificate is self-signed", () => serverWith({ names: ["DNS:a.test"], isSelfSigned: true }), "its certificate is self-signed and not trusted"],
-    ["whose authority is another", async () => closers.add(await TlsServer.start(await issue({ names: ["DNS:a.test"] }, other))), "its certificate is signed by an unknown authority"],
+    ["whose certificate is of another authority", async () => closers.add(await TlsServer.start(await issue({ names: ["DNS:a.test"] }, other))), "its certificate is signed by an unknown authority"],
     ["that does not speak TLS", async () => closers.add(await TlsServer.plaintext()), "it does not speak TLS"],
-    ["that says nothing", async () => closers.add(await TlsServer.mute()), "no answer in time"],
-    ["that refuses", () => Promise.resolve({ port: 1 }), "connection refused"],
+    ["that does not respond", async () => closers.add(await TlsServer.mute()), "no answer in time"],
+    ["that refuses connections", () => Promise.resolve({ port: 1 }), "connection refused"],
     ["that does not resolve", () => Promise.resolve({ port: 1 }), "it does not resolve (ENOTFOUND)", "gone.a.test"],
   ]; // prettier-ignore
   test.each(rows)(
-    "%s, and the start says why and ends",
-    async (_, make, why, target = "m1.a.test") => {
+    "%s, logs the reason and exits with 1",
+    async (_, make, reason, target = "m1.a.test") => {
       const server = await make();
       const { gateway } = await launch([ssl(target, server)]);
       expect(gateway.status).toBe(1);
       const address = `${target}:${server.port}`;
-      expect(gateway.lines(NOT_USED)).toMatchObject([
-        { level: "warn", address, from: "SRV", error: expect.stringContaining(why) },
+      expect(gateway.lines(REJECTED)).toMatchObject([
+        { level: "warn", address, from: "SRV", error: expect.stringContaining(reason) },
       ]);
       expect(gateway.log.at(-1)).toMatchObject({
         level: "error",
@@ -132,22 +132,21 @@ describe("an endpoint is not used", () => {
     },
   );
 
-  test("beside one that passed, who gets all clients", async () => {
+  test("while another passes, which gets all clients", async () => {
     const good = await serverWith({ names: ["DNS:a.test"] });
     const bad = closers.add(await TlsServer.start(await issue({ names: ["DNS:a.test"] }, other)));
     const { gateway } = await launch([ssl("m1.a.test", good), ssl("m2.a.test", bad)]);
-    const before = bad.connections;
-    for (let i = 0; i < 6; i++) await throughTls(gateway.port);
-    // It is tried again at each refresh, but no client is ever sent there.
     expect(gateway.lines("ready to proxy client requests")).toMatchObject([
       { endpoints: [`m1.a.test:${good.port}`] },
     ]);
-    expect(before).toBeGreaterThanOrEqual(1);
+    // Each connection fails unless the good server's authority signed the certificate.
+    for (let i = 0; i < 6; i++) await throughTls(gateway.port);
+    expect(bad.connections).toBeGreaterThan(0);
   });
 });
 
-describe("nothing is replaced in silence", () => {
-  test("a plain record is dropped with a warning that names it", async () => {
+describe("--discovery-srv logs a warning", () => {
+  test("when it ignores a record of the plain service", async () => {
     const good = await serverWith({ names: ["DNS:a.test"] });
     const plain = closers.add(await TlsServer.plaintext());
     const { gateway } = await launch([
@@ -161,7 +160,7 @@ describe("nothing is replaced in silence", () => {
     expect(plain.connections).toBe(0);
   });
 
-  test("what --endpoints names is used with a warning if nothing passed", async () => {
+  test("when it uses --endpoints because no endpoint passed", async () => {
     const bad = closers.add(await TlsServer.start(await issue({ names: ["DNS:b.test"] })));
     const { gateway } = await launch([ssl("m1.a.test", bad)], ["--endpoints=127.0.0.1:1"]);
     expect(gateway.status).toBeUndefined();
@@ -170,14 +169,14 @@ describe("nothing is replaced in silence", () => {
   });
 });
 
-describe("while it runs", () => {
-  test("an endpoint that has come to pass is used, one that is new is verified, one that stays is not again", async () => {
+describe("--discovery-srv at a refresh", () => {
+  test("verifies new and rejected endpoints, and not those in use", async () => {
     const first = await serverWith({ names: ["DNS:a.test"] });
     const { dns, gateway } = await launch([ssl("m1.a.test", first)]);
     const handshakes = first.connections;
     const late = closers.add(await TlsServer.start(await issue({ names: ["DNS:b.test"] })));
     await dns.change({ srv: [ssl("m1.a.test", first), ssl("m2.a.test", late)], hosts: HOSTS });
-    await gateway.logged(NOT_USED);
+    await gateway.logged(REJECTED);
     const { port } = late;
     late.close();
     closers.add(await TlsServer.start(await issue({ names: ["DNS:m2.a.test"] }), { port }));
@@ -188,7 +187,7 @@ describe("while it runs", () => {
     expect(first.connections).toBe(handshakes);
   });
 
-  test("a renewed CA file is taken for the next handshake", async () => {
+  test("uses a renewed CA file for the next handshake", async () => {
     const good = await serverWith({ names: ["DNS:a.test"] });
     const ca = `${authority.cert}.copy`;
     await Bun.write(ca, await Bun.file(authority.cert).text());
@@ -205,34 +204,34 @@ describe("while it runs", () => {
   });
 });
 
-describe("the traffic", () => {
-  test("is the client's own TLS, end to end", async () => {
+describe("start", () => {
+  test("relays the client's own TLS, end to end", async () => {
     const server = await serverWith({ names: ["DNS:a.test"] });
     const { gateway } = await launch([ssl("m1.a.test", server)]);
     expect(await throughTls(gateway.port)).toContain("subject=CN = server");
   });
 });
 
-describe("the system's store", () => {
-  test("is asked when no CA file is named", async () => {
+describe("check", () => {
+  test("verifies by the system's CA store without --trusted-ca-file", async () => {
     const server = await serverWith({ names: ["DNS:a.test"] });
     const dns = closers.add(
       await DnsServer.start({ srv: [ssl("m1.a.test", server)], hosts: HOSTS }),
     );
     const flags = ["check", "--discovery-srv=a.test", `--discovery-servers=${dns.address}`];
-    const unknown = await run([gatewayBinary(), ...flags]);
-    expect([unknown.status, unknown.stdout]).toEqual([
+    const rejected = await run([gatewayBinary(), ...flags]);
+    expect([rejected.status, rejected.stdout]).toEqual([
       1,
       expect.stringContaining("no: its certificate is signed by an unknown authority"),
     ]);
-    const known = await run([gatewayBinary(), ...flags], {
+    const accepted = await run([gatewayBinary(), ...flags], {
       env: { SSL_CERT_FILE: authority.cert },
     });
-    expect([known.status, known.stdout]).toEqual([0, expect.stringContaining("all is well")]);
+    expect([accepted.status, accepted.stdout]).toEqual([0, expect.stringContaining("all is well")]);
   });
 });
 
-test("no environment variable of the runtime weakens the verification", async () => {
+test("check rejects a certificate whatever Bun's environment variables allow", async () => {
   const bad = await issue({ names: ["DNS:a.test"], isSelfSigned: true });
   const server = closers.add(await TlsServer.start(bad));
   const dns = closers.add(await DnsServer.start({ srv: [ssl("m1.a.test", server)], hosts: HOSTS }));
@@ -243,7 +242,7 @@ test("no environment variable of the runtime weakens the verification", async ()
   expect([status, stdout]).toEqual([1, expect.stringContaining("its certificate is self-signed")]);
 });
 
-/** What openssl sees of the server behind the gateway. */
+/** Connects with openssl through the gateway, and returns what it prints about the server. */
 function throughTls(port: number): Promise<string> {
   const words = `s_client -connect 127.0.0.1:${port} -servername a.test -CAfile ${authority.cert}`;
   return output([
