@@ -1,11 +1,11 @@
-// Looks names up as the gateway does: `host NAME` or `srv NAME`, a JSON line for
-// each, as go-lookup/main.go prints it.
+// Looks up names as the gateway does. Arguments: pairs of `host NAME` or `srv NAME`. Prints
+// one line of JSON for each, in the format of go-lookup/main.go.
 import { createNetwork } from "../../src/commands/network.ts";
 
 const network = createNetwork(process.env);
-const words = process.argv.slice(2);
-for (let i = 0; i + 1 < words.length; i += 2)
-  console.log(JSON.stringify(await lookup(words[i]!, words[i + 1]!)));
+const args = process.argv.slice(2);
+for (let i = 0; i + 1 < args.length; i += 2)
+  console.log(JSON.stringify(await lookup(args[i]!, args[i + 1]!)));
 process.exit(0);
 
 async function lookup(kind: string, name: string) {

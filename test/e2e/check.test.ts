@@ -1,5 +1,5 @@
-// `etcd-gateway check` against a real cluster and a real DNS server: what it
-// prints, and that its status never says more than what it saw.
+// `etcd-gateway check` against a real cluster and a real DNS server: what it prints, and
+// that it exits with 0 only if every check passed.
 import {
   afterAll,
   afterEach,
@@ -34,12 +34,12 @@ beforeAll(async () => {
 const check = (...flags: string[]) => run([gatewayBinary(), "check", ...flags]);
 const member = () => cluster.members[0]!;
 
-/** Times are another figure each time. */
+/** Replaces the durations, which differ between runs, and folds spaces. */
 const withoutTimes = (text: string) =>
   text.replaceAll(/\([\d.]+ms\)/g, "(ms)").replaceAll(/ +/g, " ");
 
 describe("check", () => {
-  test("prints where each endpoint comes from and what became of it", async () => {
+  test("prints the source of each endpoint and the result of each check", async () => {
     const { status, stdout, stderr } = await check(`--endpoints=${member().address},127.0.0.1:1`);
     expect(withoutTimes(stdout).split("\n")).toEqual([
       "ENDPOINT FROM PRIORITY WEIGHT RESOLVES ACCEPTS VERIFIES",
@@ -51,12 +51,12 @@ describe("check", () => {
     expect([status, stderr]).toEqual([1, ""]);
   });
 
-  test("ends with 0 only if all is well", async () => {
+  test("exits with 0 if every check passed", async () => {
     const { status, stdout } = await check(`--endpoints=${member().address}`);
     expect([status, stdout.split("\n").at(-2)]).toEqual([0, "all is well"]);
   });
 
-  test("as JSON gives the same for scripts", async () => {
+  test("prints the same facts as JSON with --output=json", async () => {
     const { status, stdout } = await check(
       ...["--output=json", "--endpoints-auto-sync-interval=1s"],
       `--endpoints=gone.invalid:1,${member().address}`,
@@ -82,23 +82,24 @@ describe("check", () => {
     expect(status).toBe(1);
   });
 
-  test("reads the member list, and says when it cannot", async () => {
+  test("reads the member list, or reports why it cannot", async () => {
     const sync = "--endpoints-auto-sync-interval=1s";
     const port = new URL(`http://${member().address}`).port;
-    const found = await check(sync, `--endpoints=localhost:${port}`);
-    expect(withoutTimes(found.stdout)).toContain(
+    const good = await check(sync, `--endpoints=localhost:${port}`);
+    expect(withoutTimes(good.stdout)).toContain(
       `${member().address} member list 0 0 127.0.0.1 (ms) yes (ms) -`,
     );
-    expect(found.status).toBe(0);
+    expect(good.status).toBe(0);
+
     const plain = closers.add(await TlsServer.plaintext());
-    const none = await check(sync, `--endpoints=127.0.0.1:${plain.port}`);
-    expect(none.stdout).toContain(
+    const failed = await check(sync, `--endpoints=127.0.0.1:${plain.port}`);
+    expect(failed.stdout).toContain(
       `error: Cannot read the member list: 127.0.0.1:${plain.port}: HTTP 400`,
     );
-    expect(none.status).toBe(1);
+    expect(failed.status).toBe(1);
   });
 
-  test("verifies what must be verified, and says what DNS said", async () => {
+  test("verifies certificates of endpoints from SRV records, and reports a failed discovery", async () => {
     const authority = closers.add(await Authority.create());
     const good = closers.add(
       await TlsServer.start(await authority.issue("good", { names: ["DNS:a.test"] })),
@@ -135,23 +136,26 @@ describe("check", () => {
     expect(lines).toContain(row(plain.port, "no: not authenticated (plain service)"));
     expect(status).toBe(1);
 
-    const none = await check("--discovery-srv=b.test", ...flags);
-    expect(none.stdout).toContain('error: Cannot discover endpoints by --discovery-srv "b.test": ');
-    expect(none.status).toBe(1);
+    const failed = await check("--discovery-srv=b.test", ...flags);
+    expect(failed.stdout).toContain(
+      'error: Cannot discover endpoints by --discovery-srv "b.test": ',
+    );
+    expect(failed.status).toBe(1);
   });
 
-  test("finds an endpoint that is the gateway itself", async () => {
+  test("rejects an endpoint that is the gateway itself, with the exit status of start", async () => {
     const { status, stderr } = await check("--endpoints=127.0.0.1:23790");
     expect(stderr).toContain("the gateway's own --listen-addr");
-    expect(status).toBe(2); // as start ends
+    expect(status).toBe(2);
   });
 
-  test("reads the config file, and refuses a broken one as start does", async () => {
+  test("reads the config file, and rejects a broken one with status 2", async () => {
     const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-check-"));
     closers.defer(() => rmSync(folder, { recursive: true }));
     const path = join(folder, "gw.yaml");
     writeFileSync(path, `endpoints:\n  - ${member().address}\n`);
     expect((await check(`--config-file=${path}`)).status).toBe(0);
+
     writeFileSync(path, "endpoint: a:1\n");
     const { status, stderr } = await check(`--config-file=${path}`);
     expect(stderr).toContain(
@@ -160,10 +164,10 @@ describe("check", () => {
     expect(status).toBe(2);
   });
 
-  test("listens nowhere", async () => {
-    const holder = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    closers.defer(() => holder.stop(true));
-    const flags = [`--listen-addr=127.0.0.1:${holder.port}`, `--endpoints=${member().address}`];
+  test("does not listen, so the address may be in use", async () => {
+    const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    closers.defer(() => other.stop(true));
+    const flags = [`--listen-addr=127.0.0.1:${other.port}`, `--endpoints=${member().address}`];
     expect((await check(...flags)).status).toBe(0);
   });
 });

@@ -1,5 +1,5 @@
-// The command line of the compiled binary: what it prints where, and with which
-// status it ends. What each flag accepts is in test/cli and test/config.
+// The command line of the compiled binary: output, standard error and exit status. What
+// each flag accepts is in test/cli and test/config.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import packageJson from "../../package.json" with { type: "json" };
 import { freePort } from "../support/free-port.ts";
@@ -18,13 +18,13 @@ const binary = gatewayBinary();
 const LISTEN = "--listen-addr=127.0.0.1:0";
 const HINT = '"etcd-gateway help start" explains every flag.\n';
 
-/** Runs the binary with these words to its end. */
+/** Runs the binary with the words of `line` until it exits. */
 async function cli(line: string, env: Record<string, string> = {}) {
   const { status, stdout, stderr } = await run([binary, ...words(line)], { env });
   return { status, stdout, stderr };
 }
 
-/** Starts it with these words, and returns it once it is ready. */
+/** Starts a gateway with the words of `line`; resolves when it is ready. */
 async function started(line: string, options?: GatewayOptions): Promise<GatewayProcess> {
   const gateway = closers.add(new GatewayProcess([binary, ...words(line)], options));
   await gateway.logged("ready to proxy client requests");
@@ -33,11 +33,11 @@ async function started(line: string, options?: GatewayOptions): Promise<GatewayP
 
 const words = (line: string) => line.split(" ").filter((word) => word !== "");
 
-describe("what was asked for goes to standard output, with status 0", () => {
+describe("etcd-gateway prints requested text to standard output and exits with 0", () => {
   const version = `etcd-gateway ${packageJson.version}\nBun ${Bun.version} ${process.platform}/${process.arch}\n`;
 
   test.each(["version", "--version", "-v", "start --version", "gateway start --version"])(
-    "%p prints the version of package.json and of the runtime",
+    "%p prints the versions of package.json and of the runtime",
     async (line) => {
       expect(await cli(line)).toEqual({ status: 0, stdout: version, stderr: "" });
     },
@@ -57,17 +57,20 @@ describe("what was asked for goes to standard output, with status 0", () => {
     ["version", "Prints the version", ["help version", "version --help", "version -h"]],
     ["help", "Explains a command", ["help help"]],
   ];
-  test.each(helps)("help about %s is the same in every spelling", async (_, opening, lines) => {
-    const answers = await Promise.all(lines.map((line) => cli(line)));
-    for (const answer of answers) {
-      expect(answer).toEqual({ ...answers[0]!, status: 0, stderr: "" });
-      expect(answer.stdout).toStartWith(opening);
-      expect(answer.stdout).toContain("\nUsage:\n  etcd-gateway ");
-    }
-  });
+  test.each(helps)(
+    "help about %s is the same however it is requested",
+    async (_, opening, lines) => {
+      const results = await Promise.all(lines.map((line) => cli(line)));
+      for (const result of results) {
+        expect(result).toEqual({ ...results[0]!, status: 0, stderr: "" });
+        expect(result.stdout).toStartWith(opening);
+        expect(result.stdout).toContain("\nUsage:\n  etcd-gateway ");
+      }
+    },
+  );
 
   test.each(["start", "check"])(
-    "help about %s gives each flag with all that it needs",
+    "help about %s has the default, an example and the variable of each flag",
     async (command) => {
       const { stdout } = await cli(`help ${command}`);
       const expected = command === "check" ? [...startFlagNames, "output"] : startFlagNames;
@@ -84,14 +87,14 @@ describe("what was asked for goes to standard output, with status 0", () => {
     },
   );
 
-  test("help into a closed pipe ends quietly", async () => {
+  test("help into a closed pipe exits with 0 and prints no error", async () => {
     const { status, stderr } = await run(["sh", "-c", '"$0" help start | :', binary]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   });
 });
 
-describe("what is wrong is refused before anything starts, on standard error alone, with status 2", () => {
-  const refused: [line: string, message: string][] = [
+describe("etcd-gateway rejects a wrong command line on standard error and exits with 2", () => {
+  const rejected: [line: string, message: string][] = [
     ["", 'Missing command: to run the gateway, "etcd-gateway start"'],
     ["--endpoints=a:1", 'Missing command: to run the gateway, "etcd-gateway start"'],
     [
@@ -129,12 +132,12 @@ describe("what is wrong is refused before anything starts, on standard error alo
       'Cannot use --endpoints "127.0.0.1:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "127.0.0.1:23790"; name etcd\'s address',
     ],
   ];
-  test.each(refused)("%p", async (line, message) => {
+  test.each(rejected)("%p is rejected", async (line, message) => {
     const stderr = `etcd-gateway: ${message}\n${HINT}`;
     expect(await cli(line)).toEqual({ status: 2, stdout: "", stderr });
   });
 
-  test("a variable is named when that is what is wrong", async () => {
+  test("the error names the variable if the wrong value is a variable's", async () => {
     expect(await cli("start", { ETCD_GATEWAY_DIAL_TIMEOUT: "3" })).toEqual({
       status: 2,
       stdout: "",
@@ -143,10 +146,10 @@ describe("what is wrong is refused before anything starts, on standard error alo
   });
 });
 
-describe("what another start may find cured ends with status 1", () => {
-  // Before the config file is read nothing says in which format to log.
+describe("etcd-gateway exits with 1 for errors that a later start may not find", () => {
+  // The log format is unknown until the config file is read, so these errors are plain text.
   test.each(["start", "check", "status", "healthcheck"])(
-    "%s with a config file that is not there",
+    "%s exits with 1 if the config file does not exist",
     async (command) => {
       expect(await cli(`${command} --config-file=/gone.yaml`)).toEqual({
         status: 1,
@@ -162,7 +165,7 @@ describe("what another start may find cured ends with status 1", () => {
       'Cannot use --trusted-ca-file "/gone.pem": there is no such file',
     ],
     [
-      // Half-written, as while it is renewed.
+      // An empty file, as while a certificate is renewed.
       "start --endpoints-auto-sync-interval=1s --trusted-ca-file=/dev/null",
       'Cannot use --trusted-ca-file "/dev/null": it is empty',
     ],
@@ -171,7 +174,7 @@ describe("what another start may find cured ends with status 1", () => {
       'Cannot use --endpoints "localhost:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "0.0.0.0:23790"; name etcd\'s address',
     ],
   ];
-  test.each(logged)("%p", async (line, message) => {
+  test.each(logged)("%p logs the error", async (line, message) => {
     const { status, stdout, stderr } = await cli(line);
     expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
     const lines = stderr
@@ -182,8 +185,8 @@ describe("what another start may find cured ends with status 1", () => {
   });
 });
 
-test("what goes wrong at run time is one line on standard error, with status 1", async () => {
-  // TEST-NET-1 (RFC 5737) is nobody's address.
+test("start logs one line and exits with 1 if it cannot listen", async () => {
+  // TEST-NET-1 (RFC 5737): no machine has this address.
   const { status, stdout, stderr } = await cli("start --listen-addr=192.0.2.1:23790");
   expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
   expect(stderr.split("\n")).toHaveLength(2);
@@ -212,7 +215,7 @@ describe("start", () => {
     expect(gateway.stdout).toBe("");
   });
 
-  test("takes a variable for a flag that is not given, and the flag where both are", async () => {
+  test("reads a variable for a flag that is not given, and prefers the flag if both are", async () => {
     const env = { ETCD_GATEWAY_LISTEN_ADDR: "127.0.0.1:0", ETCD_GATEWAY_ENDPOINTS: "127.0.0.1:1" };
     const byVariable = await started("start", { env });
     expect(byVariable.lines(READY)).toMatchObject([{ endpoints: ["127.0.0.1:1"] }]);
@@ -220,7 +223,7 @@ describe("start", () => {
     expect(byFlag.lines(READY)).toMatchObject([{ endpoints: ["127.0.0.1:2"] }]);
   });
 
-  test("logs lines of JSON in the shape of etcd's own", async () => {
+  test("logs JSON lines with the leading fields of etcd's", async () => {
     const gateway = await started(`start ${LISTEN} --endpoints=127.0.0.1:1`);
     gateway.signal("SIGTERM");
     expect(await gateway.exited()).toBe(0);
@@ -256,14 +259,15 @@ describe("start", () => {
     ]);
   });
 
-  test("says nothing below --log-level, and warns of what has no effect", async () => {
+  test("logs nothing below --log-level, and warns about flags and variables without effect", async () => {
     const env = { ETCD_GATEWAY_ENDPOINT: "a:1" };
     const line = `start ${LISTEN} --endpoints=127.0.0.1:1 --insecure-discovery`;
-    const loud = await started(line, { env });
-    expect(loud.log.filter(({ level }) => level === "warn").map(({ msg }) => msg)).toEqual([
+    const verbose = await started(line, { env });
+    expect(verbose.log.filter(({ level }) => level === "warn").map(({ msg }) => msg)).toEqual([
       "--insecure-discovery has no effect without --discovery-srv",
       "unrecognized environment variable ETCD_GATEWAY_ENDPOINT",
     ]);
+
     const port = freePort();
     const silent = `start --listen-addr=127.0.0.1:${port} --endpoints=127.0.0.1:1 --log-level=error`;
     const gateway = closers.add(new GatewayProcess([binary, ...words(silent)], { env }));

@@ -1,5 +1,5 @@
-// The completion scripts of the compiled binary, in real shells: each is given a
-// line as if typed, and asked for all that it would complete it with.
+// The completion scripts of the compiled binary, in real shells: each test types a line
+// and reads the completions that the shell offers.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ setDefaultTimeout(60_000);
 const binary = gatewayBinary();
 const PROMPT = "ready> ";
 
-/** What is typed is completed here: beside two config files, and with none of the tester's. */
+/** The shells' working folder and HOME: it has config files, and no start-up files of the user's. */
 let folder: string;
 let env: Record<string, string>;
 
@@ -36,76 +36,76 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true }));
 
-/** One way to have the script in a shell. */
-interface Way {
-  /** Each line after the completion of all that is possible, or of what is beyond doubt. */
-  complete(lines: readonly string[], what: "all" | "tab"): Promise<string[]>;
+/** A shell with the script loaded in one of the documented ways. */
+interface Shell {
+  /** Returns each line with all its completions inserted, or as the Tab key completes it. */
+  complete(lines: readonly string[], mode: "all" | "tab"): Promise<string[]>;
 }
 
-/** `load`: commands of the shell that bring the script in. */
-const bash = (load: string): Way => ({
-  async complete(lines, what) {
+/** Returns a bash that loads the script with the commands `load`. */
+const bash = (load: string): Shell => ({
+  async complete(lines, mode) {
     const home = await newHome();
     await Bun.write(
       join(home, "bashrc"),
       `PS1='${PROMPT}'
 ${load}
-answer() { printf '%s\\n' "$READLINE_LINE" >>${home}/answers; READLINE_LINE= READLINE_POINT=0; }
-bind -x '"\\C-xa": answer'`,
+record() { printf '%s\\n' "$READLINE_LINE" >>${home}/completed; READLINE_LINE= READLINE_POINT=0; }
+bind -x '"\\C-xa": record'`,
     );
     const words = [requireTool("bash"), "--noprofile", "--rcfile", join(home, "bashrc"), "-i"];
-    // Escape and a star: Readline's insert-completions.
-    const key = what === "all" ? "\x1b*" : "\t";
+    // Escape and "*" is Readline's insert-completions.
+    const key = mode === "all" ? "\x1b*" : "\t";
     await inTerminal(words, env, `${lines.map((line) => `${line}${key}\x18a`).join("")}exit\r`);
-    return await linesOf(join(home, "answers"));
+    return await linesOf(join(home, "completed"));
   },
 });
 
-const zsh = (load: string): Way => ({
-  async complete(lines, what) {
+const zsh = (load: string): Shell => ({
+  async complete(lines, mode) {
     const home = await newHome();
     await Bun.write(join(home, "lines"), lines.join("\n"));
     await Bun.write(
       join(home, ".zshrc"),
       `autoload -Uz compinit
 ${load}
-complete-it() { _main_complete; [[ $WHAT == all ]] && compstate[insert]=all }
+complete-it() { _main_complete; [[ $MODE == all ]] && compstate[insert]=all }
 zle -C complete-it complete-word complete-it
 zle-line-init() {
   local line
   for line in "\${(@f)$(<${home}/lines)}"; do
     BUFFER=$line CURSOR=$#line
     zle complete-it
-    print -r -- "$BUFFER" >>${home}/answers
+    print -r -- "$BUFFER" >>${home}/completed
   done
   exit
 }
 zle -N zle-line-init`,
     );
-    const own = { ZDOTDIR: home, WHAT: what };
-    await inTerminal([requireTool("zsh"), "-d", "-i"], { ...env, ...own });
-    return await linesOf(join(home, "answers"));
+    const variables = { ...env, ZDOTDIR: home, MODE: mode };
+    await inTerminal([requireTool("zsh"), "-d", "-i"], variables);
+    return await linesOf(join(home, "completed"));
   },
 });
 
-const fish = (load: string): Way => ({
+const fish = (load: string): Shell => ({
   async complete(lines) {
-    // What there is for one line ends with an empty line.
+    // An empty line ends the completions of each line.
     const program = `${load}; for line in $argv; complete -C "$line"; echo; end`;
     const words = [requireTool("fish"), "--no-config", "-c", program, ...lines];
     const printed = await output(words, { env, cwd: folder });
-    const answers = printed.split(/^\n/m).slice(0, lines.length);
-    return answers.map((answer, i) => {
+    const groups = printed.split(/^\n/m).slice(0, lines.length);
+    return groups.map((group, i) => {
       const typed = lines[i]!.split(" ").slice(0, -1);
-      return [...typed, ...answer.split("\n").map((text) => text.split("\t")[0]!)].join(" ");
+      return [...typed, ...group.split("\n").map((text) => text.split("\t")[0]!)].join(" ");
     });
   },
 });
 
-const ways: [name: string, way: () => Way][] = [
+const shells: [name: string, start: () => Shell][] = [
   ["bash", () => bash("source <(etcd-gateway completion bash)")],
   [
-    "bash that splits words at neither = nor :",
+    "bash without = and : in COMP_WORDBREAKS",
     () => bash("source <(etcd-gateway completion bash); COMP_WORDBREAKS=${COMP_WORDBREAKS//[=:]/}"),
   ],
   ["zsh", () => zsh("compinit -D -u; source <(etcd-gateway completion zsh)")],
@@ -117,7 +117,7 @@ const ways: [name: string, way: () => Way][] = [
   ],
 ];
 
-/** Runs a shell in a terminal to its end; types the text at its prompt. */
+/** Runs a shell in a terminal until it exits, and types `typed` at its prompt. */
 async function inTerminal(
   words: readonly string[],
   environment: Readonly<Record<string, string>>,
@@ -139,10 +139,10 @@ async function inTerminal(
   const limits = { timeout: 20_000, killSignal: "SIGKILL" } as const;
   const shell = Bun.spawn([...words], { env: environment, cwd: folder, terminal, ...limits });
   const status = await shell.exited;
-  if (status !== 0) throw new Error(`${words[0]} ended with ${status}: ${shown}`);
+  if (status !== 0) throw new Error(`${words[0]} exited with ${status}: ${shown}`);
 }
 
-/** A folder for the files of one shell. */
+/** Creates a folder for the files of one shell. */
 async function newHome(): Promise<string> {
   const home = join(folder, "homes", crypto.randomUUID());
   await mkdir(home, { recursive: true });
@@ -153,7 +153,7 @@ async function linesOf(path: string): Promise<string[]> {
   return (await readFile(path, "utf8")).split("\n").slice(0, -1);
 }
 
-/** The last word's completions, sorted; shells differ in whether they repeat `--flag=`. */
+/** Returns the last word's completions, sorted and without `--flag=`, which not all shells repeat. */
 function completionsIn(completed: string, line: string): string[] {
   if (completed.trim() === line.trim()) return [];
   const words = completed
@@ -209,13 +209,13 @@ const lines: [line: string, expected: string[]][] = [
   ["start --listen-addr :1 --policy=", policies],
 ];
 
-describe.each(ways)("%s", (_, way) => {
+describe.each(shells)("%s", (_, start) => {
   const typed = lines.map(([line]) => `etcd-gateway ${line}`);
   let completed: string[];
 
-  // One shell for all lines: to start it takes longer than all the rest.
+  // One shell for all lines, because its start takes longer than the completions.
   beforeAll(async () => {
-    completed = await way().complete(typed, "all");
+    completed = await start().complete(typed, "all");
     expect(completed).toHaveLength(lines.length);
   });
 
@@ -227,8 +227,8 @@ describe.each(ways)("%s", (_, way) => {
   );
 });
 
-describe.each(ways.filter(([name]) => !name.startsWith("fish")))("TAB in %s", (_, way) => {
-  test("inserts what is beyond doubt, and a space unless a value is to follow", async () => {
+describe.each(shells.filter(([name]) => !name.startsWith("fish")))("Tab in %s", (_, start) => {
+  test("inserts the only completion, and a space unless a value follows", async () => {
     const tabs = [
       ["etcd-gateway che", "etcd-gateway check "],
       ["etcd-gateway start --pol", "etcd-gateway start --policy="],
@@ -236,7 +236,7 @@ describe.each(ways.filter(([name]) => !name.startsWith("fish")))("TAB in %s", (_
       ["etcd-gateway start --config-file=my", "etcd-gateway start --config-file=my\\ own.yaml "],
       ["etcd-gateway start --key-file my\\ o", "etcd-gateway start --key-file my\\ own.yaml "],
     ] as const;
-    const completed = await way().complete(
+    const completed = await start().complete(
       tabs.map(([line]) => line),
       "tab",
     );
@@ -244,7 +244,7 @@ describe.each(ways.filter(([name]) => !name.startsWith("fish")))("TAB in %s", (_
   });
 });
 
-test("fish says what commands and flags do", async () => {
+test("fish describes commands and flags", async () => {
   const program = 'etcd-gateway completion fish | source; complete -C "$TYPED"';
   const shown = (line: string) =>
     output([requireTool("fish"), "--no-config", "-c", program], { env: { ...env, TYPED: line } });
@@ -255,14 +255,14 @@ test("fish says what commands and flags do", async () => {
 });
 
 describe("completion", () => {
-  const KNOWN =
+  const HINT =
     'the shells are bash, zsh and fish, for example "etcd-gateway completion bash"\n"etcd-gateway help start" explains every flag.\n';
-  const refused: [words: string[], message: string][] = [
-    [["completion"], `Missing shell: ${KNOWN}`],
-    [["completion", "tcsh"], `Unknown shell "tcsh": ${KNOWN}`],
-    [["completion", "constructor"], `Unknown shell "constructor": ${KNOWN}`],
+  const rejected: [words: string[], message: string][] = [
+    [["completion"], `Missing shell: ${HINT}`],
+    [["completion", "tcsh"], `Unknown shell "tcsh": ${HINT}`],
+    [["completion", "constructor"], `Unknown shell "constructor": ${HINT}`],
   ];
-  test.each(refused)("%p is refused on standard error, with status 2", async (words, message) => {
+  test.each(rejected)("rejects %p on standard error, with status 2", async (words, message) => {
     const { status, stdout, stderr } = await run([binary, ...words]);
     expect({ status, stdout, stderr }).toEqual({
       status: 2,
@@ -279,7 +279,7 @@ describe("completion", () => {
     );
   });
 
-  test("has a help that is the same for every shell", async () => {
+  test("prints the same help for every shell", async () => {
     const help = await output([binary, "help", "completion"]);
     expect(help).toContain("\nUsage:\n  etcd-gateway completion bash|zsh|fish\n");
     expect(await output([binary, "completion", "zsh", "--help"])).toBe(help);

@@ -1,5 +1,5 @@
-// Our resolver compared with Go's own (GODEBUG=netdns=go), name by name, on the same
-// files and servers. Where Go is not installed it is skipped, and says so.
+// Our resolver compared with Go's (GODEBUG=netdns=go), name by name, with the same files
+// and servers. Skipped, with a line that says so, if Go is not installed.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ if (go === null)
 
 const closers = new Closers();
 let folder = "";
-let program = "";
+let goProgram = "";
 
 const ZONE: Zone = {
   hosts: {
@@ -74,7 +74,8 @@ const SRV_NAMES = [
   ],
 ];
 
-interface Answer {
+/** A line of either program. */
+interface LookupLine {
   readonly found: readonly string[];
   readonly notFound: boolean;
   readonly isTimeout: boolean;
@@ -91,7 +92,7 @@ interface Comparable {
 beforeAll(async () => {
   if (go === null) return;
   folder = await mkdtemp(join(tmpdir(), "etcd-gateway-go-"));
-  program = join(folder, "lookup");
+  goProgram = join(folder, "lookup");
   const cwd = fileURLToPath(new URL("../dns/go-lookup", import.meta.url));
   const env = {
     HOME: folder,
@@ -99,7 +100,7 @@ beforeAll(async () => {
     CGO_ENABLED: "0",
     GOTOOLCHAIN: "local",
   };
-  await output([go, "build", "-o", program, "."], { cwd, env });
+  await output([go, "build", "-o", goProgram, "."], { cwd, env });
 });
 
 afterAll(async () => {
@@ -107,33 +108,34 @@ afterAll(async () => {
   if (folder !== "") await rm(folder, { recursive: true, force: true });
 });
 
-/** What both find, with these files. */
+/** Returns the results of both resolvers with these files. */
 async function compare(resolv: string, nsswitch: string, words: readonly string[]) {
   const hosts = await Hosts.create(HOSTS, { resolv, nsswitch });
   try {
-    const ours = fileURLToPath(new URL("../dns/lookup-program.ts", import.meta.url));
+    const ownProgram = fileURLToPath(new URL("../dns/lookup-program.ts", import.meta.url));
     const read = (text: string) =>
       text
         .trim()
         .split("\n")
-        .map((line) => JSON.parse(line) as Answer);
-    const [own, theirs] = await Promise.all([
-      output([...hosts.wrapper, process.execPath, ours, ...words]),
-      output([...hosts.wrapper, program, ...words], { env: { GODEBUG: "netdns=go" } }),
+        .map((line) => JSON.parse(line) as LookupLine);
+    const [oursText, goText] = await Promise.all([
+      output([...hosts.wrapper, process.execPath, ownProgram, ...words]),
+      output([...hosts.wrapper, goProgram, ...words], { env: { GODEBUG: "netdns=go" } }),
     ]);
-    return { ours: read(own).map(plain), go: read(theirs).map(plain) };
+    return { ours: read(oursText).map(comparable), go: read(goText).map(comparable) };
   } finally {
     await hosts.close();
   }
 }
 
-/** dnsmasq rotates records of one family, so only their set and the first's family are compared. */
-function plain({ found, notFound, isTimeout }: Answer): Comparable {
+/** Reduces records to their set and the first one's family, because dnsmasq rotates their order. */
+function comparable({ found, notFound, isTimeout }: LookupLine): Comparable {
   const isSix = found[0]?.includes(":") ?? false;
   return { found: [...new Set(found)].sort(), isSix, notFound, isTimeout };
 }
 
-async function at53<T extends { close(): unknown }>(start: (host: string) => Promise<T>) {
+/** Starts a server at port 53 of a random loopback address; returns the address. */
+async function onPort53<T extends { close(): unknown }>(start: (host: string) => Promise<T>) {
   for (let attempt = 1; ; attempt++) {
     const host = `127.54.${Math.floor(Math.random() * 250)}.${1 + Math.floor(Math.random() * 250)}`;
     try {
@@ -150,7 +152,7 @@ const words = [
   ...SRV_NAMES.flatMap((name) => ["srv", name]),
 ];
 
-describe.skipIf(go === null)("ours and Go's resolver find the same", () => {
+describe.skipIf(go === null)("our resolver returns what Go's returns", () => {
   const rows: [resolv: string, nsswitch: string][] = [
     ["", "hosts: files dns"],
     ["search a.test b.test", "hosts: dns files"],
@@ -160,25 +162,38 @@ describe.skipIf(go === null)("ours and Go's resolver find the same", () => {
     ["search a.test", "hosts: files"],
     ["search a.test", ""],
   ];
-  test.each(rows)("with %j and %j", async (options, nsswitch) => {
-    const host = await at53((address) => DnsServer.start(ZONE, address, 53));
-    const { ours, go: theirs } = await compare(`nameserver ${host}\n${options}\n`, nsswitch, words);
-    const named = (answers: readonly Comparable[]) =>
-      answers.map(({ found, isSix, isTimeout }, i) => [words[2 * i + 1], found, isSix, isTimeout]);
-    expect(named(ours)).toEqual(named(theirs));
-    // Where one name of the search list fails and the next does not exist, Go reports the latter
-    // and we the former. Of a name under .onion Go finds nothing, without an error.
-    for (const [i, { notFound }] of ours.entries())
-      if (notFound && words[2 * i + 1] !== "x.onion")
-        expect([words[2 * i + 1], theirs[i]!.notFound]).toEqual([words[2 * i + 1], true]);
-    expect(ours.filter(({ found }) => found.length > 0).length).toBeGreaterThan(4);
-  });
+  test.each(rows)(
+    "with the resolv.conf lines %j and the nsswitch.conf line %j",
+    async (options, nsswitch) => {
+      const host = await onPort53((address) => DnsServer.start(ZONE, address, 53));
+      const { ours, go: theirs } = await compare(
+        `nameserver ${host}\n${options}\n`,
+        nsswitch,
+        words,
+      );
+      const byName = (results: readonly Comparable[]) =>
+        results.map(({ found, isSix, isTimeout }, i) => [
+          words[2 * i + 1],
+          found,
+          isSix,
+          isTimeout,
+        ]);
+      expect(byName(ours)).toEqual(byName(theirs));
+      // If the lookup of one name of the search list fails and the next name does not exist, Go
+      // reports the missing name, and we report the failure. For a name under .onion Go returns
+      // no addresses and no error.
+      for (const [i, { notFound }] of ours.entries())
+        if (notFound && words[2 * i + 1] !== "x.onion")
+          expect([words[2 * i + 1], theirs[i]!.notFound]).toEqual([words[2 * i + 1], true]);
+      expect(ours.filter(({ found }) => found.length > 0).length).toBeGreaterThan(4);
+    },
+  );
 
   test.each<Fault>(["servfail", "refused", "notimp", "silent", "truncated", "empty", "nxdomain"])(
-    "where the first server is %s",
+    "with a first server whose fault is %s",
     async (fault) => {
-      const first = await at53((host) => BrokenDns.start(fault, 53, { host }));
-      const second = await at53((host) => DnsServer.start(ZONE, host, 53));
+      const first = await onPort53((host) => BrokenDns.start(fault, 53, { host }));
+      const second = await onPort53((host) => DnsServer.start(ZONE, host, 53));
       const resolv = `nameserver ${first}\nnameserver ${second}\noptions timeout:1\n`;
       const few = ["host", "four.a.test", "host", "none.a.test", "srv", "_etcd-client._tcp.a.test"];
       const { ours, go: theirs } = await compare(resolv, "hosts: files dns", few);

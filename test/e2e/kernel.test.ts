@@ -1,5 +1,5 @@
-// Machines that lack something: IPv6, a socket option, /proc. The compiled binary
-// runs under a seccomp filter that refuses a system call, or with another mount.
+// Machines without IPv6, a socket option or /proc. The compiled binary runs under a seccomp
+// filter that rejects a system call, or with another /proc mounted.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { DnsServer } from "../support/dns-server.ts";
@@ -25,11 +25,11 @@ async function expectServed(gateway: GatewayProcess, server: PeerServer): Promis
   const client = await Peer.connect(gateway.port);
   await client.send(100);
   const peer = await server.peer(before);
-  await until(() => peer.receivedBytes === 100, "the server had the bytes");
+  await until(() => peer.receivedBytes === 100, "the server had received the bytes");
   client.reset();
 }
 
-/** The local IPv4 addresses at which a process listens on `port`, as /proc/net/tcp writes them. */
+/** Returns the IPv4 addresses on whose `port` a process listens, as /proc/net/tcp writes them. */
 function listeningAt(pid: number, port: number): string[] {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
   const table = readFileSync(`/proc/${pid}/net/tcp`, "utf8");
@@ -47,7 +47,7 @@ describe("start on a kernel without IPv6", () => {
     expect(listeningAt(ours.pid, ours.port)).toEqual(["00000000"]);
     await expectServed(ours, server);
 
-    // The control. etcd 3.4 refuses an empty host, and takes [::] for every address.
+    // The control: etcd 3.4 rejects an empty host, and listens on all addresses for [::].
     const address = `[::]:${freePort()}`;
     const etcds = closers.add(
       await GatewayProcess.startKind("etcd", [endpoints, `--listen-addr=${address}`], noIpv6),
@@ -56,7 +56,7 @@ describe("start on a kernel without IPv6", () => {
     expect(listeningAt(etcds.pid, port)).toEqual(["00000000"]);
   });
 
-  test("--metrics-addr=:PORT listens on 0.0.0.0, and status asks there", async () => {
+  test("--metrics-addr=:PORT listens on 0.0.0.0, and healthcheck connects there", async () => {
     const endpoints = `--endpoints=127.0.0.1:${startServer().port}`;
     const gateway = await start([endpoints, "--metrics-addr=:0"]);
     const address = String(gateway.lines("serving metrics and status")[0]!["address"]);
@@ -65,7 +65,7 @@ describe("start on a kernel without IPv6", () => {
     expect(await run([...noIpv6.wrapper, ...words])).toMatchObject({ status: 0, stderr: "" });
   });
 
-  test.each(["--listen-addr", "--metrics-addr"])("%s=[::]:PORT is refused", async (flag) => {
+  test.each(["--listen-addr", "--metrics-addr"])("%s=[::]:PORT exits with 1", async (flag) => {
     const flags = ["--listen-addr=127.0.0.1:0", `${flag}=[::]:23790`, "--endpoints=127.0.0.1:1"];
     const { status, stderr } = await run([
       ...[...noIpv6.wrapper, gatewayBinary(), "start"],
@@ -80,7 +80,7 @@ describe("start on a kernel without IPv6", () => {
     );
   });
 
-  test("an endpoint that is the gateway itself is refused", async () => {
+  test("--listen-addr=:PORT rejects an endpoint that is the gateway itself", async () => {
     const words = [...noIpv6.wrapper, gatewayBinary(), "start", "--listen-addr=:23790"];
     const { status, stderr } = await run([...words, "--endpoints=127.0.0.1:23790"]);
     expect(status).toBe(2);
@@ -89,7 +89,7 @@ describe("start on a kernel without IPv6", () => {
     );
   });
 
-  test("an IPv6 endpoint costs a client nothing while an IPv4 one serves", async () => {
+  test("--endpoints with an IPv6 address serves clients from an IPv4 one", async () => {
     const server = startServer();
     const endpoints = `--endpoints=[::1]:${server.port},127.0.0.1:${server.port}`;
     const gateway = await start([endpoints]);
@@ -100,7 +100,7 @@ describe("start on a kernel without IPv6", () => {
     );
   });
 
-  test("a name with addresses of both families is served by its IPv4 address", async () => {
+  test("--endpoints with a name dials its IPv4 address", async () => {
     const server = startServer();
     const hosts = { "m.a.test": ["::1", "127.0.0.1"] };
     const dns = closers.add(await DnsServer.start({ srv: [], hosts }));
@@ -114,22 +114,22 @@ describe("start on a kernel without IPv6", () => {
 });
 
 describe("start with another /proc", () => {
-  /** The words that run what follows them with this in place of /proc. */
+  /** Returns a command prefix that mounts something else on /proc. `words` are for mount(8). */
   const mounting = (...words: string[]) => [
     ...[requireTool("unshare"), "--mount", "--pid", "--fork", "--kill-child"],
     ...["sh", "-c", `mount ${words.join(" ")} /proc && exec "$@"`, "sh"],
   ];
 
-  // Bun 1.4.5 aborts before any code of ours runs. The documentation says so.
-  test("without /proc Bun aborts", async () => {
+  // Bun 1.4.5 aborts before it runs our code; the documentation says that /proc is needed.
+  test("aborts without /proc, as Bun does", async () => {
     const words = [...mounting("-t", "tmpfs", "none"), gatewayBinary(), "version"];
     const { status, stdout, stderr } = await run(words);
-    // By SIGABRT, which a shell shows as 134.
+    // Null: a signal, SIGABRT, ended it.
     expect([status, stdout]).toEqual([null, ""]);
     expect(stderr).toContain("panic(main thread): abort() called");
   });
 
-  test("with the processes alone, as ProcSubset=pid mounts it, serves", async () => {
+  test("serves with only processes in /proc, as ProcSubset=pid mounts it", async () => {
     const server = startServer();
     const wrapper = mounting("-t", "proc", "-o", "subset=pid", "proc");
     const gateway = await start([`--endpoints=127.0.0.1:${server.port}`], { wrapper });
@@ -137,7 +137,7 @@ describe("start with another /proc", () => {
   });
 });
 
-test("start logs a socket option that the kernel refuses once, and serves", async () => {
+test("start logs a socket option that the kernel rejects, once, and serves", async () => {
   const server = startServer();
   const TCP_USER_TIMEOUT = 18;
   const wrapper = refusing({

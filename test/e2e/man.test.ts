@@ -1,4 +1,5 @@
-// The manual page that scripts/man prints: complete, and without a warning.
+// The manual page that scripts/man-page.ts prints: its content, and its format by the
+// linters of groff and mandoc.
 import { beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,7 +11,7 @@ import { variableOf } from "../../src/cli/flag.ts";
 import { flagNamed, flagNames, parseArgv } from "../support/flags.ts";
 
 let source: string;
-/** As a terminal of 200 columns shows it, without bold and underline. */
+/** The page on a terminal of 200 columns, without bold and underline. */
 let shown: string;
 
 beforeAll(async () => {
@@ -20,7 +21,7 @@ beforeAll(async () => {
 });
 
 describe("etcd-gateway(1)", () => {
-  test("has every flag with its value, its default and its variable", () => {
+  test("has every flag with its value, default, example and variable", () => {
     const [, options = ""] = shown.split(/^OPTIONS$/m);
     const [flags = "", variables = ""] = options.split(/^ENVIRONMENT$/m);
     for (const name of flagNames) {
@@ -42,7 +43,7 @@ describe("etcd-gateway(1)", () => {
       expect(commands).toMatch(new RegExp(`^     ${name}\\b`, "m"));
   });
 
-  test("has the sections of a command's page, in their order", () => {
+  test("has the standard sections of a command, in order", () => {
     const headings: string[] = shown.match(/^[A-Z][A-Z ]+$/gm) ?? [];
     expect(headings).toEqual([
       ...["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "ENVIRONMENT", "FILES"],
@@ -50,30 +51,33 @@ describe("etcd-gateway(1)", () => {
     ]);
   });
 
-  test("shows commands that are typed as shown", () => {
+  test("has examples that the command line parser accepts", () => {
     const [, examples = ""] = shown.split(/^EXAMPLES$/m);
     const lines = [...examples.matchAll(/^ +etcd-gateway (.*)$/gm)].map(([, words]) => words!);
     expect(lines.length).toBeGreaterThanOrEqual(3);
     for (const line of lines) expect(parseArgv(line.split(" ")).words).toHaveLength(1);
   });
 
-  test("breaks nothing that is to be typed", () => {
+  test("does not hyphenate flags and commands", () => {
     expect(shown.match(/--\w+-$/gm)).toBeNull();
     expect(shown).toContain("etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379");
   });
 
-  test.each(["ascii", "utf8", "ps"])("is without a warning of groff, as %s", async (device) => {
-    const words = [requireTool("groff"), "-ww", "-mandoc", `-T${device}`];
-    const { status, stderr } = await run(words, { input: source });
-    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-  });
+  test.each(["ascii", "utf8", "ps"])(
+    "is formatted by groff for %s without a warning",
+    async (device) => {
+      const words = [requireTool("groff"), "-ww", "-mandoc", `-T${device}`];
+      const { status, stderr } = await run(words, { input: source });
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    },
+  );
 
-  test("is without a warning of mandoc", async () => {
+  test("passes mandoc's linter", async () => {
     const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-man-"));
     try {
       const page = join(folder, "etcd-gateway.1");
       await Bun.write(page, source);
-      // Below warnings, it says whether the machine has an index of the pages of SEE ALSO.
+      // Below warnings, mandoc reports pages of SEE ALSO that this machine does not have.
       const words = [requireTool("mandoc"), "-T", "lint", "-W", "warning", page];
       const { status, stdout, stderr } = await run(words);
       expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "", stderr: "" });
@@ -82,7 +86,7 @@ describe("etcd-gateway(1)", () => {
     }
   });
 
-  test("has the date that it is given, and does without none", async () => {
+  test("has the given date, and fails without one", async () => {
     expect(source).toContain("\n.Dd November 21, 2026\n");
     const { status, stderr } = await run([process.execPath, "scripts/man-page.ts"]);
     expect(status).toBe(1);

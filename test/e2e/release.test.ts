@@ -1,5 +1,5 @@
-// What scripts/release makes for Linux x64: the archive's binary runs where there is
-// nothing but it and what it links to, and the list of its parts is true.
+// The files that scripts/release makes for Linux x64: the archive's content, its binary in a
+// root with nothing but its libraries, the SBOM, and the default config file.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ const NAME = `etcd-gateway-${packageJson.version}-linux-x64`;
 const DEBIAN = `etcd-gateway_${packageJson.version.replace("-", "~")}-1_amd64.deb`;
 
 let folder: string;
-/** Where the archive was unpacked. */
+/** The folder of the unpacked archive. */
 let unpacked: string;
 
 beforeAll(async () => {
@@ -36,8 +36,8 @@ beforeAll(async () => {
   ];
   const release = Bun.spawn(words, { stdout: "pipe", stderr: "pipe" });
   const texts = [new Response(release.stdout).text(), new Response(release.stderr).text()];
-  const said = (await Promise.all(texts)).join("");
-  if ((await release.exited) !== 0) throw new Error(`scripts/release failed: ${said}`);
+  const printed = (await Promise.all(texts)).join("");
+  if ((await release.exited) !== 0) throw new Error(`scripts/release failed: ${printed}`);
   await output(["tar", "--extract", "--file", `${folder}/release/${NAME}.tar.xz`, "-C", folder]);
   unpacked = join(folder, NAME);
 }, RELEASE_MS);
@@ -46,8 +46,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-describe("a release", () => {
-  test("consists of an archive, a package, a list of parts, and their checksums", async () => {
+describe("scripts/release", () => {
+  test("makes an archive, a package, an SBOM, and their checksums", async () => {
     const files = [`${NAME}.cdx.json`, `${NAME}.tar.xz`, DEBIAN];
     expect((await readdir(join(folder, "release"))).sort()).toEqual(
       ["SHA256SUMS", ...files].sort(),
@@ -57,7 +57,7 @@ describe("a release", () => {
     await output(["sha256sum", "--check", "--strict", "SHA256SUMS"], { cwd: `${folder}/release` });
   });
 
-  test("has in its archive what belongs to the binary, and nothing of who built it", async () => {
+  test("makes an archive with the expected files, all owned by root", async () => {
     const listing = await output(["tar", "--list", "-vf", `${folder}/release/${NAME}.tar.xz`]);
     const rows = listing
       .trim()
@@ -86,11 +86,11 @@ describe("a release", () => {
     ]);
   });
 
-  test("has the binary that scripts/build makes", async () => {
+  test("makes an archive with the binary of scripts/build", async () => {
     expect(await sha256(join(unpacked, "etcd-gateway"))).toBe(await sha256("dist/etcd-gateway"));
   });
 
-  test("runs in a root that has nothing but the libraries that it links to", async () => {
+  test("makes a binary that runs in a root with only the libraries that it links to", async () => {
     const root = join(folder, "root");
     const binary = join(unpacked, "etcd-gateway");
     for (const path of (await output(["ldd", binary])).match(/\/\S+/g)!) {
@@ -99,10 +99,10 @@ describe("a release", () => {
       await chmod(join(root, path), 0o755);
     }
     await copyFile(binary, join(root, basename(binary)));
-    // glibc tells Bun the stack's bounds from /proc/self/maps; without it Bun aborts.
+    // Bun aborts without /proc/self/maps, from which glibc reads the bounds of the stack.
     await mkdir(join(root, "proc"));
     const unshare = requireTool("unshare");
-    // Root needs no user namespace, which not every system allows.
+    // Root needs no user namespace, which some systems forbid.
     const asRoot = process.getuid!() === 0 ? [] : ["--map-root-user"];
     const enter = [unshare, ...asRoot, "--pid", "--fork", "--kill-child", "--mount-proc"];
     enter.push(`--root=${root}`, "/etcd-gateway");
@@ -127,7 +127,7 @@ describe("a release", () => {
   });
 });
 
-describe("the list of parts", () => {
+describe("the SBOM", () => {
   interface Component {
     readonly name: string;
     readonly version: string;
@@ -147,14 +147,14 @@ describe("the list of parts", () => {
     sbom = (await Bun.file(join(unpacked, "etcd-gateway.cdx.json")).json()) as Sbom;
   });
 
-  test("is of this binary", async () => {
+  test("describes this binary", async () => {
     const { component } = sbom.metadata;
     expect(component).toMatchObject({ name: "etcd-gateway", version: packageJson.version });
     const content = await sha256(join(unpacked, "etcd-gateway"));
     expect(component.hashes).toEqual([{ alg: "SHA-256", content }]);
   });
 
-  test("has Bun, and exactly the packages whose files the bundler took", async () => {
+  test("lists Bun, and exactly the packages whose files are in the bundle", async () => {
     const { inputs } = (await bundle()).metafile!;
     const bundled = Object.keys(inputs).flatMap((path) => {
       const name = /.*node_modules\/((@[^/]+\/)?[^/]+)/.exec(path)?.[1];
@@ -166,7 +166,7 @@ describe("the list of parts", () => {
     expect(`bun@${sbom.components[0]!.version}`).toBe(packageJson.packageManager);
   });
 
-  test("says of each its version, licence, place in the registry and checksum", () => {
+  test("has a version, a licence, a package URL and a checksum for each part", () => {
     for (const { name, version, purl, licenses, hashes } of sbom.components) {
       expect(purl).toBe(`pkg:npm/${name.replace("@", "%40")}@${version}`);
       expect(licenses).toHaveLength(1);
@@ -183,12 +183,12 @@ describe("the list of parts", () => {
   }
 });
 
-describe("the config file", () => {
+describe("the default config file", () => {
   test("sets nothing", async () => {
     expect(parseConfigFile(await configText(), "config.yaml").size).toBe(0);
   });
 
-  test("has every key, with its default or an example, once it is not a comment any more", async () => {
+  test("has every key as a comment, with its default or an example", async () => {
     const text = (await configText()).replace(/^#(?=[a-z-]+:)/gm, "");
     const expected = startFlagNames
       .filter((name) => name !== "config-file")
@@ -198,7 +198,7 @@ describe("the config file", () => {
     );
   });
 
-  test("is the one that the unit starts with", async () => {
+  test("is the one that the systemd unit names and the package installs", async () => {
     const unit = await Bun.file(join(unpacked, "etcd-gateway.service")).text();
     expect(unit).toContain(
       "/usr/bin/etcd-gateway start --config-file=/etc/etcd-gateway/config.yaml",

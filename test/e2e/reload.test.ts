@@ -1,5 +1,5 @@
-// The config file of a gateway that runs, changed under it: SIGHUP takes over
-// what is right, refuses what is wrong, and costs no client anything.
+// SIGHUP after the config file of the compiled gateway has changed: it applies valid
+// changes, rejects invalid ones, and disturbs no client.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,14 +22,14 @@ beforeAll(async () => {
   cluster = closers.add(await EtcdCluster.start(3));
 });
 
-/** A gateway with a config file, which a test may change. */
+/** Starts a gateway with a config file of this text, and returns a function that changes it. */
 async function gatewayWith(text: string, flags: readonly string[] = []) {
   const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-reload-"));
   closers.defer(() => rmSync(folder, { recursive: true }));
   const path = join(folder, "gateway.yaml");
   writeFileSync(path, text);
   const gateway = closers.add(await GatewayProcess.start([`--config-file=${path}`, ...flags]));
-  /** Changes the file, sends SIGHUP and returns the line that says what came of it. */
+  /** Changes the file, sends SIGHUP and returns the log line with the outcome. */
   const reload = async (changed: string) => {
     const outcomes = () => [
       ...gateway.lines("reloaded"),
@@ -48,7 +48,7 @@ const endpoints = (...numbers: number[]) =>
   `endpoints: [${numbers.map((i) => cluster.members[i]!.address).join(", ")}]\n`;
 
 describe("SIGHUP", () => {
-  test("under load loses nothing, whatever changes", async () => {
+  test("fails no request under load, whichever flags change", async () => {
     const { gateway, reload } = await gatewayWith(endpoints(0));
     const puts = new Load(gateway.port, 4, (n) => ({
       method: "POST",
@@ -76,7 +76,7 @@ describe("SIGHUP", () => {
     expect(gateway.lines("deactivated endpoint")).toEqual([]);
   });
 
-  test("says which flags changed, and only those", async () => {
+  test("logs the flags that changed, and only those", async () => {
     const { reload } = await gatewayWith(`${endpoints(0)}retry-delay: 5s\n`);
     const line = await reload(`${endpoints(1)}retry-delay: 5s\nmax-connections: 7\n`);
     expect(line).toMatchObject({
@@ -89,10 +89,10 @@ describe("SIGHUP", () => {
     });
   });
 
-  test("keeps where it listens, and says so at each reload", async () => {
+  test("does not change flags that need a restart, and logs that at each reload", async () => {
     const { gateway, reload } = await gatewayWith(endpoints(0));
     const moved = `${endpoints(0)}listen-addr: 127.0.0.1:1\nlog-format: console\n`;
-    // The command line wins over the file: only log-format is another one.
+    // The helper sets --listen-addr as a flag, which has priority: only log-format changes.
     expect(await reload(moved)).toMatchObject({ msg: "reloaded", changed: [] });
     const message = "cannot change while running; restart to apply it";
     expect(gateway.lines(message)).toMatchObject([{ level: "warn", flag: "--log-format" }]);
@@ -113,13 +113,13 @@ describe("SIGHUP", () => {
   const broken: [what: string, text: string, error: string][] = [
     ["an unknown key", "endpoint: a:1\n", '"endpoint" in PATH line 1: unknown key; did you mean "endpoints"?'],
     ["a wrong value", "retry-delay: 5\n", 'Cannot parse retry-delay in PATH "5": missing unit, for example "30s"'],
-    ["nothing in it", "", 'Cannot use --config-file "PATH": it is empty'],
-    ["no YAML", "endpoints: [a:1\n", "PATH line 1"],
+    ["no content", "", 'Cannot use --config-file "PATH": it is empty'],
+    ["invalid YAML", "endpoints: [a:1\n", "PATH line 1"],
     ["no name that resolves", "endpoints: gone.invalid:1\n", 'Cannot resolve any of --endpoints: "gone.invalid:1"'],
-    ["itself as endpoint", "endpoints: SELF\n", "the gateway's own --listen-addr"],
-    ["a CA that is not there", "trusted-ca-file: /gone.pem\n", 'Cannot use --trusted-ca-file "/gone.pem": there is no such file'],
+    ["the gateway itself as endpoint", "endpoints: SELF\n", "the gateway's own --listen-addr"],
+    ["a missing CA file", "trusted-ca-file: /gone.pem\n", 'Cannot use --trusted-ca-file "/gone.pem": there is no such file'],
   ]; // prettier-ignore
-  test.each(broken)("of a file with %s changes nothing", async (_, text, error) => {
+  test.each(broken)("changes nothing if the file has %s", async (_, text, error) => {
     const { gateway, path, reload } = await gatewayWith(endpoints(0));
     const line = await reload(text.replace("SELF", gateway.address));
     expect(line).toMatchObject({ level: "error", msg: "reload failed, nothing was changed" });
@@ -130,7 +130,7 @@ describe("SIGHUP", () => {
     expect(await requestOnce(gateway.port, { path: "/version" })).toMatchObject({ status: 200 });
   });
 
-  test("a hundred times at once is served and ends", async () => {
+  test("reloads after a hundred signals at once, and can still be stopped", async () => {
     const { gateway, reload } = await gatewayWith(endpoints(0));
     for (let i = 0; i < 100; i++) gateway.signal("SIGHUP");
     await gateway.logged("reloaded");
@@ -140,13 +140,13 @@ describe("SIGHUP", () => {
     expect(await gateway.exited()).toBe(0);
   });
 
-  test("without a config file only looks everything up again", async () => {
+  test("reloads without a config file, and reports no change", async () => {
     const gateway = closers.add(await GatewayProcess.start([`--endpoints=${cluster.endpoints}`]));
     gateway.signal("SIGHUP");
     expect(await gateway.logged("reloaded")).toMatchObject({ changed: [] });
   });
 
-  test("moves relays off an endpoint that left, once they have had their time", async () => {
+  test("resets connections to a removed endpoint after --drain-timeout", async () => {
     const { gateway, reload } = await gatewayWith(`${endpoints(0)}drain-timeout: 200ms\n`);
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     await Bun.connect({

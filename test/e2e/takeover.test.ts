@@ -1,5 +1,5 @@
-// A new gateway in the place of an old one, under load: nobody is refused. By a
-// socket that systemd keeps open, and by two processes that share the address.
+// A new gateway takes over from an old one under load, and no client is refused: by
+// --reuse-port, and by a listening socket that systemd keeps open.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { openSync } from "node:fs";
 import { ListeningSocket } from "../support/blackhole.ts";
@@ -15,7 +15,7 @@ const WORKERS = 8;
 const closers = new Closers();
 afterEach(() => closers.close());
 
-/** Clients one after the other, each with a request and its whole answer, until `stop`. */
+/** Workers that connect clients one after the other, each with a request and its response. */
 class Load {
   served = 0;
   readonly failures: string[] = [];
@@ -36,10 +36,13 @@ class Load {
       try {
         const client = await Peer.connect(port);
         await client.send(100);
-        await until(() => client.receivedBytes === 100 || client.outcome !== undefined, "answered");
+        await until(
+          () => client.receivedBytes === 100 || client.outcome !== undefined,
+          "the response arrived",
+        );
         if (client.receivedBytes < 100) throw new Error(client.outcome);
         client.shutdown();
-        await until(() => client.isClosed, "closed");
+        await until(() => client.isClosed, "the connection was closed");
         this.served++;
       } catch (error) {
         this.failures.push(String(error));
@@ -47,12 +50,12 @@ class Load {
     }
   }
 
-  /** Resolves when so many more have been served. */
+  /** Resolves when `count` more clients have been served, or one has failed. */
   async more(count: number): Promise<void> {
-    const wanted = this.served + count;
+    const target = this.served + count;
     await until(
-      () => this.served >= wanted || this.failures.length > 0,
-      "more were served",
+      () => this.served >= target || this.failures.length > 0,
+      "more clients were served",
       30_000,
     );
   }
@@ -61,7 +64,7 @@ class Load {
 function echoServer(): PeerServer {
   const server = closers.add(new PeerServer());
   server.onPeer = async (peer) => {
-    await until(() => peer.receivedBytes === 100 || peer.isClosed, "the request was there");
+    await until(() => peer.receivedBytes === 100 || peer.isClosed, "the request had arrived");
     await peer.send(100);
     peer.shutdown();
   };
@@ -69,7 +72,7 @@ function echoServer(): PeerServer {
 }
 
 describe("--reuse-port", () => {
-  test("five takeovers under load refuse nobody", async () => {
+  test("refuses no client during five takeovers under load", async () => {
     const port = freePort();
     const endpoint = `--endpoints=127.0.0.1:${echoServer().port}`;
     const flags = [endpoint, `--listen-addr=127.0.0.1:${port}`, "--reuse-port"];
@@ -89,7 +92,7 @@ describe("--reuse-port", () => {
     expect(load.failures).toEqual([]);
   });
 
-  test("one that closed its door meanwhile, and is the younger listener now, refuses nobody either", async () => {
+  test("refuses no client if the old gateway listened again after the new one", async () => {
     const port = freePort();
     const endpoint = `--endpoints=127.0.0.1:${echoServer().port}`;
     const flags = [endpoint, `--listen-addr=127.0.0.1:${port}`, "--reuse-port"];
@@ -109,7 +112,8 @@ describe("--reuse-port", () => {
     await load.more(50);
     await load.stop();
     expect(load.failures).toEqual([]);
-    // It closed its door when nobody came to it any more, so that none was in its queue.
+
+    // It closed its socket only once no clients came to it, so none was in its queue.
     const closedAt = Date.parse(String(old.lines("draining: no new clients")[0]!.ts));
     const arrivals = old
       .lines("client served")
@@ -118,7 +122,7 @@ describe("--reuse-port", () => {
     expect(arrivals.filter((at) => at > closedAt - 50)).toEqual([]);
   });
 
-  test("without it the address is another's", async () => {
+  test("is needed by both: a gateway without it exits with 1", async () => {
     const port = freePort();
     const flags = [`--endpoints=127.0.0.1:${echoServer().port}`, `--listen-addr=127.0.0.1:${port}`];
     closers.add(await GatewayProcess.start([...flags, "--reuse-port"]));
@@ -128,11 +132,11 @@ describe("--reuse-port", () => {
   });
 });
 
-describe("socket activation", () => {
-  // What systemd does for a socket unit: it keeps the socket, and each service in its turn inherits it.
+describe("start with LISTEN_FDS (socket activation)", () => {
+  // As for a systemd socket unit: the test keeps the socket, and each gateway inherits it.
   const wrapper = [requireTool("sh"), "-c", 'LISTEN_PID=$$ exec "$0" "$@"'];
 
-  test("serves on the socket that it was given, and restarts refuse nobody", async () => {
+  test("serves on the inherited socket, and refuses no client during restarts", async () => {
     const socket = closers.add(new ListeningSocket());
     const flags = [`--endpoints=127.0.0.1:${echoServer().port}`, "--listen-addr=127.0.0.1:1"];
     const start = async () => {
@@ -154,7 +158,7 @@ describe("socket activation", () => {
     expect(load.failures).toEqual([]);
   });
 
-  test("has clients wait while it has no descriptors, and serves them then", async () => {
+  test("keeps clients waiting while it has no descriptors, then serves them", async () => {
     const socket = closers.add(new ListeningSocket());
     const flags = [`--endpoints=127.0.0.1:${echoServer().port}`];
     const options = { wrapper, env: { LISTEN_FDS: "1" }, inherited: socket.fd };
@@ -170,18 +174,18 @@ describe("socket activation", () => {
     expect(load.failures).toEqual([]);
   });
 
-  const wrong: [what: string, sockets: string, fd: () => number, says: string][] = [
+  const wrong: [what: string, sockets: string, fd: () => number, message: string][] = [
     ["two sockets", "2", () => closers.add(new ListeningSocket()).fd, "Cannot serve 2 sockets (LISTEN_FDS): one is served; leave one ListenStream= in the socket unit ([::]:PORT takes IPv4 clients too)"], // prettier-ignore
     ["a file", "1", () => openSync("/dev/null", "r"), "Cannot listen on the inherited socket (LISTEN_FDS): it is not a listening TCP socket (getsockname: ENOTSOCK); correct the socket unit"], // prettier-ignore
   ];
-  test.each(wrong)("%s are refused, in words", async (_, sockets, fd, says) => {
+  test.each(wrong)("exits with 1 if it inherits %s", async (_, sockets, fd, message) => {
     const options = { wrapper, env: { LISTEN_FDS: sockets }, inherited: fd() };
     const flags = [`--endpoints=127.0.0.1:${echoServer().port}`];
     const gateway = closers.add(await GatewayProcess.launch("ours", flags, options));
-    expect([gateway.status, gateway.log.at(-1)!.msg]).toEqual([1, says]);
+    expect([gateway.status, gateway.log.at(-1)!.msg]).toEqual([1, message]);
   });
 
-  test("is not misled by what was meant for another process", async () => {
+  test("ignores LISTEN_FDS if LISTEN_PID is another process", async () => {
     const env = { LISTEN_FDS: "1", LISTEN_PID: "1" };
     const flags = [`--endpoints=127.0.0.1:${echoServer().port}`];
     const gateway = closers.add(await GatewayProcess.start(flags, { env }));

@@ -1,5 +1,5 @@
-// TLS between a client and its cluster, with the compiled gateway in between:
-// it holds no key, and neither side can tell that it is there.
+// TLS between clients and a cluster through the compiled gateway, which has no key and
+// relays the bytes unchanged.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -17,7 +17,7 @@ let authority: Authority;
 let otherAuthority: Authority;
 let server: KeyPair;
 let client: KeyPair;
-let stranger: KeyPair;
+let foreignClient: KeyPair;
 let cluster: EtcdCluster;
 let gateway: GatewayProcess;
 
@@ -26,49 +26,51 @@ beforeAll(async () => {
   otherAuthority = closers.add(await Authority.create());
   server = await authority.issue("server");
   client = await authority.issue("client");
-  stranger = await otherAuthority.issue("client");
+  foreignClient = await otherAuthority.issue("client");
   const tls = { ca: authority.cert, clientCert: client.cert, clientKey: client.key };
   cluster = closers.add(await EtcdCluster.start(3, { ...tls, ...server }));
   gateway = closers.add(await GatewayProcess.start([`--endpoints=${cluster.endpoints}`]));
 });
 afterAll(() => closers.close());
 
-/** What one handshake through the gateway comes to; with a path also the answer to its GET. */
+/** The result of one TLS connection through the gateway. */
 interface Visit {
-  /** SHA-256 of the certificate that the server showed, if the client accepted it. */
+  /** SHA-256 of the server's certificate, if the client accepted it. */
   fingerprint: string | undefined;
-  answer: string;
+  /** The response to a GET, if the visit had a path. */
+  response: string;
   error: string | undefined;
 }
 
+/** Connects with TLS, and with a path sends a GET; resolves once the connection is closed. */
 async function visit(ca: string, pair: KeyPair | undefined, path?: string): Promise<Visit> {
-  const outcome: Visit = { fingerprint: undefined, answer: "", error: undefined };
+  const result: Visit = { fingerprint: undefined, response: "", error: undefined };
   let isClosed = false;
   const identity =
     pair === undefined ? {} : { cert: readFileSync(pair.cert), key: readFileSync(pair.key) };
   const socket = connect(
     { host: "127.0.0.1", port: gateway.port, ca: readFileSync(ca), ...identity },
     () => {
-      outcome.fingerprint = socket.getPeerCertificate().fingerprint256;
+      result.fingerprint = socket.getPeerCertificate().fingerprint256;
       if (path !== undefined)
         socket.write(`GET ${path} HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n`);
     },
   );
   socket.on("data", (chunk) => {
-    outcome.answer += chunk;
+    result.response += chunk;
   });
   socket.on("error", (error: Error & { code?: string }) => {
-    outcome.error = error.code ?? error.message;
+    result.error = error.code ?? error.message;
   });
   socket.on("close", () => {
     isClosed = true;
   });
-  await until(() => isClosed, "the visit was over");
-  return outcome;
+  await until(() => isClosed, "the connection was closed");
+  return result;
 }
 
-/** How many connections etcd's members have refused for this reason. */
-function refusals(reason: string): number {
+/** Returns the number of connections that etcd's members have rejected for this reason. */
+function rejections(reason: string): number {
   const lines = cluster.members.flatMap(({ log }) => log.split("\n"));
   return lines.filter((line) => line.includes("rejected connection") && line.includes(reason))
     .length;
@@ -76,7 +78,7 @@ function refusals(reason: string): number {
 
 const sha256 = (text: string) => Bun.SHA256.hash(text, "hex");
 
-test("etcdctl with the client's certificate puts and gets, up to 1 MiB", async () => {
+test("etcdctl puts and gets a value of 1 MiB with a client certificate", async () => {
   const value = Buffer.from(streamBytes(0, (1 << 18) * 3)).toString("base64");
   const put = await cluster.etcdctl(gateway.address, ["put", "tls/mebibyte"], { input: value });
   expect(put).toMatchObject({ status: 0, stdout: "OK\n", stderr: "" });
@@ -86,41 +88,41 @@ test("etcdctl with the client's certificate puts and gets, up to 1 MiB", async (
   expect(sha256(got.stdout)).toBe(sha256(`${value}\n`));
 });
 
-test("the certificate that a client sees is the cluster's own", async () => {
-  const { fingerprint, answer, error } = await visit(authority.cert, client, "/version");
+test("a client receives the certificate of the cluster", async () => {
+  const { fingerprint, response, error } = await visit(authority.cert, client, "/version");
   expect(error).toBeUndefined();
-  expect(answer).toStartWith("HTTP/1.1 200 OK\r\n");
-  expect(answer).toContain('"etcdserver":');
+  expect(response).toStartWith("HTTP/1.1 200 OK\r\n");
+  expect(response).toContain('"etcdserver":');
   expect(fingerprint).toBe(new X509Certificate(readFileSync(server.cert)).fingerprint256);
 });
 
-test("a client without a certificate is refused by etcd, in a TLS alert", async () => {
+test("etcd rejects a client without a certificate with a TLS alert", async () => {
   const reason = "tls: client didn't provide a certificate";
-  const before = refusals(reason);
-  const { answer, error } = await visit(authority.cert, undefined);
-  expect(answer).toBe("");
+  const before = rejections(reason);
+  const { response, error } = await visit(authority.cert, undefined);
+  expect(response).toBe("");
   expect(error).toContain("_ALERT_");
-  await until(() => refusals(reason) === before + 1, "etcd's log said so");
+  await until(() => rejections(reason) === before + 1, "etcd logged the rejection");
 
   const args = [`--cacert=${authority.cert}`, "--command-timeout=1s", "--dial-timeout=1s"];
   const { status, stderr } = await etcdctl(gateway.address, [...args, "get", "tls/mebibyte"]);
   expect(status).toBe(1);
   expect(stderr).toEndWith("Error: context deadline exceeded\n");
-  await until(() => refusals(reason) > before + 1, "etcd's log said so again");
+  await until(() => rejections(reason) > before + 1, "etcd logged another rejection");
 });
 
-test("a client with another authority's certificate is refused by etcd, in a TLS alert", async () => {
+test("etcd rejects a client certificate of another authority with a TLS alert", async () => {
   const reason = "tls: failed to verify client certificate";
-  const before = refusals(reason);
-  const { answer, error } = await visit(authority.cert, stranger);
-  expect(answer).toBe("");
+  const before = rejections(reason);
+  const { response, error } = await visit(authority.cert, foreignClient);
+  expect(response).toBe("");
   expect(error).toContain("_ALERT_");
-  await until(() => refusals(reason) === before + 1, "etcd's log said so");
+  await until(() => rejections(reason) === before + 1, "etcd logged the rejection");
 });
 
-test("a client that trusts another authority refuses the cluster", async () => {
+test("a client that trusts another authority rejects the cluster's certificate", async () => {
   const reason = "remote error: tls: ";
-  const before = refusals(reason);
+  const before = rejections(reason);
   const { fingerprint, error } = await visit(otherAuthority.cert, client);
   expect({ fingerprint, error }).toEqual({
     fingerprint: undefined,
@@ -133,10 +135,10 @@ test("a client that trusts another authority refuses the cluster", async () => {
   const { status, stderr } = await etcdctl(gateway.address, args);
   expect(status).toBe(1);
   expect(stderr).toEndWith("Error: context deadline exceeded\n");
-  await until(() => refusals(reason) > before, "etcd's log said that the client refused");
+  await until(() => rejections(reason) > before, "etcd logged the client's alert");
 });
 
-test("the gateway had nothing to say of all this", () => {
+test("start logs nothing but its own start during all of this", () => {
   expect(gateway.log.map(({ msg }) => msg)).toEqual([
     "listening",
     "ready to proxy client requests",

@@ -19,8 +19,9 @@ afterAll(() => closers.close());
 const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-trust-"));
 closers.defer(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Everything that signs, by the name that the tables give it. */
+/** Certificates that a CA file of the table may have, by their name there. */
 const pairs = new Map<string, KeyPair>();
+/** etcd servers, by the name of their certificate chain in the table. */
 const servers = new Map<string, { readonly etcd: Command; readonly port: number }>();
 
 beforeAll(async () => {
@@ -46,7 +47,7 @@ beforeAll(async () => {
   const below = await authority.certify("below", { section: "leaf", signer: leaf });
 
   const pretender = add(
-    "pretender",
+    "not a CA",
     await authority.certify("pretender", { section: "pretender", signer: root }),
   );
   const fake = await authority.certify("fake", { section: "leaf", signer: pretender });
@@ -55,8 +56,8 @@ beforeAll(async () => {
     ["leaf and intermediate", [leaf, inter]],
     ["leaf alone", [leaf]],
     ["leaf below a leaf", [below, leaf, inter]],
-    ["leaf below no authority", [fake, pretender]],
-    ["leaf too deep", [deep, sub, limited]],
+    ["leaf below a certificate that is not a CA", [fake, pretender]],
+    ["leaf beyond the path length", [deep, sub, limited]],
     ["leaf outside its name constraints", [outside, constrained]],
     ["client certificate", [client, inter]],
     ["expired leaf", [old, inter]],
@@ -67,9 +68,10 @@ beforeAll(async () => {
     servers.set(server, { etcd: startEtcd(`server${i}`, chain, port, peerPort), port });
   }
   for (const { etcd } of servers.values())
-    await until(() => etcd.stderr.includes("serving client traffic securely"), "etcd serves", 60_000);
+    await until(() => etcd.stderr.includes("serving client traffic securely"), "etcd was ready", 60_000);
 }); // prettier-ignore
 
+/** Starts an etcd whose clients receive `chain`. */
 function startEtcd(
   name: string,
   chain: readonly KeyPair[],
@@ -94,32 +96,32 @@ function startEtcd(
   );
 }
 
-/** A file with the certificates of these names. */
+/** Writes a file with the certificates of these names, and returns its path. */
 function caFile(names: readonly string[]): string {
   const path = join(folder, `${names.join("+").replaceAll(" ", "-")}.pem`);
   writeFileSync(path, names.map((name) => readFileSync(pairs.get(name)!.cert, "utf8")).join(""));
   return path;
 }
 
-const REFUSED = /authentication handshake failed: x509: /;
+const REJECTED = /authentication handshake failed: x509: /;
 
-/** etcdctl retries until its time is over: only --debug shows that it has refused. */
+/** Whether etcdctl accepts the server. It retries, and only --debug shows that it rejected it. */
 async function etcdctlAccepts(ca: string, port: number): Promise<boolean> {
   const limits = ["--debug", "--dial-timeout=60s", "--command-timeout=60s"];
   const words = [`--endpoints=https://127.0.0.1:${port}`, `--cacert=${ca}`, ...limits, "get", "a"];
   const command = new Command([requireTool("etcdctl"), ...words], { env: { ETCDCTL_API: "3" } });
   try {
-    const isDecided = () => command.status !== undefined || REFUSED.test(command.stderr);
+    const isDecided = () => command.status !== undefined || REJECTED.test(command.stderr);
     await until(isDecided, "etcdctl had decided", 60_000);
-    if (!REFUSED.test(command.stderr)) expect(command.status).toBe(0);
+    if (!REJECTED.test(command.stderr)) expect(command.status).toBe(0);
     return command.status === 0;
   } finally {
     await command.close();
   }
 }
 
-/** Undefined if the gateway reads the member list, else why not. */
-async function gatewayRefusal(ca: string, port: number, env = {}): Promise<string | undefined> {
+/** Returns the error of `check` for the member list; undefined if it was read. */
+async function errorOfCheck(ca: string, port: number, env = {}): Promise<string | undefined> {
   const flags = ["--endpoints-auto-sync-interval=1s", "--dial-timeout=30s", "--output=json"];
   const words = [`--endpoints=https://127.0.0.1:${port}`, `--trusted-ca-file=${ca}`, ...flags];
   const { stdout } = await run([gatewayBinary(), "check", ...words], { env });
@@ -140,7 +142,7 @@ const UNKNOWN = "its certificate is signed by an unknown authority";
 const PURPOSE = "its certificate is not for servers, or its issuer is not an authority";
 
 describe("--trusted-ca-file decides as etcdctl's --cacert does", () => {
-  const rows: [server: string, anchors: string[], refusal?: string][] = [
+  const rows: [server: string, anchors: string[], error?: string][] = [
     ["leaf and intermediate", ["root"]],
     ["leaf and intermediate", ["intermediate"]],
     ["leaf and intermediate", ["leaf"]],
@@ -160,11 +162,11 @@ describe("--trusted-ca-file decides as etcdctl's --cacert does", () => {
     ["leaf below a leaf", ["root"], UNKNOWN],
     ["leaf below a leaf", ["intermediate"], UNKNOWN],
     ["leaf below a leaf", ["leaf"], UNKNOWN],
-    ["leaf below no authority", ["root"], PURPOSE],
-    ["leaf below no authority", ["pretender"], PURPOSE],
-    ["leaf too deep", ["root"], "path length constraint exceeded"],
-    ["leaf too deep", ["limited"], "path length constraint exceeded"],
-    ["leaf too deep", ["below limited"]],
+    ["leaf below a certificate that is not a CA", ["root"], PURPOSE],
+    ["leaf below a certificate that is not a CA", ["not a CA"], PURPOSE],
+    ["leaf beyond the path length", ["root"], "path length constraint exceeded"],
+    ["leaf beyond the path length", ["limited"], "path length constraint exceeded"],
+    ["leaf beyond the path length", ["below limited"]],
     ["leaf outside its name constraints", ["root"], "permitted subtree violation"],
     ["leaf outside its name constraints", ["constrained"], "permitted subtree violation"],
     ["client certificate", ["root"], PURPOSE],
@@ -174,23 +176,23 @@ describe("--trusted-ca-file decides as etcdctl's --cacert does", () => {
     ["expired leaf", ["expired leaf"], "its certificate has expired"],
   ];
   test.each(rows)(
-    "where the server shows %s and the file has %p",
-    async (name, anchors, ...[refusal]) => {
+    "with the server's chain %s and the file's certificates %p",
+    async (name, anchors, ...[error]) => {
       const server = servers.get(name)!;
       const ca = caFile(anchors);
-      const found = await gatewayRefusal(ca, server.port);
-      const isAccepted = refusal === undefined;
+      const foundError = await errorOfCheck(ca, server.port);
+      const isAccepted = error === undefined;
       expect({
         etcdctl: await etcdctlAccepts(ca, server.port),
         handshake: await handshakeSucceeds(ca, server.port),
-        memberList: found === undefined,
+        memberList: foundError === undefined,
       }).toEqual({ etcdctl: isAccepted, handshake: isAccepted, memberList: isAccepted });
-      if (refusal !== undefined) expect(found).toContain(refusal);
+      if (error !== undefined) expect(foundError).toContain(error);
     },
   );
 });
 
-test("--trusted-ca-file alone says what is trusted, whatever the environment says", async () => {
+test("--trusted-ca-file is the only source of trust, whatever the environment sets", async () => {
   const { port } = servers.get("leaf and intermediate")!;
   const root = pairs.get("root")!.cert;
   const env = {
@@ -199,5 +201,5 @@ test("--trusted-ca-file alone says what is trusted, whatever the environment say
     NODE_USE_SYSTEM_CA: "1",
     NODE_TLS_REJECT_UNAUTHORIZED: "0",
   };
-  expect(await gatewayRefusal(caFile(["another root"]), port, env)).toContain(UNKNOWN);
+  expect(await errorOfCheck(caFile(["another root"]), port, env)).toContain(UNKNOWN);
 });
