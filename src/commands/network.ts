@@ -6,7 +6,13 @@ import { StubResolver } from "../dns/stub-resolver.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import { systemClock } from "../os/clock.ts";
 import * as os from "../os/dns.ts";
-import * as network from "../os/network.ts";
+import { createEtcdClient } from "../os/network.ts";
+
+const TLS_FLAGS = {
+  trustedCaFile: "--trusted-ca-file",
+  certFile: "--cert-file",
+  keyFile: "--key-file",
+};
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -14,7 +20,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function createNetwork(environment: Environment): Network {
   const resolver = createResolver(environment);
   return {
-    ...network,
+    ...createEtcdClient(TLS_FLAGS),
     lookup: async (host, servers, signal) =>
       valueOf(await resolver.lookupHost(host, servers, signal), host).addresses,
     resolveSrv: async (name, servers, signal) => {

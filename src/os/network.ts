@@ -1,37 +1,43 @@
-// What the gateway asks of etcd itself, apart from its clients' traffic, by TLS
-// and HTTP. Files are read at each call, since certificates are renewed while we
-// run.
+// The gateway's own requests to etcd, by TLS and HTTP; its clients' traffic does not
+// pass here. Each call reads the TLS files again, since certificates are renewed
+// while the gateway runs.
 import type { HostPort } from "../core/address.ts";
 import type { TlsFiles } from "../core/gateway-config.ts";
 import { type Answer, send } from "./http.ts";
-import { readTlsFiles, shakeHands } from "./tls.ts";
+import { checkTlsFiles, readTlsFiles, shakeHands, type TlsFlags } from "./tls.ts";
 
-export { checkTlsFiles } from "./tls.ts";
-
-/** @throws {Error} with a `code`, or a TlsFileError. */
-export async function verify(
-  address: HostPort,
-  names: readonly string[],
-  { tls, timeoutMs }: { readonly tls: TlsFiles; readonly timeoutMs: number },
-): Promise<void> {
-  await shakeHands({ address, names, tls: await readTlsFiles(tls), timeoutMs });
-}
-
-/** What to POST, or without a body to GET; without `tls` in plain HTTP. */
+/** A POST of JSON if it has a body, else a GET. */
 export interface HttpRequest {
   readonly path: string;
   readonly body?: unknown;
   readonly token?: string;
+  /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
   readonly timeoutMs: number;
 }
 
-/** @throws {Error} with a `code`, or a TlsFileError. */
-export async function request(
-  address: HostPort,
-  names: readonly string[],
-  { tls, ...inquiry }: HttpRequest,
-): Promise<Answer> {
-  const options = tls && (await readTlsFiles(tls));
-  return send({ address, names, tls: options, ...inquiry });
+/** Returns the functions that connect to etcd. Their errors name the TLS files by `flags`. */
+export function createEtcdClient(flags: TlsFlags) {
+  return {
+    checkTlsFiles: (files: TlsFiles): Promise<void> => checkTlsFiles(files, flags),
+
+    /** @throws {Error} with a `code`, or a TlsFileError. */
+    async verify(
+      address: HostPort,
+      names: readonly string[],
+      { tls, timeoutMs }: { readonly tls: TlsFiles; readonly timeoutMs: number },
+    ): Promise<void> {
+      await shakeHands({ address, names, tls: await readTlsFiles(tls, flags), timeoutMs });
+    },
+
+    /** @throws {Error} with a `code`, or a TlsFileError. */
+    async request(
+      address: HostPort,
+      names: readonly string[],
+      { tls, ...httpRequest }: HttpRequest,
+    ): Promise<Answer> {
+      const options = tls && (await readTlsFiles(tls, flags));
+      return send({ address, names, tls: options, ...httpRequest });
+    },
+  };
 }

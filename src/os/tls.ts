@@ -14,6 +14,9 @@ export class TlsFileError extends Error {
   override name = "TlsFileError";
 }
 
+/** The flag that sets each file, such as `--cert-file`, for error messages. */
+export type TlsFlags = Readonly<Record<keyof TlsFiles, string>>;
+
 /** What node:tls takes. */
 export interface TlsOptions {
   readonly ca: string | readonly string[];
@@ -26,12 +29,12 @@ export interface TlsOptions {
  *
  * @throws {TlsFileError} naming the flag and the file.
  */
-export async function readTlsFiles(files: TlsFiles): Promise<TlsOptions> {
+export async function readTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<TlsOptions> {
   const { trustedCaFile, certFile, keyFile } = files;
   return {
-    ca: trustedCaFile === undefined ? systemStore() : await readCa(trustedCaFile),
-    ...(certFile !== undefined && { cert: await readCert(certFile) }),
-    ...(keyFile !== undefined && { key: await readKey(keyFile) }),
+    ca: trustedCaFile === undefined ? systemStore(flags) : await readCa(trustedCaFile, flags),
+    ...(certFile !== undefined && { cert: await readCert(certFile, flags) }),
+    ...(keyFile !== undefined && { key: await readKey(keyFile, flags) }),
   };
 }
 
@@ -41,55 +44,60 @@ export async function readTlsFiles(files: TlsFiles): Promise<TlsOptions> {
  *
  * @throws {TlsFileError} naming the flag and the file.
  */
-export async function checkTlsFiles(files: TlsFiles): Promise<void> {
+export async function checkTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<void> {
   const { trustedCaFile, certFile, keyFile } = files;
-  if (trustedCaFile !== undefined) await readCa(trustedCaFile);
+  if (trustedCaFile !== undefined) await readCa(trustedCaFile, flags);
   if (certFile === undefined || keyFile === undefined) return;
-  const cert = await readCert(certFile);
-  const key = await readKey(keyFile);
+  const cert = await readCert(certFile, flags);
+  const key = await readKey(keyFile, flags);
   try {
     tls.createSecureContext({ cert, key });
   } catch (error) {
     const isOther = !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
     const fact = isOther ? "its first certificate is not that key's" : (error as Error).message;
-    throw unusable("--cert-file", certFile, `with --key-file "${keyFile}", ${fact}`);
+    throw unusable(flags.certFile, certFile, `with ${flags.keyFile} "${keyFile}", ${fact}`);
   }
 }
 
-function systemStore(): string[] {
+function systemStore({ trustedCaFile }: TlsFlags): string[] {
   const store = tls.getCACertificates("system");
   if (store.length > 0) return store;
-  throw new TlsFileError("the system has no CA certificates; name some by --trusted-ca-file");
+  throw new TlsFileError(`the system has no CA certificates; name some by ${trustedCaFile}`);
 }
 
-const readCa = (path: string) =>
-  readPem("--trusted-ca-file", path, (text) => {
+const readCa = (path: string, flags: TlsFlags) =>
+  readPem("trustedCaFile", path, flags, (text) => {
     const ca = readAnchors(text);
     tls.createSecureContext({ ca });
     return ca;
   });
-const readCert = (path: string) =>
-  readPem("--cert-file", path, (text) => readChain(text).map(toPem).join(""));
-const readKey = (path: string) => readPem("--key-file", path, readPrivateKey);
+const readCert = (path: string, flags: TlsFlags) =>
+  readPem("certFile", path, flags, (text) => readChain(text).map(toPem).join(""));
+const readKey = (path: string, flags: TlsFlags) => readPem("keyFile", path, flags, readPrivateKey);
 
-/** What each flag's file last held, and what that was read as: most reads find the same. */
-const lastRead = new Map<string, { readonly text: string; readonly value: unknown }>();
+/** What each file last held, and what that was read as: most reads find the same. */
+const lastRead = new Map<keyof TlsFiles, { readonly text: string; readonly value: unknown }>();
 
-async function readPem<T>(flag: string, path: string, parse: (text: string) => T): Promise<T> {
+async function readPem<T>(
+  file: keyof TlsFiles,
+  path: string,
+  flags: TlsFlags,
+  parse: (text: string) => T,
+): Promise<T> {
   let text: string;
   try {
     text = await readTextFile(path);
   } catch (error) {
-    throw unusable(flag, path, (error as { code?: string }).code ?? String(error));
+    throw unusable(flags[file], path, (error as { code?: string }).code ?? String(error));
   }
-  const last = lastRead.get(flag);
+  const last = lastRead.get(file);
   if (last?.text === text) return last.value as T;
   try {
     const value = parse(text);
-    lastRead.set(flag, { text, value });
+    lastRead.set(file, { text, value });
     return value;
   } catch (error) {
-    throw unusable(flag, path, (error as Error).message);
+    throw unusable(flags[file], path, (error as Error).message);
   }
 }
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { verify } from "../../src/os/network.ts";
+import { createNetwork } from "../../src/commands/network.ts";
 import { freePorts } from "../support/free-port.ts";
 import { Closers, Command, requireTool, run } from "../support/gateway-command.ts";
 import { gatewayBinary } from "../support/gateway-process.ts";
@@ -130,7 +130,8 @@ async function errorOfCheck(ca: string, port: number, env = {}): Promise<string 
 
 async function handshakeSucceeds(ca: string, port: number): Promise<boolean> {
   const tls = { trustedCaFile: ca, certFile: undefined, keyFile: undefined };
-  const done = verify({ host: "127.0.0.1", port }, ["127.0.0.1"], { tls, timeoutMs: 30_000 });
+  const address = { host: "127.0.0.1", port };
+  const done = createNetwork({}).verify(address, [address.host], { tls, timeoutMs: 30_000 });
   return await done.then(
     () => true,
     () => false,

@@ -29,6 +29,12 @@ beforeAll(async () => {
   await openssl("x509", "-in", authority.cert, "-outform", "der", "-out", inFolder("ca.der"));
 }); // prettier-ignore
 
+const FLAGS = {
+  trustedCaFile: "--trusted-ca-file",
+  certFile: "--cert-file",
+  keyFile: "--key-file",
+};
+
 const files = (trustedCaFile?: string, certFile?: string, keyFile?: string) => ({
   trustedCaFile,
   certFile,
@@ -37,7 +43,7 @@ const files = (trustedCaFile?: string, certFile?: string, keyFile?: string) => (
 
 describe("checkTlsFiles()", () => {
   test("accepts an authority, and a chain with its key", async () => {
-    await checkTlsFiles(files(authority.cert, pair.cert, pair.key));
+    await checkTlsFiles(files(authority.cert, pair.cert, pair.key), FLAGS);
   });
 
   type Make = () => ReturnType<typeof files>;
@@ -49,14 +55,27 @@ describe("checkTlsFiles()", () => {
     ["--key-file that is encrypted", () => files(undefined, pair.cert, inFolder("encrypted.key")), () => `Cannot use --key-file "${inFolder("encrypted.key")}": block 1 (line 1) is an encrypted key, and the gateway has no passphrase; decrypt it with: openssl pkey -in FILE -out FILE`],
     ["--key-file of another certificate", () => files(undefined, pair.cert, other.key), () => `Cannot use --cert-file "${pair.cert}": with --key-file "${other.key}", its first certificate is not that key's`],
   ])("refuses a %s", async (_, make, message) => {
-    await expect(checkTlsFiles(make())).rejects.toThrow(new TlsFileError(message()));
+    await expect(checkTlsFiles(make(), FLAGS)).rejects.toThrow(new TlsFileError(message()));
+  });
+
+  test("names the files by the caller's flags", async () => {
+    const flags = { trustedCaFile: "--cacert", certFile: "--cert", keyFile: "--key" };
+    const check = (...paths: string[]) => checkTlsFiles(files(...paths), flags);
+    const absent = inFolder("absent.pem");
+    const fact = `"${absent}": there is no such file`;
+    await expect(check(absent)).rejects.toThrow(`Cannot use --cacert ${fact}`);
+    await expect(check(authority.cert, absent, pair.key)).rejects.toThrow(`Cannot use --cert ${fact}`);
+    await expect(check(authority.cert, pair.cert, absent)).rejects.toThrow(`Cannot use --key ${fact}`);
+    await expect(check(authority.cert, pair.cert, other.key)).rejects.toThrow(
+      `Cannot use --cert "${pair.cert}": with --key "${other.key}", its first certificate is not that key's`,
+    );
   });
 }); // prettier-ignore
 
 describe("readTlsFiles()", () => {
   test("reads a file that has been renewed, also after it could not be read", async () => {
     const path = inFolder("renewed.pem");
-    const read = async () => (await readTlsFiles(files(path))).ca;
+    const read = async () => (await readTlsFiles(files(path), FLAGS)).ca;
     writeFileSync(path, readFileSync(authority.cert));
     const first = await read();
     writeFileSync(path, "-----BEGIN");

@@ -6,7 +6,7 @@ import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { parseHealthUrl } from "../../src/core/health-url.ts";
 import { Cluster, type ClusterListener } from "../../src/resolver/cluster.ts";
 import { createLog } from "../../src/observe/log.ts";
-import * as network from "../../src/os/network.ts";
+import { createNetwork } from "../../src/commands/network.ts";
 import * as system from "../../src/os/tcp.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
 import { LocalGateway } from "../support/local-gateway.ts";
@@ -50,7 +50,7 @@ class World implements ClusterListener {
       clock: this.clock,
       log: createLog({ level: "error", format: "json", write: () => true, now: () => 0 }),
       network: {
-        ...network,
+        ...createNetwork({}),
         lookup: () => Promise.reject(new Error("no names here")),
         resolveSrv: () => Promise.reject(new Error("no names here")),
         request: ({ host, port }) => this.#answer(`${host}:${port}`),
