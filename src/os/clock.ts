@@ -1,7 +1,12 @@
+// The clocks and timers of the process. Only this file uses setTimeout, performance.now
+// and Date.now.
 import type { Clock } from "../core/clock.ts";
 import { PresentClock } from "./present-clock.ts";
 
-/** The machine's monotonic clock, absences included. Its timers do not keep the process alive. */
+/**
+ * The machine's monotonic clock, which also counts time in which the process was stopped.
+ * Its timers do not keep the process alive.
+ */
 export const rawClock: Clock = {
   now: () => performance.now(),
   after(ms, callback) {
@@ -15,9 +20,10 @@ export const rawClock: Clock = {
 const present = new PresentClock(rawClock);
 
 /**
- * The clock of what waits for peers: the time in which this process ran. While
- * it is stopped (SIGSTOP, a frozen cgroup, a suspended machine) this clock
- * stands still, and what peers did meanwhile is delivered before a timer fires.
+ * The clock for timeouts of peers. It counts only the time in which the process ran:
+ * while the process is stopped (SIGSTOP, a frozen cgroup, a suspended machine) the
+ * clock stands still. Afterwards the peers' queued events are delivered before any
+ * timer fires.
  */
 export const systemClock: Clock = {
   now: () => present.now(),
@@ -25,7 +31,7 @@ export const systemClock: Clock = {
   soon: rawClock.soon,
 };
 
-/** For a command that waits: unlike the clock's timers it keeps the process alive. */
+/** Resolves after `ms`. Unlike the timers of the clocks, it keeps the process alive. */
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms);
@@ -35,8 +41,9 @@ export function sleep(ms: number): Promise<void> {
 let origin = performance.timeOrigin;
 
 /**
- * Milliseconds since 1970 with microseconds as fraction, for the log. Follows
- * a clock that is set or a machine that slept, which performance.now() does not.
+ * Returns milliseconds since 1970, with a fraction of microseconds, for the log. Unlike
+ * performance.now(), it stays right when the system clock is set or the machine was
+ * suspended.
  */
 export function wallClock(): number {
   const ms = origin + performance.now();

@@ -1,11 +1,11 @@
-// The sockets of single DNS exchanges: one connected UDP socket or one TCP
-// connection for each, closed when it is over. Knows nothing of DNS beyond the
-// length in front of a message over TCP.
+// Sockets for DNS: one connected UDP socket or one TCP connection for each exchange,
+// closed when the exchange ends. Does not parse messages; it only adds and removes the
+// length prefix that DNS uses over TCP.
 import { isIPv6 } from "node:net";
 import type { HostPort } from "../core/address.ts";
 import { startConnect } from "./tcp.ts";
 
-/** Resolves with what `accepts` accepts; see Transport in dns/transport.ts. */
+/** Implements exchangeUdp() of Transport, in dns/transport.ts. */
 export function exchangeUdp(
   server: HostPort,
   query: Uint8Array,
@@ -41,7 +41,7 @@ async function openUdp(
     }
   };
   const socket = await Bun.udpSocket({
-    // Bun binds before it connects, to IPv4 unless it is told otherwise.
+    // Bun binds before it connects, and binds to IPv4 by default.
     hostname: isIPv6(host) ? "::" : "0.0.0.0",
     connect: { hostname: host, port },
     socket: {
@@ -49,8 +49,8 @@ async function openUdp(
         if (accepts(answer)) resolve(answer);
       },
       drain: send,
-      // Bun 1.4.5 passes the error alone (an ICMP "port unreachable" as ECONNREFUSED); its types
-      // have the socket before it.
+      // Bun 1.4.5 passes only the error (ECONNREFUSED for an ICMP "port unreachable"), while
+      // its types declare the socket as the first argument.
       error: ((first: unknown, second?: unknown) => reject((second ?? first) as Error)) as never,
     },
   });
@@ -58,7 +58,7 @@ async function openUdp(
   return socket;
 }
 
-/** Resolves with the first message that the server sends; see Transport in dns/transport.ts. */
+/** Implements exchangeTcp() of Transport, in dns/transport.ts. */
 export function exchangeTcp(
   server: HostPort,
   query: Uint8Array,
@@ -77,14 +77,14 @@ export function exchangeTcp(
 }
 
 class TcpExchange {
-  /** With its length in front (RFC 1035, section 4.2.2). */
+  /** The query with its length prefix (RFC 1035, section 4.2.2). */
   readonly #query: Uint8Array;
   readonly #resolve: (answer: Uint8Array) => void;
   readonly #reject: (error: Error) => void;
   #socket: Bun.Socket | undefined;
   #isClosed = false;
   #sentBytes = 0;
-  /** What has come of the answer, its length included. */
+  /** The bytes received so far, including the length prefix. */
   #received = Buffer.alloc(0);
 
   constructor(
@@ -97,9 +97,13 @@ class TcpExchange {
     this.#reject = reject;
   }
 
-  /** @throws {SystemCallError} if there is no descriptor, or no route to the server. */
+  /**
+   * Starts to connect. The query is sent once the connection is established.
+   *
+   * @throws {SystemCallError} if no descriptor is free or there is no route to the server.
+   */
   open({ host, port }: HostPort): void {
-    // Not by Bun.connect alone, which cannot be aborted and hides why it failed.
+    // Bun.connect alone cannot be aborted and hides the reason of a failure.
     const fd = startConnect(host, port);
     const socket = Bun.connect({
       fd,
@@ -124,7 +128,7 @@ class TcpExchange {
     this.#socket?.terminate();
   }
 
-  /** The first call means connected; later ones that the kernel takes more. */
+  /** Sends the rest of the query. Called once connected, then whenever the kernel takes more bytes. */
   #send(): void {
     if (this.#isClosed || this.#sentBytes === this.#query.length) return;
     const written = this.#socket!.write(this.#query.subarray(this.#sentBytes));
@@ -136,7 +140,7 @@ class TcpExchange {
     if (this.#isClosed) return;
     this.#received = Buffer.concat([this.#received, chunk]);
     if (this.#received.length < 2) return;
-    // At most 65,535 bytes by its form; what comes after them is not looked at.
+    // The prefix limits a message to 65,535 bytes. Bytes after the message are ignored.
     const end = 2 + this.#received.readUInt16BE(0);
     if (this.#received.length >= end) this.#resolve(this.#received.subarray(2, end));
   }

@@ -1,5 +1,5 @@
-// What the machine lends to the stub resolver: its files, its name, random
-// numbers, and getaddrinfo for sources that only the C library knows.
+// What the stub resolver needs from the system: files, the host name, random numbers,
+// and getaddrinfo for sources that only the C library implements.
 import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { availableParallelism, hostname } from "node:os";
@@ -8,10 +8,13 @@ import { isDarwin } from "./abi.ts";
 export { exchangeTcp, exchangeUdp } from "./dns-sockets.ts";
 export { sourceAddress } from "./tcp.ts";
 
-// Larger than any list of blocked names in use; what comes after it is not read.
+// Larger than any hosts file with a block list in common use; the rest is not read.
 const MAX_FILE_BYTES = 16 << 20;
 
-/** Resolves with a text that differs when the file has changed. Rejects with a `code` such as ENOENT. */
+/**
+ * Returns a file's inode, modification time and size as text, which differs once the file
+ * has changed. Rejects with a `code` such as ENOENT.
+ */
 export async function fileVersion(path: string): Promise<string> {
   const { mtimeNs, size, ino } = await stat(path, { bigint: true });
   return `${ino} ${mtimeNs} ${size}`;
@@ -19,7 +22,7 @@ export async function fileVersion(path: string): Promise<string> {
 
 /** Reads the first 16 MiB of a file as UTF-8 text. Rejects with a `code` such as ENOENT. */
 export async function readFileStart(path: string): Promise<string> {
-  // Without O_NONBLOCK a FIFO in the file's place would hold a thread of the pool for good.
+  // Without O_NONBLOCK, opening a FIFO would block a thread of the pool forever.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const chunks: Buffer[] = [];
@@ -37,19 +40,19 @@ export async function readFileStart(path: string): Promise<string> {
 
 const id = new Uint16Array(1);
 
-/** Returns a number from 0 to 65535 that cannot be predicted. */
+/** Returns an unpredictable number from 0 to 65535. */
 export function randomId(): number {
   return crypto.getRandomValues(id)[0]!;
 }
 
-/** Returns the name of this machine; undefined if it has none. */
+/** Returns the host name of this machine; undefined if it has none. */
 export function machineName(): string | undefined {
   return hostname() || undefined;
 }
 
 /**
- * Returns whether getaddrinfo does all lookups: on macOS, and where variables are set
- * that only the C library obeys.
+ * Reports whether getaddrinfo must do all lookups: on macOS, and if a variable is set
+ * that only the C library supports.
  *
  * @see Go net/conf.go, initConfVal
  */
@@ -59,24 +62,24 @@ export function prefersGetaddrinfo(environment: Readonly<Record<string, string |
 }
 
 /**
- * Returns how many calls of getaddrinfo may be under way. Each holds a thread of
- * Bun's pool, which reads files too and of which one is always left.
+ * Returns the maximum number of concurrent getaddrinfo calls. Each call occupies a thread
+ * of Bun's pool, which also reads files, so at least one thread stays free.
  */
 export function getaddrinfoLimit(environment: Readonly<Record<string, string | undefined>>) {
   const { UV_THREADPOOL_SIZE, GOMAXPROCS } = environment;
-  // As Bun 1.4.5 counts its threads: never fewer than two.
+  // Bun 1.4.5 sizes its pool in this way, but starts at least two threads.
   const threads = Number(UV_THREADPOOL_SIZE) || Number(GOMAXPROCS) || availableParallelism();
   return Math.max(1, Math.min(4, threads - 1));
 }
 
 /**
- * Looks a host up as the C library does, which also sorts its addresses; at least
- * one. Cannot be cancelled, and holds a thread until it ends.
+ * Looks up a host with the C library, which also sorts the addresses. Returns at least
+ * one. The call cannot be cancelled and occupies a thread until it ends.
  *
  * @throws {Error} with a `code` such as ENOTFOUND.
  */
 export async function getaddrinfo(host: string): Promise<readonly string[]> {
-  // Loaded when it is needed, which it seldom is: it takes 3 MB.
+  // Imported on first use: node:dns takes 3 MB and is seldom needed.
   const dns = await import("node:dns");
   const found = await dns.promises.lookup(host, { all: true, order: "verbatim" });
   return found.map(({ address }) => address);

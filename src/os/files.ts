@@ -1,5 +1,5 @@
-// Files that the user names. Any of them may be a pipe without a writer or lie
-// on a mount that hangs, so a read has a deadline and never blocks the event loop.
+// Reads files that the user names. Such a file may be a pipe without a writer, or on a
+// mount that hangs, so each read has a deadline and never blocks the event loop.
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { sleep, systemClock } from "./clock.ts";
@@ -7,27 +7,27 @@ import { sleep, systemClock } from "./clock.ts";
 const DEADLINE_MS = 10_000;
 const RETRY_MS = 20;
 
-// Far beyond any config or CA file; a device may be endless.
+// Far more than any config or CA file; a device may have no end.
 const MAX_STREAM_BYTES = 16 << 20;
 
-// Each may hold a thread of the pool (os/thread-pool.ts) until its mount answers.
+// Each read may occupy a thread of the pool (os/thread-pool.ts) until its mount responds.
 const MAX_READS = 8;
 
 interface Read {
   readonly text: Promise<string>;
-  /** A caller has stopped waiting: what comes of it may be out of date. */
+  /** Whether a caller has stopped waiting. The text may then be out of date. */
   isLate: boolean;
 }
 
-/** Under way, by path, so that a mount that hangs holds one thread for each path. */
+/** Pending reads by path, so that a mount that hangs occupies only one thread for each path. */
 const reads = new Map<string, Read>();
 
 /**
- * Reads a file as UTF-8 text. Callers that read one path at the same time share
- * the read, unless it is late: then the next one begins when it has ended.
+ * Reads a file as UTF-8 text. Concurrent callers share one read of a path. If that read
+ * has already timed out for a caller, later callers wait for its end and read again.
  *
- * @throws {Error} with a `code` such as ENOENT; ETIMEDOUT after `timeoutMs`; EBUSY
- *   while too many other reads have not ended.
+ * @throws {Error} with a `code` such as ENOENT; ETIMEDOUT after `timeoutMs`; EBUSY if
+ *   too many reads of other paths are pending; EFBIG for a stream of more than 16 MiB.
  */
 export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promise<string> {
   const { promise: late, reject } = Promise.withResolvers<never>();
@@ -54,14 +54,14 @@ export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promi
 function startRead(path: string, timeoutMs: number): Read {
   if (reads.size >= MAX_READS) throw failure("EBUSY");
   const text = readWhole(path, timeoutMs).finally(() => reads.delete(path));
-  text.catch(() => {}); // the callers may have stopped waiting
+  text.catch(() => {}); // every caller may have stopped waiting
   const read = { text, isLate: false };
   reads.set(path, read);
   return read;
 }
 
 async function readWhole(path: string, timeoutMs: number): Promise<string> {
-  // Without O_NONBLOCK the open of a FIFO waits for its writer.
+  // Without O_NONBLOCK, opening a FIFO waits for a writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
@@ -72,7 +72,7 @@ async function readWhole(path: string, timeoutMs: number): Promise<string> {
   }
 }
 
-/** Reads a pipe or device to its end; a pipe that is empty may not have met its writer yet. */
+/** Reads a pipe or device to its end. An empty pipe is read again: its writer may not have opened it yet. */
 async function readStream(file: FileHandle, isPipe: boolean, timeoutMs: number): Promise<string> {
   const chunks: Buffer[] = [];
   const chunk = Buffer.alloc(1 << 16);
@@ -92,7 +92,7 @@ async function readStream(file: FileHandle, isPipe: boolean, timeoutMs: number):
   throw failure("ETIMEDOUT");
 }
 
-/** How many bytes were read; 0 at the end, undefined while there are none. */
+/** Returns the number of bytes read: 0 at the end, undefined if none are available yet. */
 async function readSome(file: FileHandle, into: Buffer): Promise<number | undefined> {
   try {
     return (await file.read(into, 0, into.length, null)).bytesRead;

@@ -1,25 +1,28 @@
-// One HTTP request at a time, straight to an address: no proxy out of the
-// environment (which fetch would ask), no redirect, no connection kept.
+// Sends a single HTTP request to an IP address. Uses no proxy from the environment
+// (unlike fetch), follows no redirect and keeps no connection open.
 import http from "node:http";
 import https from "node:https";
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { systemClock } from "./clock.ts";
-import { connection, mutable, type TlsOptions } from "./tls.ts";
+import { connectOptions, type TlsOptions, trustOptions } from "./tls.ts";
 
-// A member list of a thousand members has a quarter of this.
-const MAX_ANSWER_BYTES = 1 << 20;
+// Four times the size of a list of a thousand members.
+const MAX_BODY_CHARS = 1 << 20;
 
-/** A request; a POST of JSON if it has a body, else a GET. */
-export interface Request {
+/** A POST of JSON if it has a body, else a GET. */
+export interface RequestOptions {
   /** An IP literal and a port. */
   readonly address: HostPort;
-  /** As the server calls itself: Host header, SNI, and what its certificate must hold one of. */
+  /**
+   * The server's names; its certificate must hold one of them. The first is sent in the
+   * Host header, the first DNS name in SNI.
+   */
   readonly names: readonly string[];
-  /** Undefined: plain HTTP. */
+  /** Undefined for plain HTTP. */
   readonly tls: TlsOptions | undefined;
   readonly path: string;
   readonly body?: unknown;
-  /** Value of the Authorization header; undefined or empty: none. */
+  /** The value of the Authorization header, which is left out if undefined or empty. */
   readonly token?: string | undefined;
   readonly timeoutMs: number;
 }
@@ -30,10 +33,12 @@ export interface Answer {
 }
 
 /**
- * @throws {Error} with a `code` of the system or of OpenSSL; ETIMEDOUT if it is
- *   late, EMSGSIZE if the answer is longer than 1 MiB.
+ * Sends a request and resolves with the whole response, whatever its status.
+ *
+ * @throws {Error} with a `code` of the system or of OpenSSL; ETIMEDOUT after `timeoutMs`;
+ *   EMSGSIZE if the body has more than 2^20 characters.
  */
-export function send(request: Request): Promise<Answer> {
+export function send(request: RequestOptions): Promise<Answer> {
   const { address, names, tls, path, body, token, timeoutMs } = request;
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const options = {
@@ -52,7 +57,7 @@ export function send(request: Request): Promise<Answer> {
   const sent =
     tls === undefined
       ? http.request(options)
-      : https.request({ ...options, ...connection(address, names), ...mutable(tls) });
+      : https.request({ ...options, ...connectOptions(address, names), ...trustOptions(tls) });
   const fail = (code: string) => reject(Object.assign(new Error(code), { code }));
   const cancelDeadline = systemClock.after(timeoutMs, () => fail("ETIMEDOUT"));
   sent.on("error", reject);
@@ -61,11 +66,12 @@ export function send(request: Request): Promise<Answer> {
     response.setEncoding("utf8");
     response.on("data", (chunk: string) => {
       text += chunk;
-      if (text.length > MAX_ANSWER_BYTES) fail("EMSGSIZE");
+      if (text.length > MAX_BODY_CHARS) fail("EMSGSIZE");
     });
     response.on("end", () => resolve({ status: response.statusCode ?? 0, body: text }));
     response.on("error", reject);
   });
+
   sent.end(body === undefined ? undefined : JSON.stringify(body));
   return promise.finally(() => {
     cancelDeadline();

@@ -1,8 +1,8 @@
-// Signals that mean nothing to a gateway, but would end or stop it.
+// Signals that have no meaning for a gateway, but would end or stop it by default.
 import { libc } from "./libc.ts";
 
-// Their default action ends the process. SIGPIPE and SIGXFSZ are ignored by Bun
-// already; SIGQUIT, SIGTSTP and the signals of a crash keep their meaning.
+// The default action of these signals ends the process. Bun already ignores SIGPIPE and
+// SIGXFSZ; SIGQUIT, SIGTSTP and the signals of a crash keep their default.
 const IGNORED = ["SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO"] as const;
 
 // The same number on Linux and macOS.
@@ -10,10 +10,10 @@ const SIGTTOU = 22;
 const SIG_IGN = 1;
 
 /**
- * Ignores them from now on, and calls `onSignal` at each. Ignores SIGTTOU too,
- * which would stop a gateway in the background that logs to its terminal
- * (`stty tostop`); a handler for that one would be called again and again.
- * The function returned restores the default, but for SIGTTOU.
+ * Calls `onSignal` for each of these signals instead of ending the process. Also ignores
+ * SIGTTOU, which would stop a background gateway that logs to its terminal (`stty
+ * tostop`). SIGTTOU has no handler: the interrupted write would be restarted and raise it
+ * again, endlessly. The function returned restores the defaults, except that of SIGTTOU.
  */
 export function ignoreSignals(onSignal: (signal: string) => void): () => void {
   for (const signal of IGNORED) process.on(signal, onSignal);

@@ -1,7 +1,7 @@
-// The failure to call the C library at all. A file of its own, since importing
-// os/libc.ts is what fails.
+// The error for a C library that cannot be called. It has its own file because the
+// import of os/libc.ts throws it.
 
-/** The message is complete and for the user; nothing can run without the C library. */
+/** Bun cannot call the C library, so nothing can run. The message is for the user. */
 export class LibcError extends Error {
   override name = "LibcError";
 }

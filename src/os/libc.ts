@@ -1,5 +1,5 @@
-// The C library, for what Bun's API lacks: a connect that can be aborted and
-// tells its real error, socket options, resource limits, Unix datagrams.
+// The C library, for what Bun's API lacks: a connect that can be aborted and reports its
+// real error, socket options, resource limits, Unix datagrams.
 import { dlopen, ptr, read } from "bun:ffi";
 import { constants } from "node:os";
 import { abi } from "./abi.ts";
@@ -18,9 +18,9 @@ const SYMBOLS = {
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
-  // On Linux alone: macOS takes a variadic argument elsewhere.
+  // Linux only: macOS on arm64 passes variadic arguments on the stack.
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
-  // On macOS alone, which on arm64 wants it behind what fills the eight registers.
+  // macOS only. On arm64 the variadic argument must follow eight that fill the registers.
   fcntl: {
     args: ["i32", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "u64"],
     returns: "i32",
@@ -31,19 +31,19 @@ const SYMBOLS = {
   clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
   getrlimit: { args: ["i32", "ptr"], returns: "i32" },
   setrlimit: { args: ["i32", "ptr"], returns: "i32" },
-  // It has the same signature by whatever name.
+  // Its name differs between systems, its signature does not.
   [abi.ERRNO_LOCATION as "errnoLocation"]: { args: [], returns: "ptr" },
 } as const;
 
 /**
- * libc's functions. Arguments of type `ptr` take a typed array. Importing this
- * file throws a LibcError where Bun cannot call them.
+ * The functions of libc. Arguments of type `ptr` take a typed array. The import of this
+ * file throws a LibcError if Bun cannot call them.
  */
 export const libc = openLibc();
 
-// A bare name that fails would make Bun try it as a path in the working folder.
-// These cannot fail to be found: a C library that is loaded already answers to
-// its soname without looking for a file, and musl's dlopen takes every "libc." for itself.
+// If dlopen cannot find a bare name, Bun tries it as a path in the working folder. These
+// names are always found: dlopen resolves the soname of a loaded library without a
+// file search, and musl's dlopen takes every "libc." name for itself.
 function openLibc() {
   try {
     return dlopen(abi.LIBRARY, SYMBOLS).symbols;
@@ -57,23 +57,26 @@ function openLibc() {
 
 const errnoLocation = libc[abi.ERRNO_LOCATION as "errnoLocation"];
 
-/** The address of an array's memory, for a C structure that points to it. */
+/** Returns the address of a typed array's memory, for a C structure that points to it. */
 export { ptr };
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
-/** The name of the last failed call's error, such as `EMFILE`. Ask at once: any call may change it. */
+/**
+ * Returns the errno name of the last failed call, such as `EMFILE`. Call it right after the
+ * failure: any other call may change it.
+ */
 export function lastError(): string {
   const number = read.i32(errnoLocation()!, 0);
   return errnoNames.get(number) ?? `errno ${number}`;
 }
 
-/** Text as C wants it: UTF-8 with a zero behind. */
+/** Encodes text as a C string: UTF-8 that ends with a zero byte. */
 export function cString(text: string): Uint8Array {
   return Buffer.from(`${text}\0`);
 }
 
-/** A system call that failed; `code` is the errno's name. */
+/** A system call failed. `code` is the errno's name. */
 export class SystemCallError extends Error {
   override name = "SystemCallError";
   constructor(

@@ -1,13 +1,14 @@
+// The descriptor limit and the resource usage of the process.
 import { readdirSync, statSync } from "node:fs";
 import { abi, isDarwin } from "./abi.ts";
 import { libc } from "./libc.ts";
 
-// macOS calls its hard limit unlimited and refuses more than OPEN_MAX of sys/syslimits.h.
+// macOS reports an unlimited hard limit, but refuses more than OPEN_MAX of sys/syslimits.h.
 const DARWIN_OPEN_MAX = 10_240n;
 
 /**
- * Raises the soft limit of open descriptors to the hard one, as Go programs
- * do, and returns what is in force.
+ * Raises the soft limit of open descriptors to the hard limit, as Go programs do, and
+ * returns the limit that is then in force.
  */
 export function raiseDescriptorLimit(): number {
   const limit = descriptorLimits();
@@ -19,7 +20,7 @@ export function raiseDescriptorLimit(): number {
   return Number(limit[0]);
 }
 
-/** What the system says of this process at this moment. */
+/** Returns the current resource usage of the process. */
 export function processStats() {
   const { user, system } = process.cpuUsage(); // microseconds
   return {
@@ -32,13 +33,13 @@ export function processStats() {
 }
 
 function openDescriptors(): number {
-  // Linux 6.2 and later count them by themselves, whatever their number.
+  // Linux 6.2 and later report the number as the folder's size.
   const { size } = statSync(abi.DESCRIPTORS);
-  // Less the one that the listing takes.
+  // The listing itself opens one.
   return size > 0 && !isDarwin ? size : readdirSync(abi.DESCRIPTORS).length - 1;
 }
 
-/** Soft and hard. */
+/** Returns the soft and the hard limit. */
 function descriptorLimits(): BigUint64Array {
   const limits = new BigUint64Array(2);
   libc.getrlimit(abi.RLIMIT_NOFILE, limits);

@@ -1,5 +1,5 @@
-// Standard error as the log of a gateway that serves: no write waits for a
-// reader, a terminal or a disk, and no line is cut or out of order.
+// Writes the log of a serving gateway to standard error. A write never waits for a
+// reader, a terminal or a disk, and lines are never truncated or reordered.
 import { fstatSync, write, writeSync } from "node:fs";
 import { abi } from "./abi.ts";
 import { sleep } from "./clock.ts";
@@ -7,15 +7,15 @@ import { lastError, libc, SystemCallError } from "./libc.ts";
 import { closeDescription, reopenNonBlocking } from "./own-description.ts";
 
 export interface LogStream {
-  /** Takes a line whole or not at all, and returns whether it did. Never throws, never waits. */
+  /** Accepts a whole line or drops it; returns whether it was accepted. Never throws, never waits. */
   write(line: string): boolean;
-  /** Resolves once all lines are written and there is room for another, after `timeoutMs` at the latest. */
+  /** Resolves once all accepted lines are written and there is room for another, or after `timeoutMs`. */
   flush(timeoutMs: number): Promise<void>;
-  /** Gives up what is not written. May be called twice. */
+  /** Discards lines that are not written yet. May be called twice. */
   close(): void;
 }
 
-/** The log on a descriptor, which stays the caller's and keeps its flags. */
+/** Opens the log on a descriptor. The caller keeps the descriptor, whose flags do not change. */
 export function openLogStream(fd: number): LogStream {
   return isDiskFile(fd) ? new FileLog(fd) : new PipeLog(fd);
 }
@@ -33,33 +33,36 @@ const RETRY_MS = 10;
 
 async function waitUntil(isDone: () => boolean, timeoutMs: number): Promise<void> {
   const tries = Math.ceil(timeoutMs / RETRY_MS);
+
   for (let i = 0; i < tries && !isDone(); i++) await sleep(RETRY_MS);
 }
 
-/** A pipe, terminal or socket: takes bytes at once, or has no room. */
+/** Logs to a pipe, terminal or socket, which either takes bytes at once or has no room. */
 export class PipeLog implements LogStream {
   readonly #fd: number;
-  readonly #own: number | undefined;
+  /** A non-blocking descriptor of our own for the same stream; undefined if it cannot be reopened. */
+  readonly #ownFd: number | undefined;
   readonly #isSocket: boolean;
-  /** What has not been taken of the last line. */
-  #tail: Uint8Array | undefined;
+  /** The part of the last line that has not been written yet. */
+  #pending: Uint8Array | undefined;
   #isClosed = false;
 
   constructor(fd: number, reopen = reopenNonBlocking) {
     this.#fd = fd;
-    this.#own = reopen(fd);
-    this.#isSocket = this.#own === undefined && isSocket(fd);
+    this.#ownFd = reopen(fd);
+    this.#isSocket = this.#ownFd === undefined && isSocket(fd);
   }
 
   write(line: string): boolean {
     if (this.#isClosed) return false;
     try {
-      this.#retryTail();
-      if (this.#tail !== undefined) return false;
+      this.#writePending();
+      if (this.#pending !== undefined) return false;
+
       const bytes = Buffer.from(line);
-      const written = this.#writeSome(bytes);
+      const written = this.#writeAvailable(bytes);
       if (written === 0) return false;
-      if (written < bytes.length) this.#tail = bytes.subarray(written);
+      if (written < bytes.length) this.#pending = bytes.subarray(written);
       return true;
     } catch {
       return false; // the reader is gone
@@ -71,33 +74,34 @@ export class PipeLog implements LogStream {
   }
 
   close(): void {
-    if (!this.#isClosed) closeDescription(this.#own);
+    if (!this.#isClosed) closeDescription(this.#ownFd);
     this.#isClosed = true;
   }
 
   #isReady(): boolean {
     try {
-      if (!this.#isClosed) this.#retryTail();
-      return this.#isClosed || (this.#tail === undefined && hasRoom(this.#own ?? this.#fd));
+      if (!this.#isClosed) this.#writePending();
+      return this.#isClosed || (this.#pending === undefined && hasRoom(this.#ownFd ?? this.#fd));
     } catch {
-      return true; // the reader is gone, and waiting cannot help
+      return true; // the reader is gone, so waiting is useless
     }
   }
 
-  #retryTail(): void {
-    if (this.#tail === undefined) return;
-    const rest = this.#tail.subarray(this.#writeSome(this.#tail));
-    this.#tail = rest.length > 0 ? rest : undefined;
+  #writePending(): void {
+    if (this.#pending === undefined) return;
+    const rest = this.#pending.subarray(this.#writeAvailable(this.#pending));
+    this.#pending = rest.length > 0 ? rest : undefined;
   }
 
-  /** Writes as much as there is room for now, and returns how many bytes that was. */
-  #writeSome(bytes: Uint8Array): number {
-    if (this.#own !== undefined) return writeOrNone(this.#own, bytes);
-    if (this.#isSocket) return sendOrNone(this.#fd, bytes);
-    // Blocking, perhaps: as much as surely fits, for as long as there is room.
+  /** Writes the bytes for which there is room, and returns their number. */
+  #writeAvailable(bytes: Uint8Array): number {
+    if (this.#ownFd !== undefined) return tryWrite(this.#ownFd, bytes);
+    if (this.#isSocket) return trySend(this.#fd, bytes);
+
+    // The descriptor may block: write only what is certain to fit, while there is room.
     let written = 0;
     while (written < bytes.length && hasRoom(this.#fd)) {
-      const count = writeOrNone(this.#fd, bytes.subarray(written, written + PIPE_BUF));
+      const count = tryWrite(this.#fd, bytes.subarray(written, written + PIPE_BUF));
       if (count === 0) break;
       written += count;
     }
@@ -105,17 +109,18 @@ export class PipeLog implements LogStream {
   }
 }
 
-// A pipe that poll(2) calls writable has room for as much (pipe(7)).
+// A pipe that poll(2) reports as writable has room for this many bytes (pipe(7)).
 const PIPE_BUF = 4096;
 const POLLOUT = 4;
 
-/** Also true where the reader is gone, so that the write reports it. */
+/** Reports whether a write would not block. Also true if the reader is gone; the write then fails. */
 function hasRoom(fd: number): boolean {
   const request = new Int32Array([fd, POLLOUT]); // struct pollfd
   return libc.poll(request, 1, 0) > 0;
 }
 
-function writeOrNone(fd: number, bytes: Uint8Array): number {
+/** Returns the number of bytes written: 0 if a non-blocking descriptor has no room. */
+function tryWrite(fd: number, bytes: Uint8Array): number {
   try {
     return writeSync(fd, bytes);
   } catch (error) {
@@ -124,7 +129,8 @@ function writeOrNone(fd: number, bytes: Uint8Array): number {
   }
 }
 
-function sendOrNone(fd: number, bytes: Uint8Array): number {
+/** Returns the number of bytes sent without waiting: 0 if the socket has no room. */
+function trySend(fd: number, bytes: Uint8Array): number {
   const sent = Number(libc.sendto(fd, bytes, bytes.length, abi.MSG_DONTWAIT, null, 0));
   if (sent >= 0) return sent;
   const code = lastError();
@@ -140,18 +146,18 @@ function isSocket(fd: number): boolean {
   }
 }
 
-/** Starts a write of all bytes; `done` hears how many were written, or why none was. */
+/** Starts a write, and calls `done` with the number of bytes written or the error. */
 export type StartWrite = (
   bytes: Uint8Array,
   done: (error: Error | null, written: number) => void,
 ) => void;
 
-// Some seconds of a log that is busy; after that lines are dropped.
+// Several seconds of a busy log. When the queue is full, lines are dropped.
 const MAX_QUEUED_BYTES = 1 << 20;
 
 /**
- * A file, whose disk or mount may hang: written by another thread, one write at
- * a time, from a bounded queue.
+ * Logs to a file, whose disk or mount may hang: another thread writes it, one write at a
+ * time, from a bounded queue.
  */
 export class FileLog implements LogStream {
   readonly #startWrite: StartWrite;
@@ -167,7 +173,7 @@ export class FileLog implements LogStream {
   write(line: string): boolean {
     const bytes = Buffer.from(line);
     if (this.#isClosed || this.#queuedBytes + bytes.length > MAX_QUEUED_BYTES) {
-      this.#writeQueue(); // a disk that was full may have room again
+      this.#writeQueue(); // the disk may have been full and have room again
       return false;
     }
     this.#queue.push(bytes);
@@ -189,12 +195,13 @@ export class FileLog implements LogStream {
     const batch = Buffer.concat(this.#queue);
     this.#queue = [batch];
     this.#isWriting = true;
+
     this.#startWrite(batch, (error, written = 0) => {
       this.#isWriting = false;
       const rest = error === null ? batch.subarray(written) : batch;
       this.#queue[0] = rest;
       this.#queuedBytes -= batch.length - rest.length;
-      // After an error the next line tries again.
+      // After an error, the next line starts the next attempt.
       if (error === null) this.#writeQueue();
     });
   }

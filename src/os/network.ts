@@ -4,7 +4,7 @@
 import type { HostPort } from "../core/address.ts";
 import type { TlsFiles } from "../core/gateway-config.ts";
 import { type Answer, send } from "./http.ts";
-import { checkTlsFiles, readTlsFiles, shakeHands, type TlsFlags } from "./tls.ts";
+import { checkTlsFiles, handshake, readTlsFiles, type TlsFlags } from "./tls.ts";
 
 /** A POST of JSON if it has a body, else a GET. */
 export interface HttpRequest {
@@ -21,16 +21,24 @@ export function createEtcdClient(flags: TlsFlags) {
   return {
     checkTlsFiles: (files: TlsFiles): Promise<void> => checkTlsFiles(files, flags),
 
-    /** @throws {Error} with a `code`, or a TlsFileError. */
+    /**
+     * Verifies by a TLS handshake that the server has a certificate for one of `names`.
+     *
+     * @throws {Error} with a `code`, or a TlsFileError.
+     */
     async verify(
       address: HostPort,
       names: readonly string[],
       { tls, timeoutMs }: { readonly tls: TlsFiles; readonly timeoutMs: number },
     ): Promise<void> {
-      await shakeHands({ address, names, tls: await readTlsFiles(tls, flags), timeoutMs });
+      await handshake({ address, names, tls: await readTlsFiles(tls, flags), timeoutMs });
     },
 
-    /** @throws {Error} with a `code`, or a TlsFileError. */
+    /**
+     * Sends an HTTP request and resolves with the response, whatever its status.
+     *
+     * @throws {Error} with a `code`, or a TlsFileError.
+     */
     async request(
       address: HostPort,
       names: readonly string[],

@@ -1,25 +1,25 @@
-// Certificates and keys out of PEM text (RFC 7468): all of it, or an error that
-// names the block and its line. It reads no file and names no flag.
+// Parses certificates and keys from PEM text (RFC 7468). A text is read completely, or
+// an error names the block and its line. Reads no file and names no flag.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 
-/** The message is the fact alone, such as `block 2 (line 31) has no END line`. */
+/** The text cannot be used. The message is only the fact, such as `block 2 (line 31) has no END line`. */
 export class PemError extends Error {
   override name = "PemError";
 }
 
-/** What stands between a BEGIN and an END line. */
+/** The text between a BEGIN and an END line, decoded. */
 interface Block {
   readonly label: string;
   readonly bytes: Buffer;
   readonly isEncrypted: boolean;
-  /** In words, for an error: `block 2 (line 31)`. */
+  /** The position for an error message: `block 2 (line 31)`. */
   readonly place: string;
 }
 
 /**
- * Reads the anchors of trust, each as PEM of its own. Every block must be a
- * certificate, as etcd demands of its own file: a private key or a revocation
- * list that is silently skipped is a mistake, or a false sense of safety.
+ * Reads the trust anchors and returns each as separate PEM text. Every block must be a
+ * certificate, as etcd requires for its own file: skipping a private key or a revocation
+ * list without an error would hide a mistake or give a false sense of security.
  *
  * @throws {PemError}
  */
@@ -30,8 +30,8 @@ export function readAnchors(text: string): string[] {
 }
 
 /**
- * Reads a certificate and those of the authorities in between, in their order.
- * Skips blocks of other kinds, as Go does: a key may be in the same file.
+ * Reads a certificate and its intermediate certificates, in the order of the text. Skips
+ * blocks of other kinds, as Go does, since the key may be in the same file.
  *
  * @throws {PemError}
  */
@@ -42,9 +42,9 @@ export function readChain(text: string): readonly X509Certificate[] {
 }
 
 /**
- * Reads the first private key, as PEM.
+ * Reads the first private key and returns it as PEM text.
  *
- * @throws {PemError} also if the key is encrypted: a service cannot ask for a passphrase.
+ * @throws {PemError} also if the key is encrypted, since a service cannot prompt for a passphrase.
  */
 export function readPrivateKey(text: string): string {
   const block = blocksOf(text).find(({ label }) => label.endsWith("PRIVATE KEY"));
@@ -63,6 +63,7 @@ export function readPrivateKey(text: string): string {
   return pem;
 }
 
+/** Encodes a certificate as PEM text. */
 export function toPem(certificate: X509Certificate): string {
   return encode("CERTIFICATE", certificate.raw);
 }
@@ -77,11 +78,12 @@ function certificateOf({ label, bytes, place }: Block): X509Certificate {
     throw new PemError(
       `${place} is a TRUSTED CERTIFICATE, a form of openssl's own; convert it with: openssl x509 -in FILE -out FILE`,
     );
-  // The second label is that of old versions of openssl.
+  // Old versions of openssl write the second label.
   if (label !== "CERTIFICATE" && label !== "X509 CERTIFICATE")
     throw new PemError(`${place} is a ${label}, not a CERTIFICATE; remove it from the file`);
+
   const wanted = derLength(bytes);
-  // Bun would take bytes that are PEM once more.
+  // Bun would accept bytes that are PEM text again.
   if (wanted === undefined)
     throw new PemError(`${place} is not a certificate: its bytes are not an ASN.1 sequence`);
   if (wanted !== bytes.length)
@@ -96,24 +98,24 @@ function certificateOf({ label, bytes, place }: Block): X509Certificate {
 }
 
 /**
- * The length of a DER sequence with its own header; undefined: it is not one of
- * 128 bytes or more, as every certificate is.
+ * Returns the length that a DER sequence declares, including its header. Undefined if the
+ * bytes are not a DER sequence of at least 128 bytes, which every certificate is.
  */
 function derLength(bytes: Buffer): number | undefined {
-  const count = (bytes[1] ?? 0) - 0x80; // of the bytes that hold the length
+  const count = (bytes[1] ?? 0) - 0x80; // number of bytes that hold the length
   if (bytes[0] !== 0x30 || count < 1 || count > 4 || bytes.length < 2 + count) return undefined;
   return 2 + count + bytes.readUIntBE(2, count);
 }
 
 const BEGIN = /^-----BEGIN ([^-]+)-----\s*$/;
 const END = /^-----END ([^-]+)-----\s*$/;
-// What was meant as one of the two, and is not; the second where the file is cut off.
+// Malformed BEGIN and END lines; the second pattern matches a last line that is cut off.
 const ALMOST = /-\s*(BEGIN|END)\b|\b(BEGIN|END) [A-Z0-9 ]+-|^-----B/;
 const ALMOST_LAST = /^-{1,5}$/;
 
 /**
- * Cuts the text into blocks. Text between them is ignored: openssl writes the
- * names of a certificate there.
+ * Splits the text into blocks. Text between blocks is ignored, since openssl writes a
+ * certificate's names there.
  */
 function blocksOf(text: string): Block[] {
   checkText(text);
@@ -141,7 +143,7 @@ function blocksOf(text: string): Block[] {
 
 function checkText(text: string): void {
   if (text.trim() === "") throw new PemError("it is empty");
-  // The first bytes of a DER sequence, read as UTF-8.
+  // The first bytes of a DER sequence, decoded as UTF-8.
   if (/^0(\uFFFD|[^]\x02\x01\0)/.test(text))
     throw new PemError(
       "it is DER, not PEM; convert it with: openssl x509 -inform der -in FILE -out FILE, or openssl pkey for a key",
@@ -149,7 +151,7 @@ function checkText(text: string): void {
   if (text.includes("\0")) throw new PemError("it is not text in UTF-8");
 }
 
-/** A block whose END line has not come yet. */
+/** A block whose END line has not been read yet. */
 class OpenBlock {
   readonly place: string;
   readonly #label: string;
@@ -167,7 +169,7 @@ class OpenBlock {
       throw new PemError(`line ${number} has an END and a BEGIN; put a line break between them`);
     if (line.startsWith("-----BEGIN "))
       throw new PemError(`${this.place} has no END line before line ${number}`);
-    // Headers of RFC 1421, which old forms of encrypted keys have.
+    // RFC 1421 headers, which encrypted keys in the old openssl format have.
     if (this.#base64 === "" && /^[A-Za-z][\w-]*:/.test(line)) {
       this.#isEncrypted ||= /^Proc-Type:.*ENCRYPTED/.test(line);
       return;
@@ -185,14 +187,14 @@ class OpenBlock {
       );
     const bytes = Buffer.from(this.#base64, "base64");
     if (bytes.length === 0) throw new PemError(`${this.place} is empty`);
-    // Buffer.from stops at what it cannot read.
+    // Buffer.from stops at the first character that it cannot decode.
     if (bytes.length !== base64Length(this.#base64))
       throw new PemError(`${this.place} is damaged: its base64 is not complete`);
     return { label, bytes, isEncrypted: this.#isEncrypted, place: this.place };
   }
 }
 
-/** How many bytes the whole of `base64` stands for. */
+/** Returns the number of bytes that all of `base64` encodes. */
 function base64Length(base64: string): number {
   return (base64.length * 3) / 4 - (/=*$/.exec(base64)?.[0].length ?? 0);
 }

@@ -1,51 +1,53 @@
-// Time in which the process was present. After an absence (SIGSTOP, a frozen
-// cgroup, a suspended machine, an event loop that was blocked) a timer would
-// fire before the events that waited with it, and blame peers that answered in time.
+// A clock that counts only the time in which the process ran. After an absence (SIGSTOP, a
+// frozen cgroup, a suspended machine, a blocked event loop) an ordinary timer would fire
+// before the queued events, and time out peers that answered in time.
 import type { Clock } from "../core/clock.ts";
 
-// How often an absence is looked for while timers wait.
-const BEAT_MS = 500;
+// Interval of the checks for an absence while timers are pending.
+const TICK_MS = 500;
 
-// A timer that is later than this was kept from firing. Below it are the delays
-// of an event loop that is merely busy.
+// A timer that is later than this was held up by an absence. Shorter delays are those of a
+// busy event loop.
 const LATE_MS = 50;
 
-// How much of an absence a timer gives back at most: enough for a peer to answer
-// what it is asked now, and no delay for timers that wait for hours.
+// The longest extension of a timer after absences: enough for a peer to answer a request
+// that is sent now, and negligible for timers of hours.
 const MAX_GRACE_MS = 5000;
 
 interface Timer {
   readonly callback: () => void;
-  /** Called once, before the callback or when the timer is cancelled. */
-  readonly forget: () => void;
-  /** On the clock below. */
+  /** Ends the timer's count as pending. Called before the callback or on cancellation. */
+  readonly release: () => void;
+  /** On the underlying clock. */
   dueAt: number;
-  /** `#absentMs` when it was set. */
+  /** The clock's `#absentMs` when the timer was set or last extended. */
   absentMs: number;
-  /** How much it may still be put off. */
+  /** By how much the timer may still be extended. */
   graceMs: number;
   cancel: () => void;
 }
 
 export class PresentClock implements Pick<Clock, "now" | "after"> {
   readonly #clock: Clock;
+  /** The total of all absences. */
   #absentMs = 0;
-  /** The latest time that has been given out, on the clock below. */
-  #seenAt: number;
-  #beatAt = Number.POSITIVE_INFINITY;
-  #timers = 0;
-  #cancelBeat = () => {};
+  /** The last reading of the underlying clock. */
+  #lastReading: number;
+  /** When the next tick is due, on the underlying clock. */
+  #tickAt = Number.POSITIVE_INFINITY;
+  #pendingTimers = 0;
+  #cancelTick = () => {};
 
-  /** `clock` is the machine's own. */
+  /** `clock` is the machine's clock. It is the only source of time and timers. */
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#seenAt = clock.now();
+    this.#lastReading = clock.now();
   }
 
   now(): number {
     const now = this.#clock.now();
-    if (now > this.#beatAt + LATE_MS) this.#noteAbsence(now);
-    this.#seenAt = now;
+    if (now > this.#tickAt + LATE_MS) this.#addAbsence(now);
+    this.#lastReading = now;
     return now - this.#absentMs;
   }
 
@@ -54,41 +56,41 @@ export class PresentClock implements Pick<Clock, "now" | "after"> {
     let isPending = true;
     const timer: Timer = {
       callback,
-      forget: () => {
-        if (isPending) this.#leave();
+      release: () => {
+        if (isPending) this.#removeTimer();
         isPending = false;
       },
-      dueAt: this.#seenAt + ms,
+      dueAt: this.#lastReading + ms,
       absentMs: this.#absentMs,
       graceMs: Math.min(ms, MAX_GRACE_MS),
       cancel: () => {},
     };
-    this.#enter();
+    this.#addTimer();
     this.#arm(timer, ms);
     return () => {
       timer.cancel();
-      timer.forget();
+      timer.release();
     };
   }
 
   #arm(timer: Timer, ms: number): void {
     timer.cancel = this.#clock.after(ms, () => {
       this.now();
-      const lateMs = this.#seenAt - timer.dueAt;
-      // The absence that was noticed, or that of a timer shorter than a beat.
+      const lateMs = this.#lastReading - timer.dueAt;
+      // `lateMs` covers an absence that no tick detected, during a timer shorter than a tick.
       const missedMs = Math.max(this.#absentMs - timer.absentMs, lateMs);
       const graceMs = missedMs > LATE_MS ? Math.min(missedMs, timer.graceMs) : 0;
       if (graceMs > 0) {
         timer.graceMs -= graceMs;
         timer.absentMs = this.#absentMs;
-        timer.dueAt = this.#seenAt + graceMs;
+        timer.dueAt = this.#lastReading + graceMs;
         this.#arm(timer, graceMs);
       } else if (lateMs > LATE_MS) this.#fireAfterEvents(timer);
       else this.#fire(timer);
     });
   }
 
-  /** Late, and without any grace left: fires after the events that wait now. */
+  /** Fires a late timer that cannot be extended, after the events that are queued now. */
   #fireAfterEvents(timer: Timer): void {
     let isCancelled = false;
     timer.cancel = () => {
@@ -102,29 +104,29 @@ export class PresentClock implements Pick<Clock, "now" | "after"> {
   }
 
   #fire(timer: Timer): void {
-    timer.forget();
+    timer.release();
     timer.callback();
   }
 
-  /** The process ran until it was last seen, or until the beat that it then missed. */
-  #noteAbsence(now: number): void {
-    this.#absentMs += now - Math.max(this.#seenAt, this.#beatAt);
-    this.#beatAt = now + BEAT_MS;
+  /** Adds the time since the last reading, or since the missed tick if that was later. */
+  #addAbsence(now: number): void {
+    this.#absentMs += now - Math.max(this.#lastReading, this.#tickAt);
+    this.#tickAt = now + TICK_MS;
   }
 
-  #enter(): void {
-    if (this.#timers++ === 0) this.#beat();
+  #addTimer(): void {
+    if (this.#pendingTimers++ === 0) this.#tick();
   }
 
-  #leave(): void {
-    if (--this.#timers > 0) return;
-    this.#cancelBeat();
-    this.#beatAt = Number.POSITIVE_INFINITY;
+  #removeTimer(): void {
+    if (--this.#pendingTimers > 0) return;
+    this.#cancelTick();
+    this.#tickAt = Number.POSITIVE_INFINITY;
   }
 
-  #beat(): void {
+  #tick(): void {
     this.now();
-    this.#beatAt = this.#seenAt + BEAT_MS;
-    this.#cancelBeat = this.#clock.after(BEAT_MS, () => this.#beat());
+    this.#tickAt = this.#lastReading + TICK_MS;
+    this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick());
   }
 }

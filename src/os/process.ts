@@ -1,48 +1,50 @@
-// What the process itself offers: its streams, its signals, its addresses.
+// The process itself: its standard streams, signals, exit status and identity.
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { closeDescription, reopenNonBlocking } from "./own-description.ts";
 
-// A reader that takes nothing for as long does not read at all.
+// The total wait for a slow reader. After it, the rest of the text is dropped.
 const ERROR_WAIT_MS = 2000;
 const ERROR_RETRY_MS = 10;
 
 /**
- * Writes text to standard error and waits for a slow reader, for two seconds at
- * the most where that is a pipe or terminal. Never throws: a reader that is gone
- * is not our fault. For a process that ends; os/log-stream.ts is for one that serves.
+ * Writes text to standard error. If that is a pipe or terminal, waits up to two seconds for
+ * a slow reader. Never throws: a missing reader is not our fault. For a process that is
+ * about to end; a serving process uses os/log-stream.ts.
  */
 export function writeError(text: string): void {
-  const own = reopenNonBlocking(2);
+  const ownFd = reopenNonBlocking(2);
   let bytes: Uint8Array | undefined = Buffer.from(text);
   let tries = ERROR_WAIT_MS / ERROR_RETRY_MS;
+
   while (bytes !== undefined && tries > 0) {
     try {
-      bytes = rest(own ?? 2, bytes);
+      bytes = writeSome(ownFd ?? 2, bytes);
     } catch (error) {
       if ((error as { code?: string }).code !== "EAGAIN") break;
       tries--;
       Bun.sleepSync(ERROR_RETRY_MS);
     }
   }
-  closeDescription(own);
+  closeDescription(ownFd);
 }
 
-function rest(fd: number, bytes: Uint8Array): Uint8Array | undefined {
+/** Writes once, and returns the bytes that remain; undefined if none do. */
+function writeSome(fd: number, bytes: Uint8Array): Uint8Array | undefined {
   const written = writeSync(fd, bytes);
   return written < bytes.length ? bytes.subarray(written) : undefined;
 }
 
 /**
- * Writes text to standard output, all of it. False if the reader is gone, who
- * wants no more. What cannot be written otherwise, as to a full disk, ends the
- * process with status 1: half of the text must not look like all of it.
+ * Writes all of the text to standard output. Returns false if the reader is gone. Any
+ * other failure, such as a full disk, ends the process with status 1, because truncated
+ * output must not look complete.
  */
 export function writeOutput(text: string): boolean {
   let bytes: Uint8Array | undefined = Buffer.from(text);
   while (bytes !== undefined) {
     try {
-      bytes = rest(1, bytes);
+      bytes = writeSome(1, bytes);
     } catch (error) {
       const { code } = error as { code?: string };
       if (code === "EPIPE") return false;
@@ -50,28 +52,28 @@ export function writeOutput(text: string): boolean {
         writeError(`etcd-gateway: Cannot write to standard output: ${code}\n`);
         process.exit(1);
       }
-      Bun.sleepSync(1); // a pipe that does not block, and is full
+      Bun.sleepSync(1); // a non-blocking pipe that is full
     }
   }
   return true;
 }
 
-// Not process.stdout and process.stderr: a look at one makes Bun set O_NONBLOCK on
-// a description that other programs share.
+// isatty instead of process.stdout and process.stderr: reading either property makes Bun
+// set O_NONBLOCK on a file description that other programs share.
 
-/** Whether standard output is read by a person at a terminal. */
+/** Reports whether standard output is a terminal. */
 export function isOutputTerminal(): boolean {
   return isatty(1);
 }
 
-/** Whether standard error is read by a person at a terminal. */
+/** Reports whether standard error is a terminal. */
 export function isErrorTerminal(): boolean {
   return isatty(2);
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
-/** Catches SIGTERM and SIGINT from its construction until `close`. */
+/** Catches SIGTERM and SIGINT from construction until `close`. */
 export class StopSignals {
   #deliver: (signal: string) => void = () => {};
   readonly #onSignal = (signal: string) => this.#deliver(signal);
@@ -80,7 +82,7 @@ export class StopSignals {
     for (const signal of STOP_SIGNALS) process.on(signal, this.#onSignal);
   }
 
-  /** Resolves with the name of the next signal. One that nobody waits for is lost. */
+  /** Resolves with the name of the next signal. Signals that arrive while no call is pending are ignored. */
   next(): Promise<string> {
     return new Promise((resolve) => {
       this.#deliver = resolve;
@@ -92,18 +94,18 @@ export class StopSignals {
   }
 }
 
-/** Calls `handler` at each SIGHUP from now on; the function returned takes it back. */
+/** Calls `handler` for each SIGHUP. The function returned removes the handler. */
 export function onHangup(handler: () => void): () => void {
   process.on("SIGHUP", handler);
   return () => process.off("SIGHUP", handler);
 }
 
-/** Ends the process now with this status. */
+/** Ends the process immediately with `status`. */
 export function exit(status: number): never {
   process.exit(status);
 }
 
-/** Calls `handler` for an exception that nothing caught, instead of a stack trace. */
+/** Calls `handler` for each uncaught exception, in place of Bun's stack trace. */
 export function onUncaught(handler: (error: unknown) => void): void {
   process.on("uncaughtException", handler);
   process.on("unhandledRejection", handler);
@@ -111,5 +113,5 @@ export function onUncaught(handler: (error: unknown) => void): void {
 
 export const processId = process.pid;
 
-/** What this binary runs on, for the version: `Bun 1.4.5 linux/x64`. */
+/** The runtime and platform, for the version output: `Bun 1.4.5 linux/x64`. */
 export const platform = `Bun ${Bun.version} ${process.platform}/${process.arch}`;

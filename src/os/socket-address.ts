@@ -1,11 +1,15 @@
-// struct sockaddr_in and sockaddr_in6 (RFC 3493, section 3.3).
+// Encodes and decodes struct sockaddr_in and sockaddr_in6 (RFC 3493, section 3.3).
 import type { HostPort } from "../core/address.ts";
 import { abi } from "./abi.ts";
 import { cString, libc, SystemCallError } from "./libc.ts";
 
 export const AF_INET = 2;
 
-/** @throws {SystemCallError} if `address` is no IP literal, or its zone is no interface. */
+/**
+ * Encodes an IP literal and a port.
+ *
+ * @throws {SystemCallError} if `address` is not an IP literal or its zone is not an interface.
+ */
 export function socketAddress(address: string, port: number): Uint8Array {
   const [literal, zone] = address.split("%");
   const isIPv6 = literal!.includes(":");
@@ -21,16 +25,17 @@ export function socketAddress(address: string, port: number): Uint8Array {
   return bytes;
 }
 
+/** Returns the address family, such as `AF_INET`. */
 export function familyOf(name: Uint8Array): number {
   return name[abi.HAS_ADDRESS_LENGTH ? 1 : 0]!;
 }
 
-/** The IP address alone, as a view. */
+/** Returns a view of the bytes of the IP address. */
 export function addressBytes(name: Uint8Array): Uint8Array {
   return familyOf(name) === AF_INET ? name.subarray(4, 8) : name.subarray(8, 24);
 }
 
-/** Undefined for a family other than IP's. */
+/** Decodes the address and port; undefined unless the family is IPv4 or IPv6. */
 export function hostPortOf(name: Uint8Array): HostPort | undefined {
   const port = name[2]! * 256 + name[3]!;
   const bytes = addressBytes(name);
@@ -42,7 +47,7 @@ export function hostPortOf(name: Uint8Array): HostPort | undefined {
   return { host: new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1), port };
 }
 
-/** A zone is an interface's name or its number (RFC 4007, section 11.2). */
+/** Returns the interface index of a zone, which is an interface's name or index (RFC 4007, section 11.2). */
 function scopeId(zone: string): number {
   const id = /^\d+$/.test(zone) ? Number(zone) : libc.if_nametoindex(cString(zone));
   if (id === 0) throw new SystemCallError("if_nametoindex", "ENODEV");

@@ -1,30 +1,29 @@
-// Socket options that Bun's API lacks or sets otherwise. What to do about one
-// that the kernel refuses is the caller's business.
+// Sets socket options that Bun's API lacks or sets differently. If the kernel refuses an
+// option, the caller decides what to do.
 import { abi, isDarwin } from "./abi.ts";
 import { lastError, libc } from "./libc.ts";
 
 const IPPROTO_TCP = 6;
 
-// Probes that are not answered before the kernel gives up, and how many of
-// their intervals make the time before the first one: silence is noticed after
-// twice --keepalive-time.
+// Unanswered probes before the kernel gives up. Their interval is the keepalive time
+// divided by this number, so a silent peer is dropped after twice the keepalive time.
 const KEEPALIVE_PROBES = 3;
 
-// setsockopt copies what it is given, so one buffer serves all calls.
+// setsockopt copies the value, so all calls share one buffer.
 const int = new Int32Array(1);
 
-/** An option that the kernel refused to set on a live socket. */
+/** A socket option that the kernel refused to set on an open socket. */
 export interface OptionFailure {
-  /** Its name in C, such as `TCP_KEEPIDLE`. */
+  /** The option's name in C, such as `TCP_KEEPIDLE`. */
   readonly option: string;
   /** The errno's name. */
   readonly code: string;
 }
 
 /**
- * Has the kernel probe a peer that has been silent for `ms`, in whole seconds
- * of at least 1, and give it up after as long again. 0: never. Returns the
- * first failure; the other options are still set.
+ * Sets TCP keepalive: the kernel probes a peer that has been silent for `ms`, rounded up
+ * to whole seconds, and drops it after the same time again. 0 turns keepalive off. Sets
+ * every option even if one fails, and returns the first failure.
  */
 export function setKeepAlive(fd: number, ms: number): OptionFailure | undefined {
   const { SOL_SOCKET } = abi;
@@ -39,9 +38,11 @@ export function setKeepAlive(fd: number, ms: number): OptionFailure | undefined 
 }
 
 /**
- * Has the kernel end a connection whose peer has not acknowledged, or not made
- * room for, what it was sent for `ms`; 0: its own default of some 15 minutes.
- * For a server: it also ends a peer that is alive and does not read.
+ * Sets TCP_USER_TIMEOUT: the kernel drops a connection whose peer has not acknowledged
+ * sent bytes, or kept its receive window closed, for `ms`. 0 restores the system's default
+ * of about 15 minutes. For connections to servers, since it also drops a live peer that
+ * does not read.
+ *
  * @see tcp(7), RFC 5482
  */
 export function setUserTimeout(fd: number, ms: number): OptionFailure | undefined {
@@ -52,11 +53,11 @@ export function setUserTimeout(fd: number, ms: number): OptionFailure | undefine
 type SettableOption =
   "SO_KEEPALIVE" | "TCP_KEEPIDLE" | "TCP_KEEPINTVL" | "TCP_KEEPCNT" | "TCP_USER_TIMEOUT";
 
-// A descriptor that has been closed, or whose number something else has now.
-// Linux sets options on a connection that the peer has reset; macOS gives EINVAL.
+// The descriptor is closed, or now refers to something that is not a socket. For a
+// connection that the peer has reset, Linux sets the options and macOS returns EINVAL.
 const GONE_CODES = new Set(isDarwin ? ["EBADF", "ENOTSOCK", "EINVAL"] : ["EBADF", "ENOTSOCK"]);
 
-/** Returns the failure, unless the socket itself is gone: that says nothing of the option. */
+/** Sets an option and returns the failure. A socket that is gone is not a failure of the option. */
 function setOption(
   fd: number,
   level: number,

@@ -1,3 +1,4 @@
+// The system calls for systemd: inherited sockets, the monotonic clock, notifications.
 import { abi } from "./abi.ts";
 import { cString, lastError, libc } from "./libc.ts";
 
@@ -5,8 +6,9 @@ import { cString, lastError, libc } from "./libc.ts";
 const FIRST_INHERITED = 3;
 
 /**
- * The sockets that systemd, or who does as it does, has opened for this process
- * (socket activation).
+ * Returns the descriptors of the sockets that systemd, or a compatible supervisor, opened
+ * for this process (socket activation).
+ *
  * @see sd_listen_fds(3)
  */
 export function inheritedListeners(
@@ -19,7 +21,7 @@ export function inheritedListeners(
 
 const CLOCK_MONOTONIC = 1;
 
-/** As systemd counts; Bun's own hrtime begins with the process. */
+/** Returns the time of CLOCK_MONOTONIC, as systemd expects. Bun's hrtime starts with the process. */
 export function monotonicMicroseconds(): bigint {
   const time = new BigInt64Array(2); // struct timespec
   libc.clock_gettime(CLOCK_MONOTONIC, time);
@@ -32,23 +34,25 @@ const MSG_NOSIGNAL = 0x4000;
 const MSG_DONTWAIT = 0x40;
 
 /**
- * Tells systemd about this service, for example `READY=1`, at `path` (the
- * variable NOTIFY_SOCKET). Never waits, and returns false if it might be told
- * later; any other failure is systemd's loss alone.
+ * Sends a state such as `READY=1` to systemd's socket at `path` (the variable
+ * NOTIFY_SOCKET). Never waits. Returns false if a later attempt may succeed; other
+ * failures are ignored.
+ *
  * @see sd_notify(3)
  */
 export function notifySystemd(path: string, state: string): boolean {
   const fd = libc.socket(AF_UNIX, SOCK_DGRAM | abi.SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
-  // struct sockaddr_un: the family, then the path; a leading @ stands for the
-  // zero byte of an abstract name, which has no zero behind it.
+  // struct sockaddr_un: the family, then the path. A leading @ stands for the zero byte
+  // of an abstract name, which has no terminating zero.
   const name = path.startsWith("@") ? Buffer.from(`\0${path.slice(1)}`) : cString(path);
   const address = Buffer.concat([Uint8Array.of(AF_UNIX, 0), name]);
+
   const text = Buffer.from(state);
   const flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-  const isLate =
+  const isBusy =
     libc.sendto(fd, text, text.length, flags, address, address.length) < 0 &&
     lastError() === "EAGAIN";
   libc.close(fd);
-  return !isLate;
+  return !isBusy;
 }

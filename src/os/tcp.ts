@@ -1,5 +1,6 @@
-// TCP below Bun.connect: a non-blocking connect whose descriptor Bun adopts.
-// Bun's own connect cannot be aborted and reports every failure as refused.
+// System calls on TCP sockets that Bun lacks, by FFI. Among them is a non-blocking connect
+// whose descriptor Bun adopts: Bun's own connect cannot be aborted and reports every
+// failure as refused.
 import type { HostPort } from "../core/address.ts";
 import { abi, isDarwin } from "./abi.ts";
 import { lastError, libc, ptr, SystemCallError } from "./libc.ts";
@@ -15,19 +16,19 @@ const BPF_RET_K = 0x06;
 const MSG_PEEK = 2;
 const ANY_PORT = 9;
 
-/** What is counted of a socket's bytes: Linux' ioctl, macOS' option. */
+// Byte counters of a socket: an ioctl on Linux, a socket option on macOS.
 const ARRIVED = { ioctl: 0x541b, option: 0x1020 }; // SIOCINQ, SO_NREAD
 const UNSENT = { ioctl: 0x5411, option: 0x1024 }; // SIOCOUTQ, SO_NWRITE
 
-// Calls are synchronous and copy what they are given, so one buffer serves all.
+// The calls are synchronous and copy their arguments, so all share one buffer.
 const int = new Int32Array(1);
 const length = new Uint32Array(1);
 
 /**
- * Starts to connect to an IP literal and returns the descriptor at once. The
- * caller owns it; it turns writable when connected, and in error when not.
+ * Starts to connect to an IP literal and returns the descriptor at once. The caller owns
+ * the descriptor, which becomes writable when connected and reports an error otherwise.
  *
- * @throws {SystemCallError} if it fails at once, with nothing left open.
+ * @throws {SystemCallError} if the connect fails at once; no descriptor is left open.
  */
 export function startConnect(address: string, port: number): number {
   const name = socketAddress(address, port);
@@ -46,16 +47,16 @@ export function startConnect(address: string, port: number): number {
 }
 
 /**
- * Has a listening socket queue so many clients that are not accepted yet, as
- * far as the system lets it (net.core.somaxconn). Bun's own 512 would turn a
- * burst away, which the clients try again after a second.
+ * Sets the listen backlog to `clients`, which the system may limit (net.core.somaxconn).
+ * Bun's backlog of 512 would overflow in a burst, and the clients would retry only after
+ * a second.
  */
 export function setBacklog(fd: number, clients: number): void {
   libc.listen(fd, clients);
 }
 
-// struct tcp_info: counters of what was sent in vain since the last answer, and
-// milliseconds since that.
+// Offsets in struct tcp_info: retransmissions and probes since the last acknowledgement,
+// and the milliseconds since it arrived.
 const INFO_BYTES = 64;
 const RETRANSMITS = 2;
 const PROBES = 3;
@@ -64,10 +65,10 @@ const info = new Uint8Array(INFO_BYTES);
 const infoView = new DataView(info.buffer);
 
 /**
- * Whether a peer that is owed bytes has shown no sign of life for `silentMs`.
- * Unlike TCP_USER_TIMEOUT it spares one that is there and does not read: that
- * one answers the probes of its closed window. Never on macOS, whose kernel
- * does not tell.
+ * Reports whether a peer that is owed bytes has shown no sign of life for `silentMs`.
+ * Unlike TCP_USER_TIMEOUT, it does not count a live peer that does not read, since such a
+ * peer answers the probes of its closed window. Always false on macOS, whose kernel does
+ * not expose these counters.
  */
 export function hasVanished(fd: number, silentMs: number): boolean {
   if (isDarwin || !readInfo(fd)) return false;
@@ -76,9 +77,8 @@ export function hasVanished(fd: number, silentMs: number): boolean {
 }
 
 /**
- * Copies what has arrived, up to `buffer.length`, leaves it where it is, and
- * returns how many bytes that were. 0 also at an end or an error, of which it
- * takes nothing away: whoever reads next meets it.
+ * Copies up to `buffer.length` arrived bytes without removing them, and returns their
+ * number. Also returns 0 at an end or an error, which stays for the next reader.
  */
 export function peek(fd: number, buffer: Uint8Array): number {
   if (count(fd, ARRIVED) <= 0) return 0;
@@ -86,15 +86,16 @@ export function peek(fd: number, buffer: Uint8Array): number {
 }
 
 /**
- * Takes so many of the bytes that have arrived away, uncopied. The buffer has
- * room for them, in case a kernel does copy.
+ * Removes `bytes` arrived bytes. Linux does not copy them; other kernels overwrite
+ * `buffer`, which must have room for them.
+ *
  * @see tcp(7) on MSG_TRUNC
  */
 export function skip(fd: number, buffer: Uint8Array, bytes: number): void {
   if (bytes > 0) libc.recv(fd, buffer, bytes, abi.MSG_TRUNC);
 }
 
-/** Whether the peer has reset the connection and all that it sent before has been read. */
+/** Reports whether the peer has reset the connection and all bytes that it sent have been read. */
 export function isReset(fd: number): boolean {
   return readInfo(fd) && info[0] === abi.TCP_CLOSE && count(fd, ARRIVED) === 0;
 }
@@ -104,12 +105,12 @@ function readInfo(fd: number): boolean {
   return libc.getsockopt(fd, IPPROTO_TCP, abi.TCP_INFO, info, length) === 0;
 }
 
-/** Bytes that the kernel took and the peer has not acknowledged; 0 for a descriptor that is gone. */
+/** Returns how many bytes the kernel has taken and the peer has not acknowledged; 0 for a closed descriptor. */
 export function unsentBytes(fd: number): number {
   return Math.max(0, count(fd, UNSENT));
 }
 
-/** -1 for a descriptor that is gone. */
+/** Reads a byte counter; -1 for a closed descriptor. */
 function count(fd: number, { ioctl, option }: typeof ARRIVED): number {
   length[0] = 4;
   const status = isDarwin
@@ -119,10 +120,11 @@ function count(fd: number, { ioctl, option }: typeof ARRIVED): number {
 }
 
 /**
- * Has the kernel give new clients of an address that several processes share
- * (SO_REUSEPORT) to one of them: 0 is who has listened longest. Where there is
- * no such one, they go to any. Closing a listener resets those in its queue.
- * macOS cannot be told so.
+ * Steers new clients to one of the sockets that share an address (SO_REUSEPORT). Index 0
+ * is the socket that has listened longest. If no socket has this index, the kernel
+ * distributes the clients. Closing a listener resets the clients in its queue. Does
+ * nothing on macOS, which has no such option.
+ *
  * @see socket(7) on SO_ATTACH_REUSEPORT_CBPF
  */
 export function passOn(fd: number, index: 0 | 1): void {
@@ -134,7 +136,11 @@ export function passOn(fd: number, index: 0 | 1): void {
   libc.setsockopt(fd, abi.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, new Uint8Array(program.buffer), 16);
 }
 
-/** Where an inherited socket listens. @throws {SystemCallError} if it is no TCP socket that does. */
+/**
+ * Returns the address of an inherited listening socket.
+ *
+ * @throws {SystemCallError} if it is not a listening TCP socket.
+ */
 export function listenAddress(fd: number): HostPort {
   const name = new Uint8Array(28);
   if (libc.getsockname(fd, name, Uint32Array.of(name.length)) < 0)
@@ -147,7 +153,7 @@ export function listenAddress(fd: number): HostPort {
   return address;
 }
 
-/** Another descriptor of the same socket; the caller owns it. */
+/** Returns another descriptor of the same socket; the caller owns it. */
 export function duplicate(fd: number): number {
   const copy = libc.dup(fd);
   if (copy < 0) throw new SystemCallError("dup", lastError());
@@ -155,19 +161,19 @@ export function duplicate(fd: number): number {
 }
 
 /**
- * Whether this kernel has IPv6 sockets. False with `ipv6.disable=1`, or where a
- * sandbox forbids the family. True with net.ipv6.conf.all.disable_ipv6=1, where
- * a socket can still be bound to `::`.
+ * Reports whether this kernel has IPv6 sockets. False with `ipv6.disable=1`, or if a
+ * sandbox forbids the family. True with net.ipv6.conf.all.disable_ipv6=1, because a
+ * socket can still be bound to `::`.
  */
 export function hasIpv6(): boolean {
   const fd = libc.socket(abi.AF_INET6, SOCK_STREAM | abi.SOCK_CLOEXEC, IPPROTO_TCP);
-  // Anything else, such as EMFILE, says nothing of IPv6.
+  // Other errors, such as EMFILE, are not about IPv6.
   if (fd < 0) return lastError() !== "EAFNOSUPPORT";
   libc.close(fd);
   return true;
 }
 
-/** Whether so many sockets could be opened now. Leaves none open. */
+/** Reports whether `count` more sockets could be opened now. Leaves none open. */
 export function hasDescriptors(count: number): boolean {
   const fds: number[] = [];
   while (fds.length < count) {
@@ -180,9 +186,9 @@ export function hasDescriptors(count: number): boolean {
 }
 
 /**
- * Whether an IP literal belongs to this machine, as the kernel routes it: to
- * reach its own address it takes that address as source. Sends nothing. False
- * if it cannot be told, as without descriptors, when nothing can be dialled.
+ * Reports whether an IP literal belongs to this machine. The kernel uses a local address
+ * as its own source address, so the route reveals it; nothing is sent. False if there is
+ * no route or no free descriptor; the address cannot be dialled then either.
  */
 export function isLocalAddress(address: string): boolean {
   const target = socketAddress(address, ANY_PORT);
@@ -191,8 +197,8 @@ export function isLocalAddress(address: string): boolean {
 }
 
 /**
- * Returns the address from which the machine would reach an IP literal;
- * undefined if it has no route, or no descriptor to ask for one. Sends nothing.
+ * Returns the source address with which the machine would reach an IP literal; undefined
+ * if there is no route or no free descriptor. Sends nothing.
  */
 export function sourceAddress(address: string): string | undefined {
   try {
@@ -203,7 +209,7 @@ export function sourceAddress(address: string): string | undefined {
   }
 }
 
-/** Connecting a UDP socket asks for the route, whatever the port. */
+/** Connects a UDP socket, which selects a route without sending; the port does not matter. */
 function sourceName(target: Uint8Array): Uint8Array | undefined {
   const fd = libc.socket(familyOf(target), SOCK_DGRAM | abi.SOCK_CLOEXEC, 0);
   if (fd < 0) return undefined;
@@ -215,7 +221,7 @@ function sourceName(target: Uint8Array): Uint8Array | undefined {
   return isRouted ? source : undefined;
 }
 
-/** macOS' socket(2) has no flag for it. */
+/** Sets O_NONBLOCK, for which socket(2) has no flag on macOS. */
 function setNonBlocking(fd: number): void {
   const [F_SETFL, O_NONBLOCK] = [4, 0x4];
   libc.fcntl(fd, F_SETFL, 0, 0, 0, 0, 0, 0, O_NONBLOCK);

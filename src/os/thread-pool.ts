@@ -1,14 +1,13 @@
-// The threads on which Bun reads files and looks up names by getaddrinfo.
+// The threads on which Bun reads files and calls getaddrinfo.
 import { cString, libc } from "./libc.ts";
 
-// Bun's own choice is one for each CPU, at least 2. Here a hanging mount may hold
-// 8 for files (os/files.ts) and 1 for the log (os/log-stream.ts).
+// Bun's default is one thread for each CPU, but at least 2. A hanging mount may occupy 8
+// threads for files (os/files.ts) and 1 for the log (os/log-stream.ts).
 const THREADS = 24;
 
 /**
- * Makes the pool large enough for threads that hang to leave some for everything
- * else, and returns its size. Takes effect only before the pool's first use; threads
- * start when they are needed.
+ * Enlarges the pool, so that hanging threads leave some for everything else, and returns
+ * its size. Takes effect only before the pool's first use. Threads start on demand.
  */
 export function enlargeThreadPool(): number {
   libc.setenv(cString("UV_THREADPOOL_SIZE"), cString(String(THREADS)), 1);

@@ -1,5 +1,5 @@
-// TLS as the gateway itself speaks it: to verify endpoints and to ask etcd for
-// its members. Never for its clients' traffic.
+// The gateway's own TLS connections: verification of endpoints and requests to etcd.
+// Clients' traffic is relayed as it is and does not pass here.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import tls from "node:tls";
@@ -9,7 +9,7 @@ import { systemClock } from "./clock.ts";
 import { readTextFile } from "./files.ts";
 import { readAnchors, readChain, readPrivateKey, toPem } from "./pem.ts";
 
-/** A file that cannot be used; the message names it and says why. */
+/** A TLS file cannot be used. The message names the flag, the file and the reason. */
 export class TlsFileError extends Error {
   override name = "TlsFileError";
 }
@@ -17,7 +17,7 @@ export class TlsFileError extends Error {
 /** The flag that sets each file, such as `--cert-file`, for error messages. */
 export type TlsFlags = Readonly<Record<keyof TlsFiles, string>>;
 
-/** What node:tls takes. */
+/** Certificates and key as PEM text, for node:tls. */
 export interface TlsOptions {
   readonly ca: string | readonly string[];
   readonly cert?: string;
@@ -25,7 +25,8 @@ export interface TlsOptions {
 }
 
 /**
- * Reads the files, anew each time: certificates are renewed while we run.
+ * Reads the files again at each call, since certificates are renewed while the gateway
+ * runs. Without a CA file, `ca` is the system's store.
  *
  * @throws {TlsFileError} naming the flag and the file.
  */
@@ -39,8 +40,8 @@ export async function readTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<Tl
 }
 
 /**
- * Checks what is named, and nothing else: that all of it can be read, and that
- * a certificate and its key belong together.
+ * Checks that each file that is set can be used, and that the certificate and the key
+ * belong together. Does not check the system's store.
  *
  * @throws {TlsFileError} naming the flag and the file.
  */
@@ -53,9 +54,9 @@ export async function checkTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<v
   try {
     tls.createSecureContext({ cert, key });
   } catch (error) {
-    const isOther = !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-    const fact = isOther ? "its first certificate is not that key's" : (error as Error).message;
-    throw unusable(flags.certFile, certFile, `with ${flags.keyFile} "${keyFile}", ${fact}`);
+    const isMismatch = !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    const fact = isMismatch ? "its first certificate is not that key's" : (error as Error).message;
+    throw fileError(flags.certFile, certFile, `with ${flags.keyFile} "${keyFile}", ${fact}`);
   }
 }
 
@@ -75,7 +76,7 @@ const readCert = (path: string, flags: TlsFlags) =>
   readPem("certFile", path, flags, (text) => readChain(text).map(toPem).join(""));
 const readKey = (path: string, flags: TlsFlags) => readPem("keyFile", path, flags, readPrivateKey);
 
-/** What each file last held, and what that was read as: most reads find the same. */
+/** The last text of each file with its parsed value, since most reads find the same text. */
 const lastRead = new Map<keyof TlsFiles, { readonly text: string; readonly value: unknown }>();
 
 async function readPem<T>(
@@ -88,65 +89,72 @@ async function readPem<T>(
   try {
     text = await readTextFile(path);
   } catch (error) {
-    throw unusable(flags[file], path, (error as { code?: string }).code ?? String(error));
+    throw fileError(flags[file], path, (error as { code?: string }).code ?? String(error));
   }
+
   const last = lastRead.get(file);
   if (last?.text === text) return last.value as T;
+
   try {
     const value = parse(text);
     lastRead.set(file, { text, value });
     return value;
   } catch (error) {
-    throw unusable(flags[file], path, (error as Error).message);
+    throw fileError(flags[file], path, (error as Error).message);
   }
 }
 
-function unusable(flag: string, path: string, why: string): TlsFileError {
-  const words: Record<string, string> = {
+/** `reason` is an errno name or a complete phrase. */
+function fileError(flag: string, path: string, reason: string): TlsFileError {
+  const phrases: Record<string, string> = {
     ENOENT: "there is no such file",
     EACCES: "not permitted to read it",
     EISDIR: "it is a folder",
     ETIMEDOUT: "it could not be read within 10s; does a pipe or its mount hang?",
     EBUSY: "earlier reads of files have not ended; does a mount hang?",
   };
-  return new TlsFileError(`Cannot use ${flag} "${path}": ${words[why] ?? why}`);
+  return new TlsFileError(`Cannot use ${flag} "${path}": ${phrases[reason] ?? reason}`);
 }
 
-/** Whom to shake hands with. */
-export interface Handshake {
+/** The server to verify. */
+export interface HandshakeOptions {
   /** An IP literal and a port. */
   readonly address: HostPort;
-  /** Names of which the certificate must hold one; the first DNS name among them is asked for (SNI). */
+  /** The certificate must hold one of these names. The first DNS name is sent in SNI. */
   readonly names: readonly string[];
   readonly tls: TlsOptions;
   readonly timeoutMs: number;
 }
 
 /**
- * Connects, shakes hands and closes again. Resolves if the server proved to be
- * one of `names` by a certificate that the CA stands for; sends nothing else.
- * A server that demands a client certificate refuses us only afterwards (TLS 1.3).
+ * Connects, performs a TLS handshake and closes the connection. Resolves if the server has
+ * a certificate for one of `names` that the CA signed. Sends no data. With TLS 1.3, a
+ * server that requires a client certificate refuses the client only later, so such a
+ * refusal is not detected.
  *
  * @throws {Error} with a `code` of OpenSSL or of the system.
  */
-export function shakeHands({ address, names, tls: options, timeoutMs }: Handshake): Promise<void> {
+export function handshake(handshakeOptions: HandshakeOptions): Promise<void> {
+  const { address, names, tls: tlsOptions, timeoutMs } = handshakeOptions;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = tls.connect({ ...connection(address, names), ...mutable(options) });
+  const socket = tls.connect({ ...connectOptions(address, names), ...trustOptions(tlsOptions) });
   const cancelDeadline = systemClock.after(timeoutMs, () =>
     reject(Object.assign(new Error("handshake timed out"), { code: "ETIMEDOUT" })),
   );
+
   socket.on("secureConnect", resolve);
   socket.on("error", reject);
   socket.on("close", () => reject(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
+
   return promise.finally(() => {
     cancelDeadline();
     socket.destroy();
   });
 }
 
-/** Where to connect and what to check there, for node:tls and node:https. */
-export function connection({ host, port }: HostPort, names: readonly string[]) {
-  // Certificates hold names without the dot of the root, and TLS allows none (RFC 6066).
+/** Returns the address, SNI and name check for node:tls and node:https. */
+export function connectOptions({ host, port }: HostPort, names: readonly string[]) {
+  // Names in certificates and in SNI (RFC 6066) have no trailing dot.
   const bare = names.map((name) => name.replace(/\.$/, ""));
   const servername = bare.find((name) => isIP(name) === 0);
   return {
@@ -161,21 +169,21 @@ export function connection({ host, port }: HostPort, names: readonly string[]) {
   };
 }
 
-/** Undefined if the certificate is for `name`. Only subjectAltName counts (RFC 9525, section 6). */
+/** Returns undefined if the certificate is for `name`. Only subjectAltName counts (RFC 9525, section 6). */
 function identityError(name: string, certificate: tls.PeerCertificate): Error | undefined {
   const kind = isIP(name) === 0 ? "DNS:" : "IP Address:";
   const held = certificate.subjectaltname ?? "";
   if (held.includes(kind)) return tls.checkServerIdentity(name, certificate);
-  const words = `Host: ${name}. is not in the cert's altnames: ${held}`;
-  return Object.assign(new Error(words), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  const message = `Host: ${name}. is not in the cert's altnames: ${held}`;
+  return Object.assign(new Error(message), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
 
 /**
- * The same, as node's types want it. Every certificate of `ca` is an anchor, as
- * for Go: a chain may end at an authority in between, or at the server's own
- * certificate. `ca` is never empty, where Bun would trust the system's store.
+ * Converts to the options of node:tls. Every certificate of `ca` is a trust anchor, as in
+ * Go: a chain may end at an intermediate authority or at the server's own certificate.
+ * `ca` must not be empty, since Bun would then trust the system's store.
  */
-export function mutable({ ca, ...rest }: TlsOptions) {
+export function trustOptions({ ca, ...rest }: TlsOptions) {
   return {
     ...rest,
     ca: typeof ca === "string" ? ca : [...ca],
