@@ -1,9 +1,9 @@
-// Which of several addresses is dialled first: RFC 6724, section 6, with the
-// rules that Go implements. Asks the machine only for source addresses.
+// Sorts the addresses of a host by RFC 6724, section 6, with the rules that Go implements.
+// Needs only the source address for each destination; sends nothing.
 
 /**
- * Returns the source address with which the machine would reach an IP literal;
- * undefined if there is no route to it. Sends nothing.
+ * Returns the source address with which the machine would reach an IP literal; undefined
+ * if there is no route. Sends nothing.
  */
 export type SourceAddress = (address: string) => string | undefined;
 
@@ -21,7 +21,7 @@ interface Candidate extends Attributes {
 }
 
 /**
- * Returns the addresses with the best destination first; equals keep their order.
+ * Returns the addresses with the best destination first. Equal ones keep their order.
  *
  * @see Go net/addrselect.go, sortByRFC6724
  */
@@ -30,6 +30,7 @@ export function sortAddresses(
   sourceAddress: SourceAddress,
 ): readonly string[] {
   if (addresses.length < 2) return addresses;
+
   const candidates = addresses.map((address): Candidate => {
     const source = sourceAddress(address);
     return {
@@ -41,12 +42,13 @@ export function sortAddresses(
   return candidates.sort(compare).map(({ address }) => address);
 }
 
-/** Negative if `a` comes first. Rules by their number in RFC 6724. */
+/** Returns a negative number if `a` comes first. The rule numbers are those of RFC 6724. */
 function compare(a: Candidate, b: Candidate): number {
   const [sourceA, sourceB] = [a.source, b.source];
   // Rule 1: avoid unusable destinations.
   if (sourceA === undefined || sourceB === undefined)
     return Number(sourceA === undefined) - Number(sourceB === undefined);
+
   return (
     // Rule 2: prefer matching scope.
     Number(a.scope !== sourceA.scope) - Number(b.scope !== sourceB.scope) ||
@@ -61,7 +63,7 @@ function compare(a: Candidate, b: Candidate): number {
   );
 }
 
-/** RFC 6724, section 2.1: prefix, its length in bits, precedence, label; the longest prefix first. */
+/** The policy table of RFC 6724, section 2.1, sorted by length: the longest prefix comes first. */
 const POLICY: readonly [
   prefix: readonly number[],
   bits: number,
@@ -114,7 +116,7 @@ function hasPrefix(bytes: Uint8Array, prefix: readonly number[], bits: number): 
   return true;
 }
 
-// Of an IPv6 address, what names the network; the rest names an interface in it.
+// The network prefix of an IPv6 address; the other half identifies the interface.
 const PREFIX_BYTES = 8;
 
 function commonPrefixBits(a: Attributes, b: Attributes): number {
@@ -126,14 +128,15 @@ function commonPrefixBits(a: Attributes, b: Attributes): number {
   return PREFIX_BYTES * 8;
 }
 
-/** The 16 bytes of an IP literal, IPv4 as its IPv6 mapping; a zone is left out. */
+/** Returns the 16 bytes of an IP literal without its zone. An IPv4 address is mapped to IPv6. */
 function bytesOf(address: string): Uint8Array {
   const bytes = new Uint8Array(16);
   if (!address.includes(":")) {
     bytes.set([0xff, 0xff, ...address.split(".").map(Number)], 10);
     return bytes;
   }
-  // The URL parser writes every IPv6 address in groups of hexadecimal digits.
+
+  // The URL parser normalizes every IPv6 address to groups of hexadecimal digits.
   const { hostname } = new URL(`http://[${address.split("%")[0]}]`);
   const [head, tail] = hostname.slice(1, -1).split("::") as [string, string | undefined];
   const groups = (text: string | undefined) => (text ? text.split(":") : []);

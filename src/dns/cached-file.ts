@@ -1,27 +1,28 @@
-// A file of the machine in parsed form, read again when it has changed: looked
-// at every five seconds at most, as Go does, and never in the way of a lookup.
+// Caches a parsed system file and reads it again after a change. Checks for changes at most
+// every five seconds, as Go does. Lookups wait at most a second for a file that hangs.
 import type { Clock } from "../core/clock.ts";
 import { codeOf } from "./result.ts";
 import type { FileReader } from "./transport.ts";
 
-/** Go's (net/dnsclient_unix.go, net/nss.go, net/hosts.go). */
+// The interval that Go uses (net/dnsclient_unix.go, net/nss.go, net/hosts.go).
 const CHECK_INTERVAL_MS = 5000;
 
-// A file system that does not answer delays one lookup by this, and none after it.
+// How long lookups wait for a hanging file system. After that they use the cached value.
 const READ_TIMEOUT_MS = 1000;
 
-/** The text of a file, or the code of the error with which it could not be read. */
+/** The text of a file, or the error code of the failed read. */
 export type FileText = { readonly text: string } | { readonly code: string };
 
-/** Returns whether an error says that the file does not exist, or not for this process. */
+/** Reports whether an error means that the file does not exist or must not be read by this process. */
 export function isAbsent(code: string): boolean {
   return code === "ENOENT" || code === "EACCES" || code === "EPERM";
 }
 
 export interface CachedFileOptions<T> {
   readonly path: string;
+  /** Converts the text, or the failure to read it, to a value. */
   readonly parse: (file: FileText) => T;
-  /** Whether a value is final: the file is not looked at again. */
+  /** Reports whether a value is final, so that the file is never checked again. */
   readonly isFinal?: (value: T) => boolean;
   readonly files: FileReader;
   readonly clock: Clock;
@@ -29,39 +30,40 @@ export interface CachedFileOptions<T> {
 
 export class CachedFile<T> {
   readonly #options: CachedFileOptions<T>;
-  /** Of the value; undefined until the file has been read. */
+  /** The version of the file that `#value` is from, or an error code. Undefined before the first read. */
   #version: string | undefined;
   #value: T;
   #checkedAt = Number.NEGATIVE_INFINITY;
-  /** Set while the file is looked at. */
+  /** The check in progress. */
   #check: Promise<void> | undefined;
-  /** Whether that takes longer than any lookup waits for. */
+  /** Whether the check in progress has exceeded the timeout, so that lookups no longer wait for it. */
   #isHanging = false;
 
-  /** Stores; nothing is read before the first `refresh`. */
+  /** Reads nothing; the first `refresh` does. */
   constructor(options: CachedFileOptions<T>) {
     this.#options = options;
     this.#value = options.parse({ code: "ETIMEDOUT" });
   }
 
-  /** What the file says, as of the last look at it. */
+  /** The parsed file as of the last check. */
   get value(): T {
     return this.#value;
   }
 
-  /** Whether the file was looked at within the last seconds, so that `value` may be used at once. */
+  /** Whether the file was checked within the last five seconds, so that `value` needs no refresh. */
   get isFresh(): boolean {
     if (this.#version !== undefined && this.#options.isFinal?.(this.#value) === true) return true;
     return this.#options.clock.now() - this.#checkedAt < CHECK_INTERVAL_MS;
   }
 
-  /** Looks at the file if that is due; resolves when `value` may be used. */
+  /** Checks the file if a check is due. Resolves when `value` may be used. */
   async refresh(): Promise<void> {
     if (this.isFresh || this.#isHanging) return;
-    this.#check ??= this.#look().finally(() => {
+    this.#check ??= this.#checkFile().finally(() => {
       this.#check = undefined;
       this.#isHanging = false;
     });
+
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancelTimer = this.#options.clock.after(READ_TIMEOUT_MS, () => {
       this.#isHanging = true;
@@ -71,18 +73,18 @@ export class CachedFile<T> {
     cancelTimer();
   }
 
-  async #look(): Promise<void> {
+  async #checkFile(): Promise<void> {
     const { path, files, clock, parse } = this.#options;
     try {
-      // Before the text: what is written in between differs from it at the next look.
+      // The version is read first, so that the next check detects a change made in between.
       const version = await files.version(path);
       if (version !== this.#version) this.#value = parse({ text: await files.read(path) });
       this.#version = version;
     } catch (error) {
       const code = codeOf(error);
-      // Descriptors may have run out: what was read before still holds then.
-      const isNews = this.#version === undefined || isAbsent(code);
-      if (isNews && code !== this.#version) {
+      // A temporary error, such as a lack of descriptors, does not replace an earlier value.
+      const isDefinite = this.#version === undefined || isAbsent(code);
+      if (isDefinite && code !== this.#version) {
         this.#value = parse({ code });
         this.#version = code;
       }

@@ -1,13 +1,12 @@
-// Names as DNS asks for them: which are valid, and which names a search list
-// makes of one. Knows no server.
+// Checks domain names and applies the search list to them. Sends no query.
 
 // The longest name with and without its trailing dot (RFC 1035, section 2.3.4).
 const MAX_ABSOLUTE_LENGTH = 254;
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 
 /**
- * Returns whether `name` is a name that DNS can be asked for: labels of letters,
- * digits, hyphens and underscores, and not digits alone.
+ * Reports whether DNS can be queried for `name`: its labels consist of letters, digits,
+ * hyphens and underscores, and it has not only digits and dots.
  *
  * @see Go net/dnsclient.go, isDomainName
  */
@@ -18,14 +17,14 @@ export function isDomainName(name: string): boolean {
   return relative.split(".").every((label) => LABEL.test(label)) && /[^\d.]/.test(relative);
 }
 
-/** Appends the trailing dot that makes a name absolute, unless it has one. */
+/** Makes a name absolute: appends a trailing dot unless it has one. */
 export function absolute(name: string): string {
   return name.endsWith(".") ? name : `${name}.`;
 }
 
 /**
- * Returns the absolute names to ask for, in order: `name` itself first if it has
- * at least `ndots` dots, otherwise after those that the search list makes of it.
+ * Returns the absolute names to query, in order. `name` itself is the first if it has at
+ * least `ndots` dots, and otherwise follows the names that the search list adds.
  *
  * @see Go net/dnsclient_unix.go, nameList
  */
@@ -36,16 +35,16 @@ export function searchNames(
   const isAbsolute = name.endsWith(".");
   const own = absolute(name);
   if (own.length > MAX_ABSOLUTE_LENGTH) return [];
-  if (isAbsolute) return [own].filter(mayAsk);
+  if (isAbsolute) return [own].filter(isQueryable);
 
   const suffixed = search
     .map((suffix) => own + suffix)
     .filter((candidate) => candidate.length <= MAX_ABSOLUTE_LENGTH);
   const hasDots = name.split(".").length - 1 >= ndots;
-  return (hasDots ? [own, ...suffixed] : [...suffixed, own]).filter(mayAsk);
+  return (hasDots ? [own, ...suffixed] : [...suffixed, own]).filter(isQueryable);
 }
 
-/** Names under .onion are never sent to DNS (RFC 7686). */
-function mayAsk(name: string): boolean {
+/** Reports whether a name may be sent to DNS: names under .onion must not be (RFC 7686). */
+function isQueryable(name: string): boolean {
   return !/\.onion\.$/i.test(name);
 }

@@ -1,5 +1,5 @@
-// One question to one server: over UDP, and over TCP if the answer was
-// truncated. Which server is asked next is query.ts's business.
+// Sends one question to one server: over UDP, then over TCP if the answer was truncated.
+// query.ts chooses the servers and repeats the question.
 import type { HostPort } from "../core/address.ts";
 import { encodeQuery, type Message, type Question, readAnswer } from "./message.ts";
 import { BAD_RESPONSE, CANCELLED, codeOf, type Result, TIMED_OUT } from "./result.ts";
@@ -7,9 +7,9 @@ import type { ResolverConfig } from "./resolv-conf.ts";
 import type { ExchangeDeps } from "./transport.ts";
 
 /**
- * Asks `server` once. UDP and TCP have `timeoutMs` each. Answers that do not
- * match the question are ignored over UDP, where anybody may forge them, and
- * are an error over TCP.
+ * Queries `server` once. UDP and TCP have a timeout of `timeoutMs` each. An answer that
+ * does not match the question is ignored over UDP, where any host may have forged it, and
+ * is an error over TCP.
  *
  * @see Go net/dnsclient_unix.go, exchange
  */
@@ -28,20 +28,20 @@ export async function exchange(
 
   if (!config.useTcp) {
     const accepts = (bytes: Uint8Array) => readAnswer(bytes, id, question) !== undefined;
-    const answer = await bounded((each) => transport.exchangeUdp(server, query, accepts, each));
+    const answer = await bounded((inner) => transport.exchangeUdp(server, query, accepts, inner));
     if ("code" in answer) return answer;
     const message = readAnswer(answer.value, id, question)!;
-    // A truncated answer over TCP is taken as it is (golang/go#64896).
+    // A truncated answer over TCP is used as it is (golang/go#64896).
     if (!message.isTruncated) return { value: message };
   }
 
-  const answer = await bounded((each) => transport.exchangeTcp(server, query, each));
+  const answer = await bounded((inner) => transport.exchangeTcp(server, query, inner));
   if ("code" in answer) return answer;
   const message = readAnswer(answer.value, id, question);
   return message === undefined ? { code: BAD_RESPONSE } : { value: message };
 }
 
-/** Runs `work`, whose signal is aborted after `timeoutMs` or with `signal`. */
+/** Runs `work` with a signal that aborts after `timeoutMs`, or when `signal` does. */
 async function withTimeout(
   work: (signal: AbortSignal) => Promise<Uint8Array>,
   timeoutMs: number,
@@ -49,11 +49,12 @@ async function withTimeout(
   signal: AbortSignal,
 ): Promise<Result<Uint8Array>> {
   if (signal.aborted) return { code: CANCELLED };
+
   const inner = new AbortController();
-  let isLate = false;
+  let isTimedOut = false;
   const cancel = () => inner.abort();
   const cancelTimer = clock.after(timeoutMs, () => {
-    isLate = true;
+    isTimedOut = true;
     inner.abort();
   });
   signal.addEventListener("abort", cancel);
@@ -61,7 +62,7 @@ async function withTimeout(
     return { value: await work(inner.signal) };
   } catch (error) {
     if (signal.aborted) return { code: CANCELLED };
-    return { code: isLate ? TIMED_OUT : codeOf(error) };
+    return { code: isTimedOut ? TIMED_OUT : codeOf(error) };
   } finally {
     cancelTimer();
     signal.removeEventListener("abort", cancel);

@@ -1,11 +1,11 @@
-// hosts(5): names and their addresses, as Go reads the file.
+// Parses hosts(5) as Go does, and finds hosts in it.
 import { isIP } from "node:net";
 
-/** Addresses by name, in lower case, with a trailing dot if the name has a dot at all. */
+/** Addresses by name. Keys are in lower case; a key with a dot also has a trailing dot. */
 export type HostsFile = ReadonlyMap<string, readonly string[]>;
 
 /**
- * Reads a hosts file. A name on several lines has the addresses of all of them.
+ * Parses a hosts file. A name on several lines has the addresses of all these lines.
  *
  * @see Go net/hosts.go, readHosts
  */
@@ -27,12 +27,12 @@ export function parseHosts(text: string): HostsFile {
   return hosts;
 }
 
-/** Returns the addresses of `host`; undefined if the file does not name it. */
+/** Returns the addresses of `host`; undefined if the file does not contain it. */
 export function findHost(hosts: HostsFile, host: string): readonly string[] | undefined {
   return hosts.get(keyOf(host));
 }
 
-/** Names without a dot are this machine's own; all others are absolute. */
+/** Returns the map key of a name. Names with a dot are absolute, with or without a trailing dot. */
 function keyOf(name: string): string {
   const lower = name.toLowerCase();
   return lower.includes(".") && !lower.endsWith(".") ? `${lower}.` : lower;

@@ -1,17 +1,17 @@
-// How much of one kind may be under way at the same time; the rest waits its turn.
+// Limits concurrency: calls above the limit wait in order of arrival.
 
-/** Returns a function that runs `work` when fewer than `most` of its calls are under way. */
-export function limiter(most: number): <T>(work: () => Promise<T>) => Promise<T> {
+/** Returns a function that runs `work` once fewer than `limit` of its calls are running. */
+export function limiter(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = [];
   let running = 0;
 
   return async (work) => {
-    if (running >= most) await new Promise<void>((resolve) => waiting.push(resolve));
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
     else running++;
     try {
       return await work();
     } finally {
-      // The next one takes this one's place.
+      // The next call takes over this call's place.
       const next = waiting.shift();
       if (next === undefined) running--;
       else next();

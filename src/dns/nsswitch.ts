@@ -1,19 +1,19 @@
-// nsswitch.conf(5): where host names are looked up, and whether this resolver
-// can do that or only the C library can.
+// Parses nsswitch.conf(5) and decides where a host name is looked up: in which sources, and
+// whether by this resolver or by the C library.
 
 /** One source of the `hosts` line, such as `files` or `mdns4_minimal`. */
 export interface NssSource {
   readonly name: string;
-  /** Whether its criteria in brackets change nothing, or it has none. */
+  /** Whether the source has no criteria in brackets, or only ones that repeat the default. */
   readonly isStandard: boolean;
 }
 
-/** `system` is the C library's getaddrinfo. */
+/** The sources in order; `system` stands for the C library's getaddrinfo. */
 export type LookupOrder = "files dns" | "dns files" | "files" | "dns" | "system";
 
 /**
- * Reads the sources of `hosts`; empty if the file names none, undefined if it
- * is malformed.
+ * Parses the sources of the `hosts` line. Returns an empty list if there are none, and
+ * undefined if the file is malformed.
  *
  * @see Go net/nss.go, parseNSSConf
  */
@@ -31,11 +31,11 @@ export function parseNsswitch(text: string): readonly NssSource[] | undefined {
   return hosts;
 }
 
-/** `files [notfound=return] dns` */
+/** Parses a list such as `files [notfound=return] dns`; undefined if malformed. */
 function parseSources(text: string): NssSource[] | undefined {
   const sources: NssSource[] = [];
   for (let rest = text.trim(); rest !== "";) {
-    // A source ends at a space, and only there, as in Go.
+    // Only a space ends a source's name, as in Go.
     const [, name, following] = /^([^ ]+) ?(.*)$/s.exec(rest)!;
     rest = following!.trim();
     let isStandard = true;
@@ -57,7 +57,7 @@ interface Criterion {
   readonly action: string;
 }
 
-/** `!UNAVAIL=return TRYAGAIN=continue` */
+/** Parses criteria such as `!UNAVAIL=return TRYAGAIN=continue`; undefined if malformed. */
 function parseCriteria(text: string): Criterion[] | undefined {
   const criteria: Criterion[] = [];
   for (const field of text.split(/\s+/).filter((each) => each !== "")) {
@@ -70,7 +70,7 @@ function parseCriteria(text: string): Criterion[] | undefined {
   return criteria;
 }
 
-/** Whether leaving the criterion out would change nothing. */
+/** Reports whether a criterion only repeats the default. */
 function isDefault({ isNegated, status, action }: Criterion, isLast: boolean): boolean {
   if (isNegated) return false;
   if (status === "success") return action === "return";
@@ -78,19 +78,19 @@ function isDefault({ isNegated, status, action }: Criterion, isLast: boolean): b
   return action === "continue" || (isLast && action === "return");
 }
 
-/** What the order depends on apart from the name. */
+/** What the order depends on, besides the name. */
 export interface OrderFacts {
-  /** Undefined: the file does not exist; `malformed`: it cannot be read or understood. */
+  /** Undefined if the file does not exist; `malformed` if it cannot be read or parsed. */
   readonly sources: readonly NssSource[] | "malformed" | undefined;
-  /** Of this machine; undefined if unknown. */
+  /** The name of this machine; undefined if unknown. */
   readonly hostname: string | undefined;
-  /** Whether /etc/mdns.allow exists, or may exist. */
+  /** Whether /etc/mdns.allow exists or may exist. */
   readonly hasMdnsAllow: boolean;
 }
 
 /**
- * Decides what looks `host` up: this resolver, from which sources in which order,
- * or the C library, because a source is one that it alone knows.
+ * Decides how `host` is looked up: by this resolver, in which sources and order, or by the
+ * C library if it alone implements one of the sources.
  *
  * @see Go net/conf.go, lookupOrder
  */
@@ -101,17 +101,17 @@ export function lookupOrder(host: string, facts: OrderFacts): LookupOrder {
   if (sources === undefined || sources.length === 0) return "files dns";
 
   const name = host.replace(/\.$/, "").toLowerCase();
-  const known: string[] = [];
+  const order: string[] = [];
   for (const source of sources) {
     if (source.name === "files" || source.name === "dns") {
       if (!source.isStandard) return "system";
-      if (!known.includes(source.name)) known.push(source.name);
+      if (!order.includes(source.name)) order.push(source.name);
     } else if (needsSystem(source.name, name, facts)) return "system";
   }
-  return known.length === 0 ? "system" : (known.join(" ") as LookupOrder);
+  return order.length === 0 ? "system" : (order.join(" ") as LookupOrder);
 }
 
-/** Whether a source other than `files` and `dns` may have an answer for this name. */
+/** Reports whether a source other than `files` and `dns` may have an answer for this name. */
 function needsSystem(source: string, name: string, facts: OrderFacts): boolean {
   if (name === "") return true;
   if (source === "myhostname") {

@@ -1,5 +1,5 @@
-// One absolute name to all servers in turn, until one gives an answer or says
-// that there is none.
+// Queries the servers in turn for one absolute name, until one of them answers or reports
+// that the name has no such record.
 import { exchange } from "./exchange.ts";
 import { type Message, type Question, TYPES } from "./message.ts";
 import type { ResolverConfig } from "./resolv-conf.ts";
@@ -8,7 +8,7 @@ import type { ExchangeDeps } from "./transport.ts";
 
 const NXDOMAIN = 3;
 
-/** RFC 1035, section 4.1.1. */
+/** Error codes by response code (RFC 1035, section 4.1.1). */
 const CODES: Readonly<Record<number, string>> = {
   1: "EFORMERR",
   2: "ESERVFAIL",
@@ -17,15 +17,15 @@ const CODES: Readonly<Record<number, string>> = {
 };
 
 export interface QueryDeps extends ExchangeDeps {
-  /** Runs `work` when fewer exchanges are under way than there may be. */
+  /** Runs `work` when the number of concurrent exchanges permits. */
   readonly limit: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 /**
- * Asks each server in turn, `attempts` times over. An answer with a record of
- * the type ends it, and so does a server that says that there is none; any
- * other answer, an error and silence lead to the next server. Begins with the
- * server at `offset`. Fails with the last server's code.
+ * Queries each server in turn, beginning with the one at `offset`, and repeats that up to
+ * `attempts` times. Ends with the first answer that has a record of the type, or with
+ * NOT_FOUND if a server reports that there is none. After any other answer, an error or a
+ * timeout, the next server is queried. If all fail, returns the last failure.
  *
  * @see Go net/dnsclient_unix.go, tryOneName
  */
@@ -38,6 +38,7 @@ export async function query(
 ): Promise<Result<Message>> {
   const { servers, attempts } = config;
   let code = TIMED_OUT;
+
   for (let i = 0; i < attempts * servers.length && !signal.aborted; i++) {
     const server = servers[(offset + i) % servers.length]!;
     const answer = await deps.limit(() => exchange(server, question, config, deps, signal));
@@ -45,30 +46,33 @@ export async function query(
       code = answer.code;
       continue;
     }
-    const verdict = judge(answer.value, question);
-    if (verdict === undefined) return answer;
-    code = verdict;
+
+    const failure = failureOf(answer.value, question);
+    if (failure === undefined) return answer;
+    code = failure;
     if (code === NOT_FOUND) break;
   }
   return { code };
 }
 
 /**
- * Returns what keeps an answer from being one; undefined if nothing does.
+ * Returns the error code of an answer that has no record of the type; undefined if it has one.
  *
  * @see Go net/dnsclient_unix.go, checkHeader and skipToAnswer
  */
-function judge(message: Message, { type }: Question): string | undefined {
+function failureOf(message: Message, { type }: Question): string | undefined {
   const { responseCode, answers } = message;
   if (responseCode === NXDOMAIN) return NOT_FOUND;
   if (message.isMalformed && answers.length === 0) return BAD_RESPONSE;
   if (responseCode !== 0) return CODES[responseCode] ?? BAD_RESPONSE;
+
   const isReferral =
     !message.isAuthoritative &&
     !message.isRecursionAvailable &&
     answers.length === 0 &&
     !message.hasAdditional;
   if (isReferral) return LAME_REFERRAL;
+
   if (answers.some((answer) => answer.type === TYPES[type])) return undefined;
   return message.isMalformed ? BAD_RESPONSE : NOT_FOUND;
 }

@@ -1,29 +1,29 @@
-// resolv.conf(5), read as Go reads it.
+// Parses resolv.conf(5) as Go does. Reads no file.
 import { isIP } from "node:net";
 import type { HostPort } from "../core/address.ts";
 import { absolute } from "./domain-name.ts";
 
-/** Which servers are asked, how, and for which names. */
+/** The DNS servers, how to query them, and the search list. */
 export interface ResolverConfig {
-  /** IP literals with a port, at least one. */
+  /** IP literals with ports; at least one. */
   readonly servers: readonly HostPort[];
-  /** Absolute suffixes. */
+  /** Absolute suffixes, in order. */
   readonly search: readonly string[];
-  /** Dots in a name from which on it is asked for as it is, before the search list. */
+  /** A name with at least this number of dots is queried as it is before the search list is applied. */
   readonly ndots: number;
-  /** For one exchange with one server. */
+  /** The timeout of one exchange with one server. */
   readonly timeoutMs: number;
-  /** Passes over all servers. */
+  /** How often the list of servers is tried. */
   readonly attempts: number;
-  /** Whether each question begins with the next server. */
+  /** Whether each question starts with the next server. */
   readonly rotate: boolean;
-  /** Whether A and AAAA are asked for one after the other. */
+  /** Whether A and AAAA are queried one after the other. */
   readonly singleRequest: boolean;
   readonly useTcp: boolean;
   readonly trustAd: boolean;
-  /** Whether the file is never read again. */
+  /** Whether changes of the file are ignored. */
   readonly noReload: boolean;
-  /** Whether the file has an option or keyword that only the C library may know. */
+  /** Whether the file has an option or keyword that only the C library may implement. */
   readonly hasUnknownOption: boolean;
 }
 
@@ -31,16 +31,15 @@ const PORT = 53;
 const MAX_SERVERS = 3;
 const MAX_NDOTS = 15;
 
-// Go's numbers end here (net/parse.go), and so does what a timer can count.
-const MAX_NUMBER = 0xffffff;
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+const MAX_NUMBER = 0xffffff; // Go's limit (net/parse.go)
+const MAX_TIMEOUT_MS = 2 ** 31 - 1; // the longest delay of a timer
 
 const DEFAULT_SERVERS: readonly HostPort[] = [
   { host: "127.0.0.1", port: PORT },
   { host: "::1", port: PORT },
 ];
 
-/** What holds where no file says otherwise. */
+/** The configuration without a resolv.conf. */
 export const DEFAULTS: ResolverConfig = {
   servers: DEFAULT_SERVERS,
   search: [],
@@ -58,8 +57,8 @@ export const DEFAULTS: ResolverConfig = {
 type Draft = { -readonly [Key in keyof ResolverConfig]: ResolverConfig[Key] };
 
 /**
- * Reads a resolv.conf. Without a search list the domain of `hostname` is one.
- * Undefined `text` stands for a file that cannot be read.
+ * Parses a resolv.conf. `text` is undefined if the file cannot be read. Without a search
+ * list, the domain of `hostname` is the search list.
  *
  * @see Go net/dnsconfig_unix.go, dnsReadConfig
  */
@@ -92,7 +91,7 @@ function readLine(config: Draft, keyword: string, values: readonly string[]): vo
     case "options":
       for (const option of values) readOption(config, option);
       return;
-    case "lookup": // OpenBSD's; it changes nothing here
+    case "lookup": // an OpenBSD keyword, ignored as in Go
       return;
     default:
       config.hasUnknownOption = true;
@@ -110,13 +109,15 @@ function readOption(config: Draft, option: string): void {
   else if (/^(use-vc|usevc|tcp)$/.test(option)) config.useTcp = true;
   else if (option === "trust-ad") config.trustAd = true;
   else if (option === "no-reload") config.noReload = true;
-  else if (option !== "edns0") config.hasUnknownOption = true; // EDNS0 is always used
+  else if (option !== "edns0") config.hasUnknownOption = true; // EDNS0 is always on
 }
 
+/** Parses the digits at the start; 0 if there are none. */
 function leadingNumber(text: string): number {
   return Math.min(Number(/^\d+/.exec(text)?.[0] ?? 0), MAX_NUMBER);
 }
 
+/** Returns the part after the first dot as a search list; empty if there is none. */
 function domainOf(hostname: string): string[] {
   const dot = hostname.indexOf(".");
   return dot < 0 || dot === hostname.length - 1 ? [] : [absolute(hostname.slice(dot + 1))];

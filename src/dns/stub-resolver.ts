@@ -1,6 +1,6 @@
-// A stub resolver that behaves as Go's own: which names are asked for, of
-// which server, in which order, and what counts as an answer. It keeps no answers: how long
-// one serves is its user's business.
+// A stub resolver that behaves like Go's: it chooses the names, the servers and their
+// order, and decides what counts as an answer. It caches no answers; that is the caller's
+// task.
 import type { HostPort } from "../core/address.ts";
 import { type SourceAddress, sortAddresses } from "./address-order.ts";
 import { isDomainName, searchNames } from "./domain-name.ts";
@@ -19,24 +19,24 @@ import { BAD_RESPONSE, CANCELLED, NOT_FOUND, type Result } from "./result.ts";
 import { SystemConfig, type SystemConfigDeps } from "./system-config.ts";
 import type { ExchangeDeps } from "./transport.ts";
 
-// Each exchange has a socket. gateway/connection-limit.ts sets descriptors aside for them.
+// Concurrent exchanges. Each has a socket; resolver/descriptor-cost.ts reserves descriptors.
 export const MAX_EXCHANGES = 32;
 
 export interface StubResolverDeps extends ExchangeDeps, SystemConfigDeps {
   readonly sourceAddress: SourceAddress;
-  /** getaddrinfo, for sources that only the C library knows; at least one address. */
+  /** Calls getaddrinfo, for sources that only the C library implements. Returns at least one address. */
   readonly systemLookup: (host: string, signal: AbortSignal) => Promise<Result<readonly string[]>>;
 }
 
 export interface HostAnswer {
-  /** IP literals, the preferred first; at least one. */
+  /** IP literals, the preferred one first; at least one. */
   readonly addresses: readonly string[];
-  /** How long DNS lets them be kept; undefined: they are not from DNS. */
+  /** How long the addresses may be cached; undefined if they are not from DNS. */
   readonly ttlSeconds: number | undefined;
 }
 
 export interface SrvAnswer {
-  /** At least one. */
+  /** At least one record, in the order of the answer. */
   readonly records: readonly SrvData[];
   readonly ttlSeconds: number;
 }
@@ -47,10 +47,10 @@ export class StubResolver {
   readonly #deps: StubResolverDeps;
   readonly #queryDeps: QueryDeps;
   readonly #system: SystemConfig;
-  /** Questions so far, for `rotate`. */
+  /** The number of questions so far, for the option `rotate`. */
   #rotation = 0;
 
-  /** Stores; files are read when the first question needs them. */
+  /** Opens nothing. Files are read when a lookup first needs them. */
   constructor(deps: StubResolverDeps) {
     this.#deps = deps;
     const { transport, clock, randomId } = deps;
@@ -59,8 +59,8 @@ export class StubResolver {
   }
 
   /**
-   * Looks a host up. With `servers` they alone are asked, for `host` as an
-   * absolute name; without, the machine's files decide.
+   * Looks up a host. If `servers` is not empty, only these are queried, for `host` as an
+   * absolute name. Otherwise the system's files decide.
    *
    * @see Go net/dnsclient_unix.go, goLookupIPCNAMEOrder
    */
@@ -69,25 +69,28 @@ export class StubResolver {
     servers: readonly HostPort[] = [],
     signal: AbortSignal = NEVER,
   ): Promise<Result<HostAnswer>> {
-    if (servers.length > 0) return this.#askDns(host, { ...DEFAULTS, servers }, signal);
+    if (servers.length > 0) return this.#lookupInDns(host, { ...DEFAULTS, servers }, signal);
+
     const { order, config } = await this.#system.plan(host);
-    if (order === "system") return this.#askSystem(host, signal);
+    if (order === "system") return this.#lookupWithSystem(host, signal);
 
     const sources = order.split(" ");
     let failure: Result<HostAnswer> = { code: NOT_FOUND };
     for (const source of sources) {
       const answer =
-        source === "files" ? await this.#askHosts(host) : await this.#askDns(host, config, signal);
+        source === "files"
+          ? await this.#lookupInHosts(host)
+          : await this.#lookupInDns(host, config, signal);
       if ("value" in answer) return answer;
-      // What DNS failed with says more than that the hosts file has no such name.
+      // A failure of DNS is more specific than a name that the hosts file does not have.
       if (source === "dns") failure = answer;
     }
     return failure;
   }
 
   /**
-   * Looks SRV records up, with `servers` or as resolv.conf says; the search
-   * list applies, as in Go's LookupSRV.
+   * Looks up SRV records with `servers`, or with the configuration of resolv.conf if
+   * `servers` is empty. That includes the search list, as in Go's LookupSRV.
    */
   async lookupSrv(
     name: string,
@@ -99,49 +102,49 @@ export class StubResolver {
     for (const candidate of namesFor(name, config)) {
       const answer = await this.#query(candidate, "SRV", config, signal);
       if ("value" in answer) return readSrvAnswer(answer.value);
-      code = moreTelling(code, answer.code);
+      code = moreSpecific(code, answer.code);
       if (signal.aborted) break;
     }
     return { code };
   }
 
-  async #askHosts(host: string): Promise<Result<HostAnswer>> {
+  async #lookupInHosts(host: string): Promise<Result<HostAnswer>> {
     const found = await this.#system.findInHosts(host);
     return found === undefined ? { code: NOT_FOUND } : this.#sorted(found, undefined);
   }
 
-  async #askSystem(host: string, signal: AbortSignal): Promise<Result<HostAnswer>> {
+  async #lookupWithSystem(host: string, signal: AbortSignal): Promise<Result<HostAnswer>> {
     const found = await this.#deps.systemLookup(host, signal);
     if ("code" in found) return found;
     return { value: { addresses: found.value, ttlSeconds: undefined } };
   }
 
-  async #askDns(
+  async #lookupInDns(
     host: string,
     config: ResolverConfig,
     signal: AbortSignal,
   ): Promise<Result<HostAnswer>> {
     let code = NOT_FOUND;
     for (const candidate of namesFor(host, config)) {
-      const answers = await this.#askBothFamilies(candidate, config, signal);
+      const answers = await this.#queryBothFamilies(candidate, config, signal);
       const messages = answers.flatMap((answer) => ("value" in answer ? [answer.value] : []));
       const addresses = messages.flatMap(addressesIn);
       if (addresses.length > 0) return this.#sorted(addresses, Math.min(...messages.map(ttlOf)));
       for (const answer of answers)
-        code = moreTelling(code, "code" in answer ? answer.code : BAD_RESPONSE);
+        code = moreSpecific(code, "code" in answer ? answer.code : BAD_RESPONSE);
       if (signal.aborted) break;
     }
     return { code: signal.aborted ? CANCELLED : code };
   }
 
-  async #askBothFamilies(
+  async #queryBothFamilies(
     name: string,
     config: ResolverConfig,
     signal: AbortSignal,
   ): Promise<Result<Message>[]> {
-    const ask = (type: QuestionType) => this.#query(name, type, config, signal);
-    if (config.singleRequest) return [await ask("A"), await ask("AAAA")];
-    return Promise.all([ask("A"), ask("AAAA")]);
+    const send = (type: QuestionType) => this.#query(name, type, config, signal);
+    if (config.singleRequest) return [await send("A"), await send("AAAA")];
+    return Promise.all([send("A"), send("AAAA")]);
   }
 
   #query(
@@ -164,8 +167,8 @@ function namesFor(name: string, config: ResolverConfig): readonly string[] {
   return isDomainName(name) ? searchNames(name, config) : [];
 }
 
-/** Returns of two failures the one that is not "there is none", and else the later one. */
-function moreTelling(code: string, later: string): string {
+/** Returns the later of two failure codes, unless it is NOT_FOUND: then the earlier. */
+function moreSpecific(code: string, later: string): string {
   return later === NOT_FOUND ? code : later;
 }
 
@@ -175,7 +178,7 @@ function addressesIn({ bytes, answers }: Message): string[] {
     .flatMap((record) => readAddress(bytes, record) ?? []);
 }
 
-/** Go takes none of the records if one of them is malformed (net/lookup.go, goLookupSRV). */
+/** Decodes the SRV records. As in Go, none is used if one is malformed (net/lookup.go, goLookupSRV). */
 function readSrvAnswer(message: Message): Result<SrvAnswer> {
   const found = message.answers.filter(({ type }) => type === TYPES.SRV);
   const records = found.flatMap((record) => readSrv(message.bytes, record) ?? []);
@@ -183,7 +186,10 @@ function readSrvAnswer(message: Message): Result<SrvAnswer> {
   return { value: { records, ttlSeconds: ttlOf(message) } };
 }
 
-/** Returns the shortest TTL of all answers, aliases included. A TTL with its highest bit set is 0 (RFC 2181, section 8). */
+/**
+ * Returns the shortest TTL of all answer records, including aliases. A TTL with its highest
+ * bit set counts as 0 (RFC 2181, section 8).
+ */
 function ttlOf({ answers }: Message): number {
   return Math.min(...answers.map(({ ttlSeconds }) => (ttlSeconds > 0x7fffffff ? 0 : ttlSeconds)));
 }

@@ -1,5 +1,5 @@
-// How this machine looks names up: resolv.conf, nsswitch.conf and the hosts
-// file, each read again when it changes, and whether this resolver may do it.
+// The system's name resolution: resolv.conf, nsswitch.conf and the hosts file, each read
+// again after a change. Decides whether this resolver or the C library does a lookup.
 import type { Clock } from "../core/clock.ts";
 import { CachedFile, type FileText, isAbsent } from "./cached-file.ts";
 import { findHost, parseHosts } from "./hosts-file.ts";
@@ -10,13 +10,13 @@ import type { FileReader } from "./transport.ts";
 export interface SystemConfigDeps {
   readonly files: FileReader;
   readonly clock: Clock;
-  /** The name of this machine; undefined if it has none. */
+  /** Returns the name of this machine; undefined if it has none. */
   readonly hostname: () => string | undefined;
-  /** Whether getaddrinfo does all lookups: macOS, or variables that only the C library obeys. */
+  /** Whether getaddrinfo must do all lookups, as on macOS; see prefersGetaddrinfo() in os/dns.ts. */
   readonly prefersSystem: boolean;
 }
 
-/** What looks a host up, from which sources; and the servers, should DNS be asked. */
+/** The sources for the lookup of a host, and the configuration for queries to DNS. */
 export interface HostPlan {
   readonly order: LookupOrder;
   readonly config: ResolverConfig;
@@ -29,7 +29,7 @@ export class SystemConfig {
   readonly #hosts: CachedFile<ReturnType<typeof parseHosts>>;
   readonly #mdnsAllow: CachedFile<boolean>;
 
-  /** Stores; nothing is read before it is needed. */
+  /** Reads nothing. Each file is read when it is first needed. */
   constructor(deps: SystemConfigDeps) {
     this.#deps = deps;
     const { files, clock } = deps;
@@ -45,13 +45,17 @@ export class SystemConfig {
     this.#mdnsAllow = new CachedFile({ path: "/etc/mdns.allow", parse: mayExist, files, clock });
   }
 
-  /** Returns the servers and the search list, for what is always asked of DNS. */
+  /** Returns the servers and the search list, for lookups that only use DNS. */
   async config(): Promise<ResolverConfig> {
     await this.#resolvConf.refresh();
     return this.#resolvConf.value.config;
   }
 
-  /** Decides how `host` is looked up. @see Go net/conf.go, lookupOrder */
+  /**
+   * Decides how `host` is looked up.
+   *
+   * @see Go net/conf.go, lookupOrder
+   */
   async plan(host: string): Promise<HostPlan> {
     const { prefersSystem, hostname } = this.#deps;
     if (!this.#resolvConf.isFresh) await this.#resolvConf.refresh();
@@ -66,7 +70,7 @@ export class SystemConfig {
     return { order: lookupOrder(host, facts), config };
   }
 
-  /** Returns the addresses that the hosts file has for `host`, at least one; undefined: none. */
+  /** Returns the addresses of `host` in the hosts file; undefined if it has none. */
   async findInHosts(host: string): Promise<readonly string[] | undefined> {
     if (!this.#hosts.isFresh) await this.#hosts.refresh();
     return findHost(this.#hosts.value, host);
@@ -90,6 +94,7 @@ function hostsOf(file: FileText): ReturnType<typeof parseHosts> {
   return parseHosts("text" in file ? file.text : "");
 }
 
+/** Reports whether the file exists, or may exist because it cannot be read. */
 function mayExist(file: FileText): boolean {
   return "text" in file || file.code !== "ENOENT";
 }

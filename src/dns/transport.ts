@@ -1,12 +1,12 @@
-// What this room needs of the machine: sockets, files, time, random numbers.
+// What the resolver needs from the system: sockets, files, time, random numbers.
 import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 
 export interface Transport {
   /**
-   * Sends one datagram from a connected socket with a port that the system
-   * chose, and resolves with the first answer of this server that `accepts`.
-   * Rejects with a `code`, or when `signal` is aborted; either way the socket is closed.
+   * Sends one datagram from a connected socket with a port that the system chooses, and
+   * resolves with the first answer of `server` for which `accepts` returns true. Rejects
+   * with a `code`, also when `signal` aborts. Closes the socket in every case.
    */
   exchangeUdp(
     server: HostPort,
@@ -15,25 +15,25 @@ export interface Transport {
     signal: AbortSignal,
   ): Promise<Uint8Array>;
   /**
-   * Sends one message over a new TCP connection and resolves with the first
-   * message that comes back, both without the two bytes of their length.
-   * Rejects with a `code`, or when `signal` is aborted; either way the socket is closed.
+   * Sends one message over a new TCP connection and resolves with the first message
+   * received, both without their two-byte length prefix. Rejects with a `code`, also when
+   * `signal` aborts. Closes the socket in every case.
    */
   exchangeTcp(server: HostPort, query: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
 }
 
-/** Which version of a file there is, and how to read it. */
+/** Reads files and detects changes of them. */
 export interface FileReader {
-  /** Something that differs when the file has changed; rejects with a `code` such as ENOENT. */
+  /** Returns a text that differs once the file has changed. Rejects with a `code` such as ENOENT. */
   version(path: string): Promise<string>;
-  /** The text, or the beginning of a text that is too long; rejects with a `code`. */
+  /** Returns the text, or its beginning if it is too long. Rejects with a `code`. */
   read(path: string): Promise<string>;
 }
 
-/** What an exchange needs. */
+/** The dependencies of an exchange. */
 export interface ExchangeDeps {
   readonly transport: Transport;
   readonly clock: Clock;
-  /** An unpredictable whole number from 0 to 65535. */
+  /** Returns an unpredictable integer from 0 to 65535. */
   readonly randomId: () => number;
 }
