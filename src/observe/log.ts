@@ -42,18 +42,17 @@ export interface Log extends Logger {
 /** Opens a log. It holds no resource and needs no closing. */
 export function createLog({ level, format, write, now, onRecord }: LogOptions): Log {
   const encode = format === "json" ? encodeJson : encodeLine;
-  let lost = 0;
-  const tellLost = (ts: string) => {
-    const msg = "log lines were lost: nobody read them";
-    const head = { level: "warn", ts, caller: "observe/log.ts", msg };
-    if (write(encode(head, { lines: lost }))) lost = 0;
+  let dropped = 0;
+  const reportDropped = (ts: string) => {
+    const head = { level: "warn", ts, caller: "observe/log.ts", msg: "dropped log lines" };
+    if (write(encode(head, { count: dropped }))) dropped = 0;
   };
   const reporter: ConsolaReporter = {
     log: ({ type, args: [message, fields, caller] }) => {
       const head = { level: type, ts: timestamp(now()), caller, msg: message };
-      if (lost > 0) tellLost(head.ts);
-      // What is told of the lost stands before what comes after them.
-      if (lost > 0 || !write(encode(head, fields))) lost++;
+      if (dropped > 0) reportDropped(head.ts);
+      // The report must precede the next line, so that line is dropped too if the report failed.
+      if (dropped > 0 || !write(encode(head, fields))) dropped++;
       onRecord?.({ ...head, fields: fields ?? {} });
     },
   };

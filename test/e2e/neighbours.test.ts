@@ -139,7 +139,7 @@ function isBlocked(pidFile: string): boolean {
 }
 
 describe("the standard error of start", () => {
-  const MESSAGE = "log lines were lost: nobody read them";
+  const MESSAGE = "dropped log lines";
 
   /** Starts a gateway whose standard error a shell redirects to `path`. */
   function loggingTo(path: string, port: number, server: PeerServer, ...flags: string[]): Command {
@@ -183,7 +183,7 @@ describe("the standard error of start", () => {
       .split("\n")
       .map((line) => JSON.parse(line));
     const notices = lines.filter(({ msg }) => msg === MESSAGE);
-    const dropped = notices.reduce((sum, notice) => sum + notice.lines, 0);
+    const dropped = notices.reduce((sum, notice) => sum + notice.count, 0);
     expect(lines[0]).toMatchObject({ level: "warn", msg: MESSAGE });
     // One line per client, two for the start, three for the end.
     expect(lines.length - notices.length + dropped).toBe(clients + 5);

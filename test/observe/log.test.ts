@@ -50,13 +50,13 @@ describe("createLog()", () => {
     const { log, lines, reader } = capture("json");
     log.info("first");
     reader.isReading = false;
-    for (let i = 0; i < 3; i++) log.info("lost");
+    for (let i = 0; i < 3; i++) log.info("dropped");
     reader.isReading = true;
     log.info("second");
     log.info("third");
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
       { msg: "first" },
-      { level: "warn", msg: "log lines were lost: nobody read them", lines: 3 },
+      { level: "warn", msg: "dropped log lines", count: 3 },
       { msg: "second" },
       { msg: "third" },
     ]);
