@@ -1,13 +1,13 @@
-// Reads the arguments and sets the exit status; nothing else does.
+// The entry point: passes the arguments to the commands and exits with their status.
 import { LibcError } from "./os/libc-error.ts";
 import { writeError, writeOutput } from "./os/process.ts";
 
-// A name lookup that hangs would keep the process; there is nothing left to wait for.
+// Exits explicitly, since a hanging name lookup would keep the process alive.
 process.exit(await main());
 
 async function main(): Promise<number> {
   try {
-    // Imported here, so that a C library that cannot be called is reported in one line.
+    // Imported here, so that the error for a C library that cannot be called is caught.
     const { run } = await import("./commands/commands.ts");
     return await run(process.argv.slice(2), process.env, {
       print: writeOutput,

@@ -1,21 +1,21 @@
-// The log: one line an event, on the stream it is given. JSON in the shape of
-// etcd's zap encoder, or a line for people. The only file that knows consola.
+// The log: writes one line for each event, as JSON in the format of etcd's zap encoder or
+// as text for a console. The only file that imports consola; opens no stream.
 import { createConsola, type ConsolaReporter, LogLevels } from "consola/core";
 import type { LogLevel } from "../core/gateway-config.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Writes one event. `message` is a constant text; what varies goes into `fields`. */
+/** Logs events. `message` is a constant text; values that vary go into `fields`. */
 export interface Logger {
   debug(message: string, fields?: Fields): void;
   info(message: string, fields?: Fields): void;
   warn(message: string, fields?: Fields): void;
   error(message: string, fields?: Fields): void;
-  /** The same log for another part of the program, given as `room/file.ts`. */
+  /** Returns a logger for another part of the program, named as `folder/file.ts`. */
   from(caller: string): Logger;
 }
 
-/** What one line is made of. */
+/** The contents of one line, without the caller. */
 export interface LogRecord {
   readonly ts: string;
   readonly level: string;
@@ -26,27 +26,30 @@ export interface LogRecord {
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: "json" | "console";
-  /** Takes one line with its line feed, and returns whether it did; must not throw. */
+  /** Writes a line, which ends with a line feed, or drops it. Returns whether it was written; must not throw. */
   readonly write: (line: string) => boolean;
-  /** Milliseconds since 1970, fractions are microseconds. */
+  /** Returns milliseconds since 1970, with a fraction of microseconds. */
   readonly now: () => number;
-  /** Hears of each line that is written; must not log. */
+  /** Called for each event, even if its line is dropped. Must not log. */
   readonly onRecord?: (record: LogRecord) => void;
 }
 
-/** A log whose level may change while it is written. */
+/** A log whose level may change at any time. */
 export interface Log extends Logger {
+  /** Sets the lowest level that is written. */
   setLevel(level: LogLevel): void;
 }
 
-/** Opens a log. It holds no resource and needs no closing. */
+/** Creates a log. It holds no resources and need not be closed. */
 export function createLog({ level, format, write, now, onRecord }: LogOptions): Log {
   const encode = format === "json" ? encodeJson : encodeLine;
+
   let dropped = 0;
   const reportDropped = (ts: string) => {
     const head = { level: "warn", ts, caller: "observe/log.ts", msg: "dropped log lines" };
     if (write(encode(head, { count: dropped }))) dropped = 0;
   };
+
   const reporter: ConsolaReporter = {
     log: ({ type, args: [message, fields, caller] }) => {
       const head = { level: type, ts: timestamp(now()), caller, msg: message };
@@ -56,20 +59,22 @@ export function createLog({ level, format, write, now, onRecord }: LogOptions): 
       onRecord?.({ ...head, fields: fields ?? {} });
     },
   };
-  // throttle 0: consola would hold back the 7th identical message of a second.
+
+  // By default, consola throttles identical messages after the sixth in a second.
   const consola = createConsola({ level: LogLevels[level], throttle: 0, reporters: [reporter] });
   const from = (caller: string): Logger => ({
-    // The message comes first: consola unpacks a leading object as its own record.
+    // The message must come first: consola treats a leading object as a log record.
     debug: (message, fields) => consola.debug(message, fields, caller),
     info: (message, fields) => consola.info(message, fields, caller),
     warn: (message, fields) => consola.warn(message, fields, caller),
     error: (message, fields) => consola.error(message, fields, caller),
     from,
   });
+
   return {
     ...from("main.ts"),
-    setLevel: (wanted) => {
-      consola.level = LogLevels[wanted];
+    setLevel: (newLevel) => {
+      consola.level = LogLevels[newLevel];
     },
   };
 }
@@ -86,18 +91,18 @@ function encodeJson(head: Head, fields: Fields | undefined): string {
 }
 
 function encodeLine({ level, ts, msg }: Head, fields: Fields = {}): string {
-  const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${plain(value)}`);
+  const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${formatValue(value)}`);
   return `${ts} ${level.toUpperCase().padEnd(5)} ${msg}${pairs.join("")}\n`;
 }
 
-/** Bare where that is unambiguous, else quoted: a value never breaks the line. */
-function plain(value: unknown): string {
-  if (Array.isArray(value)) return value.map(plain).join(",");
+/** Formats a value, in quotes unless it is unambiguous without them. The result never has a line break. */
+function formatValue(value: unknown): string {
+  if (Array.isArray(value)) return value.map(formatValue).join(",");
   const text = String(value);
   return /^[\w.:/[\]%@+-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** RFC 3339 in UTC with microseconds, as zap writes it for etcd. */
+/** Formats a time as RFC 3339 in UTC with microseconds, as etcd's zap encoder does. */
 function timestamp(ms: number): string {
   const whole = Math.floor(ms);
   const micros = Math.floor((ms - whole) * 1000);
