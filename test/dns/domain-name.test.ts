@@ -4,7 +4,7 @@ import { isDomainName, searchNames } from "../../src/dns/domain-name.ts";
 const long = (length: number) => "a.".repeat(200).slice(0, length);
 
 describe("isDomainName()", () => {
-  // Cases of Go's net/dnsname_test.go.
+  // Cases from Go's net/dnsname_test.go, and our own.
   test.each<[name: string, expected: boolean]>([
     ["foo.com", true],
     ["foo.com.", true],
@@ -34,7 +34,7 @@ describe("isDomainName()", () => {
     [`${long(253)}.`, true],
     [`${long(253)}b`, false],
     [`${long(253)}b.`, false],
-  ])("%p: %p", (name, expected) => {
+  ])("of %p is %p", (name, expected) => {
     expect(isDomainName(name)).toBe(expected);
   });
 });
@@ -57,7 +57,10 @@ describe("searchNames()", () => {
     [long(247), 1, ["x.test.", "y."], [`${long(247)}.`, `${long(247)}.y.`]],
     [`${long(253)}b`, 1, [], []],
   ]; // prettier-ignore
-  test.each(rows)("of %p with ndots %d and %j", (name, ndots, search, expected) => {
-    expect(searchNames(name, { ndots, search })).toEqual(expected);
-  });
+  test.each(rows)(
+    "of %p with ndots %d and the search list %j is %j",
+    (name, ndots, search, expected) => {
+      expect(searchNames(name, { ndots, search })).toEqual(expected);
+    },
+  );
 });

@@ -1,5 +1,5 @@
-// Whatever a DNS server sends, or a file holds: a result, never an exception and
-// never an endless loop.
+// Random answers of DNS servers and random files: each lookup and each parser returns a
+// result. None throws, and none loops endlessly.
 import { describe, expect, test } from "bun:test";
 import * as packet from "dns-packet";
 import { findHost, parseHosts } from "../../src/dns/hosts-file.ts";
@@ -17,8 +17,8 @@ const SERVER = "10.0.0.1:53";
 const record = (type: string, data: unknown) =>
   ({ type, name: "h.test", ttl: 60, data }) as packet.Answer;
 
-/** Sound answers, whose bytes are hurt. */
-function soundAnswer(random: Random, type: "A" | "AAAA" | "SRV"): Buffer {
+/** Creates a valid answer with random records. */
+function validAnswer(random: Random, type: "A" | "AAAA" | "SRV"): Buffer {
   const target = { priority: 1, weight: 2, port: 2379, target: "m1.h.test" };
   const own = {
     A: record("A", "192.0.2.1"),
@@ -39,10 +39,10 @@ function soundAnswer(random: Random, type: "A" | "AAAA" | "SRV"): Buffer {
   });
 }
 
-/** Bytes changed, cut, doubled, or turned into pointers to anywhere. */
-function hurt(message: Buffer, random: Random): Buffer {
+/** Damages a message: changes, removes or repeats bytes, or replaces them by random pointers. */
+function damaged(message: Buffer, random: Random): Buffer {
   let bytes = Buffer.from(message);
-  for (let slips = random(6); slips > 0; slips--) {
+  for (let changes = random(6); changes > 0; changes--) {
     const at = random(bytes.length || 1);
     const kind = random(6);
     if (kind === 0) bytes = bytes.subarray(0, at);
@@ -62,12 +62,12 @@ function noise(random: Random): Buffer {
 }
 
 describe(`${COUNT} random answers (FUZZ_SEED=${seed})`, () => {
-  test("readAnswer() reads what can be read, and throws at nothing", () => {
+  test("readAnswer(), readAddress() and readSrv() never throw or read past the end", () => {
     const counts = { ignored: 0, malformed: 0, records: 0 };
     for (let i = 0; i < COUNT; i++) {
       const random = randomFrom(seed + i);
       const type = (["A", "AAAA", "SRV"] as const)[random(3)]!;
-      const bytes = random(10) === 0 ? noise(random) : hurt(soundAnswer(random, type), random);
+      const bytes = random(10) === 0 ? noise(random) : damaged(validAnswer(random, type), random);
       try {
         const message = readAnswer(bytes, ID, { name: "h.test.", type });
         if (message === undefined) counts.ignored++;
@@ -86,16 +86,16 @@ describe(`${COUNT} random answers (FUZZ_SEED=${seed})`, () => {
     for (const count of Object.values(counts)) expect(count).toBeGreaterThan(COUNT / 50);
   });
 
-  test("a lookup ends with a result, whatever the server sends over UDP and TCP", async () => {
+  test("lookupHost() and lookupSrv() end with a result, whatever arrives over UDP and TCP", async () => {
     for (let i = 0; i < COUNT / 10; i++) {
       const random = randomFrom(seed + i);
       const { clock, resolver, dns } = scriptedResolver(
         {
           [SERVER]: ({ query, overTcp }) => {
             const { type } = query.questions![0]! as { type: "A" | "AAAA" | "SRV" };
-            const sound = () => soundAnswer(random, type);
-            if (overTcp) return random(2) === 0 ? noise(random) : hurt(sound(), random);
-            return Array.from({ length: 1 + random(3) }, () => hurt(sound(), random));
+            const answer = () => damaged(validAnswer(random, type), random);
+            if (overTcp) return random(2) === 0 ? noise(random) : answer();
+            return Array.from({ length: 1 + random(3) }, answer);
           },
         },
         RESOLV,
@@ -116,9 +116,9 @@ describe(`${COUNT} random answers (FUZZ_SEED=${seed})`, () => {
   });
 });
 
-describe("a message made to cost time", () => {
-  /** A chain of pointers as long as fits, and records whose names all go through it. */
-  function chain(): Buffer {
+describe("a message with a long chain of pointers", () => {
+  /** Creates the longest chain of pointers that fits, and records whose names all lead through it. */
+  function pointerChain(): Buffer {
     const bytes = Buffer.alloc(65_535);
     const question = packet.encode({
       type: "response",
@@ -129,7 +129,7 @@ describe("a message made to cost time", () => {
     question.copy(bytes);
     bytes.writeUInt16BE(2000, 6);
     let at = question.length;
-    // One record of another type, whose data is the chain.
+    // A TXT record, whose data is the chain.
     at = bytes.writeUInt16BE(0xc00c, at);
     bytes.writeUInt16BE(16, at);
     const links = 7000;
@@ -146,12 +146,12 @@ describe("a message made to cost time", () => {
     return bytes;
   }
 
-  test("is read within the time of a short one", () => {
-    const bytes = chain();
+  test("readSrv() rejects each name without following the chain to its end", () => {
+    const bytes = pointerChain();
     const message = readAnswer(bytes, ID, { name: "h.test.", type: "SRV" })!;
     expect(message.answers.length).toBeGreaterThan(1000);
     const start = performance.now();
-    // Names after more than ten pointers are malformed, as for Go.
+    // A name with more than ten pointers is malformed, as in Go.
     expect(message.answers.map((each) => readSrv(bytes, each)).filter(Boolean)).toEqual([]);
     expect(performance.now() - start).toBeLessThan(1000);
   });
@@ -160,7 +160,7 @@ describe("a message made to cost time", () => {
 describe(`${COUNT} random files (FUZZ_SEED=${seed})`, () => {
   const tokens = [..." \t\r\n#;:.[]!=%\0", "nameserver ", "options ", "ndots:", "999999999", "::1"];
 
-  test("parseResolvConf() always has servers, times and names that can be used", () => {
+  test("parseResolvConf() always returns valid servers, times and names", () => {
     const valid = [
       "nameserver 10.0.0.1\nsearch a.test b.test\noptions ndots:2 timeout:3 attempts:4 rotate\n",
       "domain a.test\nnameserver fe80::1%lo\n; comment\noptions use-vc inet6",
@@ -173,7 +173,7 @@ describe(`${COUNT} random files (FUZZ_SEED=${seed})`, () => {
     });
   });
 
-  test("parseNsswitch() and parseHosts() throw at nothing", () => {
+  test("parseNsswitch() and parseHosts() never throw", () => {
     const valid = [
       "hosts: files mdns4_minimal [NOTFOUND=return] dns [!UNAVAIL=return] myhostname\n",
       "127.0.0.1 localhost h.test # comment\n::1\tlocalhost\n",
@@ -186,8 +186,8 @@ describe(`${COUNT} random files (FUZZ_SEED=${seed})`, () => {
   });
 });
 
-test("zone() of the scripted servers is what a sound server answers", async () => {
-  const sound = zone({ "SRV s.test.": ["1 2 3 m.test"] });
-  const { resolver } = scriptedResolver({ [SERVER]: sound }, RESOLV);
+test("lookupSrv() accepts the answers of a scripted zone()", async () => {
+  const server = zone({ "SRV s.test.": ["1 2 3 m.test"] });
+  const { resolver } = scriptedResolver({ [SERVER]: server }, RESOLV);
   expect(await resolver.lookupSrv("s.test")).toMatchObject({ value: { ttlSeconds: 60 } });
 });

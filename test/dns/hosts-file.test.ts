@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { findHost, parseHosts } from "../../src/dns/hosts-file.ts";
 
-// The files of Go's net/testdata: hosts, ipv4-hosts, ipv6-hosts, aliases.
+// Lines from Go's net/testdata (hosts, ipv4-hosts, ipv6-hosts, aliases), and our own.
 const TEXT = `255.255.255.255	broadcasthost
 127.0.0.2	odin
 127.0.0.3	odin  # inline comment
@@ -17,7 +17,7 @@ fe80::1%lo0	localhost
 127.0.0.9#glued
 10.0.0.3	rooted.test. alias`;
 
-describe("parseHosts() and findHost()", () => {
+describe("findHost() after parseHosts()", () => {
   const hosts = parseHosts(TEXT);
 
   test.each<[host: string, addresses: string[] | undefined]>([
@@ -36,7 +36,7 @@ describe("parseHosts() and findHost()", () => {
     ["bad", undefined],
     ["", undefined],
     ["constructor", undefined],
-  ])("%p has %j", (host, addresses) => {
+  ])("of %p is %p", (host, addresses) => {
     expect(findHost(hosts, host)).toEqual(addresses);
   });
 });

@@ -19,9 +19,9 @@ describe("parseNsswitch()", () => {
     ["hosts: files [x]", undefined],
     ["hosts: files [ab=]", ["files!"]],
     ["hosts: files [NOTFOUND]", undefined],
-  ])("of %j", (text, expected) => {
+  ])("of %j is %p", (text, expected) => {
     const sources = parseNsswitch(text);
-    // A source whose criteria are out of the ordinary has an exclamation mark.
+    // An exclamation mark stands for a source with criteria that change its default.
     expect(sources?.map(({ name, isStandard }) => `${name}${isStandard ? "" : "!"}`)).toEqual(
       expected as string[],
     );
@@ -36,7 +36,7 @@ describe("lookupOrder()", () => {
     ...more,
   });
 
-  // Cases of Go's net/conf_test.go for Linux, with a C library at hand.
+  // Cases from Go's net/conf_test.go for Linux with cgo, and our own.
   test.each<[text: string | undefined, host: string, expected: string]>([
     [undefined, "google.com", "files dns"],
     ["", "google.com", "files dns"],
@@ -74,13 +74,13 @@ describe("lookupOrder()", () => {
     expect(lookupOrder(host, facts(text))).toBe(expected as "system");
   });
 
-  test("is the system's for every name where mdns.allow exists and mdns is a source", () => {
+  test("is `system` for every name if mdns.allow exists and mdns is a source", () => {
     const more = { hasMdnsAllow: true };
     expect(lookupOrder("x.com", facts("hosts: files mdns4 dns", more))).toBe("system");
     expect(lookupOrder("x.com", facts("hosts: files dns", more))).toBe("files dns");
   });
 
-  test("is the system's where the machine's name is unknown and myhostname is a source", () => {
+  test("is `system` if the name of the machine is unknown and myhostname is a source", () => {
     const unknown = facts("hosts: files myhostname", { hostname: undefined });
     expect(lookupOrder("x.com", unknown)).toBe("system");
   });

@@ -4,7 +4,7 @@ import { DEFAULTS, parseResolvConf, type ResolverConfig } from "../../src/dns/re
 const at = (host: string) => ({ host, port: 53 });
 
 describe("parseResolvConf()", () => {
-  // Cases of Go's net/dnsconfig_unix_test.go and net/testdata, and some of our own.
+  // Cases from Go's net/dnsconfig_unix_test.go and net/testdata, and our own.
   const rows: [text: string, expected: Partial<ResolverConfig>][] = [
     ["", {}],
     ["nameserver 8.8.8.8\n", { servers: [at("8.8.8.8")] }],
@@ -38,11 +38,11 @@ describe("parseResolvConf()", () => {
     ["; options inet6\n# sortlist 1.2.3.4\n", {}],
     [" nameserver 10.0.0.1", { servers: [at("10.0.0.1")] }],
   ]; // prettier-ignore
-  test.each(rows)("of %j", (text, expected) => {
+  test.each(rows)("of %j sets %j", (text, expected) => {
     expect(parseResolvConf(text, "machine")).toEqual({ ...DEFAULTS, ...expected });
   });
 
-  test("a file that cannot be read means the servers of this machine", () => {
+  test("returns the defaults, with the servers of this machine, if the file cannot be read", () => {
     expect(parseResolvConf(undefined, "machine")).toEqual(DEFAULTS);
     expect(DEFAULTS.servers).toEqual([at("127.0.0.1"), at("::1")]);
     expect([DEFAULTS.timeoutMs, DEFAULTS.attempts, DEFAULTS.ndots]).toEqual([5000, 2, 1]);
@@ -53,7 +53,7 @@ describe("parseResolvConf()", () => {
     ["host.", []],
     ["host.local", ["local."]],
     ["host.a.test.", ["a.test."]],
-  ])("without a search list the domain of the machine %p is one", (hostname, search) => {
+  ])("uses the domain of the host name %p if there is no search list: %j", (hostname, search) => {
     expect(parseResolvConf("nameserver 10.0.0.1", hostname).search).toEqual(search);
   });
 });

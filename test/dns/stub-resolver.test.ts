@@ -1,5 +1,5 @@
-// Which server is asked what, and when, as Go does it. Servers, files and time
-// are the test's; real ones are in test/os/dns.test.ts and test/e2e/dns.test.ts.
+// The stub resolver's queries, their order and their timing, which match Go's. Servers,
+// files and time are simulated; test/os/dns.test.ts and test/e2e/dns.test.ts use real ones.
 import { describe, expect, test } from "bun:test";
 import { MAX_EXCHANGES } from "../../src/dns/stub-resolver.ts";
 import {
@@ -22,7 +22,7 @@ const TWO = { [RESOLV]: "nameserver 10.0.0.1\nnameserver 10.0.0.2\n" };
 const fine = zone({ "A h.test.": ["192.0.2.1"], "AAAA h.test.": ["2001:db8::1"] });
 const FOUND = { value: { addresses: ["192.0.2.1", "2001:db8::1"], ttlSeconds: 60 } };
 
-/** Runs a lookup to its end, a second at a time; returns its result and how long it took. */
+/** Advances the clock in steps of one second until the lookup ends. Returns the result and the duration. */
 async function timed<T>(
   clock: { now(): number; advance(ms: number): void },
   lookup: Promise<T>,
@@ -40,9 +40,9 @@ async function timed<T>(
   throw new Error("the lookup did not end");
 }
 
-describe("the servers", () => {
+describe("lookupHost() with two servers", () => {
   test.each(["servfail", "refused", "notimp", "formerr"] as const)(
-    "%s of the first leads to the second",
+    "queries the second server after %s from the first",
     async (rcode) => {
       const { dns, clock, resolver } = scriptedResolver({ [A]: fails(rcode), [B]: fine }, TWO);
       const [result, seconds] = await timed(clock, resolver.lookupHost("h.test"));
@@ -54,18 +54,18 @@ describe("the servers", () => {
     },
   );
 
-  test("silence of the first leads to the second after 5 s", async () => {
+  test("queries the second server after 5 s without an answer from the first", async () => {
     const { clock, resolver } = scriptedResolver({ [A]: silent, [B]: fine }, TWO);
     expect(await timed(clock, resolver.lookupHost("h.test"))).toEqual([FOUND, 5]);
   });
 
-  test("an error of the socket leads to the second", async () => {
+  test("queries the second server after a socket error", async () => {
     const refused = () => ({ code: "ECONNREFUSED" });
     const { clock, resolver } = scriptedResolver({ [A]: refused, [B]: fine }, TWO);
     expect(await timed(clock, resolver.lookupHost("h.test"))).toEqual([FOUND, 0]);
   });
 
-  test("a lame referral leads to the second, an empty answer does not", async () => {
+  test("queries the second server after a lame referral, but not after an empty answer", async () => {
     const lame = (asked: Asked) => answer(asked, [], { flags: 0 });
     const first = scriptedResolver({ [A]: lame, [B]: fine }, TWO);
     expect(await first.resolver.lookupHost("h.test")).toEqual(FOUND);
@@ -75,13 +75,13 @@ describe("the servers", () => {
     expect(second.dns.log).toHaveLength(2);
   });
 
-  test("a name that does not exist is not asked of the second", async () => {
+  test("does not query the second server for a name that does not exist", async () => {
     const { dns, resolver } = scriptedResolver({ [A]: zone({}), [B]: fine }, TWO);
     expect(await resolver.lookupHost("h.test")).toEqual({ code: "ENOTFOUND" });
     expect(dns.log).toEqual(["10.0.0.1 A h.test.", "10.0.0.1 AAAA h.test."]);
   });
 
-  test("are tried twice each when all are silent, for 20 s in all", async () => {
+  test("fails after two attempts at each server, which take 20 s, if none answers", async () => {
     const { dns, clock, resolver } = scriptedResolver({}, TWO);
     const [result, seconds] = await timed(clock, resolver.lookupHost("h.test"));
     expect([result, seconds]).toEqual([{ code: "ETIMEOUT" }, 20]);
@@ -89,14 +89,14 @@ describe("the servers", () => {
     expect([dns.open, clock.pending]).toEqual([0, 0]);
   });
 
-  test("timeout and attempts are resolv.conf's", async () => {
+  test("uses the options timeout and attempts of resolv.conf", async () => {
     const files = { [RESOLV]: `${TWO[RESOLV]}options timeout:2 attempts:3` };
     const { dns, clock, resolver } = scriptedResolver({}, files);
     expect((await timed(clock, resolver.lookupHost("h.test")))[1]).toBe(12);
     expect(dns.log).toHaveLength(12);
   });
 
-  test("rotate begins each question with the next server", async () => {
+  test("starts each question with the next server with the option rotate", async () => {
     const files = { [RESOLV]: `${TWO[RESOLV]}options rotate single-request` };
     const { dns, resolver } = scriptedResolver({ [A]: fine, [B]: fine }, files);
     await resolver.lookupHost("h.test");
@@ -107,7 +107,7 @@ describe("the servers", () => {
     ]);
   });
 
-  test("one family that fails does not hide the other, which is a result at once with both", async () => {
+  test("returns the addresses of one family if the query for the other fails", async () => {
     const half = (asked: Asked) =>
       asked.question.startsWith("AAAA") ? fails("servfail")(asked) : fine(asked);
     const { resolver } = scriptedResolver({ [A]: half, [B]: half }, TWO);
@@ -116,14 +116,14 @@ describe("the servers", () => {
     });
   });
 
-  test("a failure says more than that the other family has no record", async () => {
+  test("returns the failure of one family if the other has no records", async () => {
     const half = (asked: Asked) =>
       asked.question.startsWith("AAAA") ? answer(asked, []) : fails("servfail")(asked);
     const { resolver } = scriptedResolver({ [A]: half, [B]: half }, TWO);
     expect(await resolver.lookupHost("h.test")).toEqual({ code: "ESERVFAIL" });
   });
 
-  test("A and AAAA are asked for together, with single-request one after the other", async () => {
+  test("queries A and AAAA concurrently, and one after the other with single-request", async () => {
     const parallel = scriptedResolver({ [A]: silent }, { [RESOLV]: "nameserver 10.0.0.1" });
     void parallel.resolver.lookupHost("h.test");
     await settle();
@@ -144,18 +144,18 @@ describe("the query", () => {
     return dns.asked[0]!;
   };
 
-  test("has EDNS0 with 1232 bytes and asks for recursion", async () => {
+  test("uses EDNS0 with 1232 bytes and requests recursion", async () => {
     const { query: sent } = await query("edns0");
     expect(sent.additionals).toMatchObject([{ type: "OPT", udpPayloadSize: 1232 }]);
     expect([sent.id, sent.flag_rd, sent.flag_ad]).toEqual([4711, true, false]);
   });
 
-  test("has the AD bit with trust-ad, and goes over TCP with use-vc", async () => {
+  test("has the AD bit with trust-ad, and is sent over TCP with use-vc", async () => {
     const sent = await query("trust-ad use-vc");
     expect([sent.query.flag_ad, sent.overTcp]).toEqual([true, true]);
   });
 
-  test("is repeated over TCP when the answer was truncated", async () => {
+  test("is repeated over TCP after a truncated answer", async () => {
     const truncates = (asked: Asked) =>
       asked.overTcp ? fine(asked) : answer(asked, ["192.0.2.9"], { flags: 0x0380 });
     const truncatesSome = (asked: Asked) =>
@@ -167,7 +167,7 @@ describe("the query", () => {
     expect(dns.log).toContain("10.0.0.1 tcp A h.test.");
   });
 
-  test("has a time of its own for TCP, after which the next server is asked", async () => {
+  test("has a separate timeout over TCP, after which the next server is queried", async () => {
     const truncates = (asked: Asked) =>
       asked.overTcp ? "silent" : answer(asked, [], { flags: 0x0380 });
     const { clock, resolver } = scriptedResolver({ [A]: truncates, [B]: fine }, TWO);
@@ -175,10 +175,10 @@ describe("the query", () => {
   });
 });
 
-describe("answers that do not match", () => {
+describe("lookupHost() with an answer that does not match", () => {
   const forged: [what: string, forge: (asked: Asked, right: Buffer) => Buffer][] = [
     ["another id", (_, right) => Buffer.concat([Uint8Array.of(0, 1), right.subarray(2)])],
-    ["a question, no answer", (_, right) => {
+    ["a query instead of an answer", (_, right) => {
       right[2]! &= 0x7f;
       return right;
     }],
@@ -186,11 +186,11 @@ describe("answers that do not match", () => {
       const questions = [{ ...asked.query.questions![0]!, name: "other.test" }];
       return answer({ ...asked, query: { ...asked.query, questions } }, ["192.0.2.66"]);
     }],
-    ["no question", (_, right) => right.subarray(0, 12).fill(0, 4)],
-    ["nothing", () => Buffer.alloc(0)],
+    ["an answer without a question", (_, right) => right.subarray(0, 12).fill(0, 4)],
+    ["an empty datagram", () => Buffer.alloc(0)],
     ["half a header", (_, right) => right.subarray(0, 7)],
   ]; // prettier-ignore
-  test.each(forged)("%s is not listened to while the right one may come", async (_, forge) => {
+  test.each(forged)("ignores %s and waits for the right answer", async (_, forge) => {
     const only = zone({ "A h.test.": ["192.0.2.1"] });
     const server = (asked: Asked) => [
       forge(asked, answer(asked, ["192.0.2.66"])),
@@ -205,13 +205,13 @@ describe("answers that do not match", () => {
     expect(dns.log).toHaveLength(2);
   });
 
-  test("the case of the name in the answer does not matter", async () => {
-    const loud = (asked: Asked) => {
+  test("accepts an answer whose name differs only in case", async () => {
+    const upperCase = (asked: Asked) => {
       const questions = asked.query.questions!.map((each) => ({ ...each, name: "H.TEST" }));
       return answer({ ...asked, query: { ...asked.query, questions } }, ["192.0.2.1"]);
     };
     const { resolver } = scriptedResolver(
-      { [A]: (asked) => (asked.question.startsWith("A ") ? loud(asked) : answer(asked, [])) },
+      { [A]: (asked) => (asked.question.startsWith("A ") ? upperCase(asked) : answer(asked, [])) },
       TWO,
     );
     expect(await resolver.lookupHost("h.test")).toMatchObject({
@@ -219,14 +219,14 @@ describe("answers that do not match", () => {
     });
   });
 
-  test("records that end before they say lead to the second server", async () => {
-    const cut = (asked: Asked) => {
+  test("queries the second server after an answer with a truncated record", async () => {
+    const truncated = (asked: Asked) => {
       const whole = fine(asked) as Buffer;
       return whole.subarray(0, whole.length - 2);
     };
-    const { resolver } = scriptedResolver({ [A]: cut, [B]: fine }, TWO);
+    const { resolver } = scriptedResolver({ [A]: truncated, [B]: fine }, TWO);
     expect(await resolver.lookupHost("h.test")).toEqual(FOUND);
-    const both = scriptedResolver({ [A]: cut, [B]: cut }, TWO);
+    const both = scriptedResolver({ [A]: truncated, [B]: truncated }, TWO);
     expect(await both.resolver.lookupHost("h.test")).toEqual({ code: "EBADRESP" });
   });
 });
@@ -234,7 +234,7 @@ describe("answers that do not match", () => {
 describe("the search list", () => {
   const files = { [RESOLV]: "nameserver 10.0.0.1\nsearch a.test b.test" };
 
-  test("is gone through for a short name, the name itself last", async () => {
+  test("is applied to a short name, in order, before the name itself", async () => {
     const server = zone({ "A h.b.test.": ["192.0.2.2"] });
     const { dns, resolver } = scriptedResolver({ [A]: server }, files);
     expect(await resolver.lookupHost("h")).toMatchObject({ value: { addresses: ["192.0.2.2"] } });
@@ -244,7 +244,7 @@ describe("the search list", () => {
     ]);
   });
 
-  test("goes on after a failure, which is reported if no name is found", async () => {
+  test("is continued after a failure, which is returned if no name is found", async () => {
     const server = (asked: Asked) =>
       (asked.question.includes(".a.test.") ? fails("servfail") : zone({}))(asked);
     const { dns, resolver } = scriptedResolver({ [A]: server }, files);
@@ -252,7 +252,7 @@ describe("the search list", () => {
     expect(dns.log.at(-1)).toContain("AAAA h.");
   });
 
-  test("applies to SRV names, after the name itself", async () => {
+  test("is applied to SRV names, after the name itself", async () => {
     const server = zone({ "SRV _etcd-client._tcp.etcd.b.test.": ["1 2 2379 m1.b.test"] }, 17);
     const { dns, resolver } = scriptedResolver({ [A]: server }, files);
     expect(await resolver.lookupSrv("_etcd-client._tcp.etcd")).toEqual({
@@ -269,8 +269,8 @@ describe("the search list", () => {
   });
 });
 
-describe("given servers", () => {
-  test("are asked in order for the absolute name, and no file is read", async () => {
+describe("lookupHost() with given servers", () => {
+  test("queries them in order for the absolute name, and reads no file", async () => {
     const files = { ...TWO, [HOSTS]: "192.0.2.9 h", [RESOLV]: "search a.test\noptions timeout:1" };
     const servers = [
       { host: "10.0.0.8", port: 5353 },
@@ -303,11 +303,11 @@ describe("the sources of nsswitch.conf", () => {
     ["dns", "192.0.2.1", 2],
     ["files", "192.0.2.9", 0],
     ["resolve [!UNAVAIL=return] dns", "system of h.test", 0],
-  ])("%p: %p, %d questions to DNS", async (sources, first, questions) => {
+  ])("%p lead to the address %p with %d queries", async (sources, first, questions) => {
     expect(await lookup(sources)).toEqual([first, questions]);
   });
 
-  test("without an address in one of them the next is asked", async () => {
+  test("are used in order until one has an address", async () => {
     expect(await lookup("files", "other.test")).toEqual(["ENOTFOUND", 0]);
     expect(await lookup("files dns", "other.test")).toEqual(["ENOTFOUND", 2]);
     const failing = scriptedResolver(
@@ -320,7 +320,7 @@ describe("the sources of nsswitch.conf", () => {
     expect(await failing.resolver.lookupHost("other.test")).toEqual({ code: "EREFUSED" });
   });
 
-  test("options that only the C library knows leave host names to it, and SRV names here", async () => {
+  test("are left to the C library for hosts, but not for SRV records, if resolv.conf has an unknown option", async () => {
     const text = "nameserver 10.0.0.1\noptions inet6";
     const { resolver } = scriptedResolver(
       { [A]: zone({ "SRV s.test.": ["0 0 1 m.test"] }) },
@@ -331,8 +331,8 @@ describe("the sources of nsswitch.conf", () => {
   });
 });
 
-describe("the files", () => {
-  test("are looked at every 5 s, and read when they have changed", async () => {
+describe("the system files", () => {
+  test("are checked every 5 s, and read after a change", async () => {
     const { dns, clock, resolver, files, reads } = scriptedResolver(
       { [A]: fine, [B]: fine },
       { ...TWO },
@@ -354,7 +354,7 @@ describe("the files", () => {
     expect(reads).toEqual([RESOLV, RESOLV, HOSTS]);
   });
 
-  test("no-reload keeps the first resolv.conf", async () => {
+  test("are not read again if resolv.conf has the option no-reload", async () => {
     const { dns, clock, resolver, files } = scriptedResolver(
       { [A]: fine },
       { [RESOLV]: "nameserver 10.0.0.1\noptions no-reload" },
@@ -366,7 +366,7 @@ describe("the files", () => {
     expect(dns.log.every((line) => line.startsWith("10.0.0.1 "))).toBe(true);
   });
 
-  test("that hang delay one lookup by a second, and keep what was known", async () => {
+  test("delay one lookup by a second each if they hang, and keep their last contents", async () => {
     let isHanging = false;
     const text = { [RESOLV]: "nameserver 10.0.0.1", [HOSTS]: "192.0.2.9 h" } as Record<
       string,
@@ -384,13 +384,13 @@ describe("the files", () => {
     isHanging = true;
     clock.advance(5000);
     const known = { value: { addresses: ["192.0.2.9"], ttlSeconds: undefined } };
-    // One second for each of the three files, one after the other.
+    // The three files are checked one after the other, for one second each.
     expect(await timed(clock, resolver.lookupHost("h"))).toEqual([known, 3]);
     expect(await timed(clock, resolver.lookupHost("h"))).toEqual([known, 0]);
   });
 });
 
-test("a file that cannot be read for a moment keeps what it said", async () => {
+test("lookupHost() keeps the last contents of a file that temporarily cannot be read", async () => {
   let code: string | undefined;
   const read = async (path: string) => {
     if (code !== undefined) throw Object.assign(new Error(path), { code });
@@ -408,8 +408,8 @@ test("a file that cannot be read for a moment keeps what it said", async () => {
   expect(await addressOf()).toBe("192.0.2.9");
 });
 
-describe("a signal", () => {
-  test("ends a lookup at once, wherever it is, and leaves nothing behind", async () => {
+describe("the signal of a lookup", () => {
+  test("ends the lookup at once, and leaves no exchange or timer open", async () => {
     const { dns, clock, resolver } = scriptedResolver({}, TWO);
     const controller = new AbortController();
     const lookups = [
@@ -426,7 +426,7 @@ describe("a signal", () => {
   });
 });
 
-test(`at most ${MAX_EXCHANGES} exchanges are under way, and all names get their turn`, async () => {
+test(`lookupHost() runs at most ${MAX_EXCHANGES} exchanges at once, and ends for every name`, async () => {
   const { dns, clock, resolver } = scriptedResolver({ [A]: silent, [B]: fine }, TWO);
   const lookups = Promise.all(Array.from({ length: 40 }, () => resolver.lookupHost("h.test")));
   const [results] = await timed(clock, lookups);

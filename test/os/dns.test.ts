@@ -1,5 +1,5 @@
-// Sockets and files of the stub resolver on the real machine: what Bun's UDP
-// sockets do, pinned, and what must hold when a server is hostile or absent.
+// The real sockets and files of the stub resolver: pins the behaviour of Bun's UDP sockets,
+// and covers hostile and absent servers.
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { readdirSync } from "node:fs";
@@ -29,13 +29,13 @@ const descriptors = () => readdirSync("/proc/self/fd").length;
 
 type Udp = Bun.udp.Socket<"buffer">;
 
-/** A UDP server on loopback that hands each datagram to `take`. */
+/** Starts a UDP server on loopback that passes each datagram to `receive`. */
 async function udpServer(
   hostname: string,
-  take: (socket: Udp, data: Buffer, port: number, address: string) => void = () => {},
+  receive: (socket: Udp, data: Buffer, port: number, address: string) => void = () => {},
 ): Promise<Udp> {
-  // An answer from another socket than the client's server is refused by the kernel.
-  const socket = await Bun.udpSocket({ hostname, port: 0, socket: { data: take, error() {} } });
+  // The kernel refuses answers that are not from the client's server. The sender ignores that error.
+  const socket = await Bun.udpSocket({ hostname, port: 0, socket: { data: receive, error() {} } });
   return closers.add(socket);
 }
 
@@ -50,7 +50,7 @@ describe("exchangeUdp()", () => {
     expect(Buffer.from(answer).toString()).toBe("query answered");
   });
 
-  test("waits for an answer that is accepted", async () => {
+  test("ignores answers that `accepts` rejects", async () => {
     const server = await udpServer("127.0.0.1", (socket, _, port, address) => {
       for (const text of ["no", "nor this", "yes", "late"]) socket.send(text, port, address);
     });
@@ -60,7 +60,7 @@ describe("exchangeUdp()", () => {
     );
   });
 
-  test("does not hear another address or port than the server's", async () => {
+  test("receives nothing from another address or port than the server's", async () => {
     const others = [await udpServer("127.0.0.2"), await udpServer("127.0.0.1")];
     const seen: string[] = [];
     const server = await udpServer("127.0.0.1", (socket, _, port, address) => {
@@ -72,7 +72,7 @@ describe("exchangeUdp()", () => {
     expect(seen).toEqual(["right"]);
   });
 
-  test("rejects at once with ECONNREFUSED where nothing listens", async () => {
+  test("rejects at once with ECONNREFUSED if nothing listens", async () => {
     const gone = await udpServer("127.0.0.1");
     const { port } = gone;
     gone.close();
@@ -80,7 +80,7 @@ describe("exchangeUdp()", () => {
     await expect(lookup).rejects.toMatchObject({ code: "ECONNREFUSED" });
   });
 
-  test("rejects when it is aborted, before and during the wait", async () => {
+  test("rejects with ECANCELLED if the signal aborts, before and during the exchange", async () => {
     const server = await udpServer("127.0.0.1");
     const before = exchangeUdp(at(server), query, all, AbortSignal.abort());
     await expect(before).rejects.toMatchObject({ code: "ECANCELLED" });
@@ -90,7 +90,7 @@ describe("exchangeUdp()", () => {
     await expect(during).rejects.toMatchObject({ code: "ECANCELLED" });
   });
 
-  test("leaves no descriptor open, however it ends: 100 at the same time", async () => {
+  test("leaves no descriptor open after 100 concurrent exchanges, answered or aborted", async () => {
     const server = await udpServer("127.0.0.1", (socket, data, port, address) => {
       if (data[0]! % 2 === 0) socket.send(data, port, address);
     });
@@ -101,13 +101,13 @@ describe("exchangeUdp()", () => {
       await exchangeUdp(at(server), Uint8Array.of(i), all, controller.signal);
       answered++;
     });
-    await until(() => answered === 50, "half of them were answered");
+    await until(() => answered === 50, "half of the exchanges were answered");
     controller.abort();
     await Promise.allSettled(exchanges);
-    await until(() => descriptors() <= before, "all were closed");
+    await until(() => descriptors() <= before, "all sockets were closed");
   });
 
-  test("takes another port each time, that cannot be foreseen", async () => {
+  test("uses a different, unpredictable port for each exchange", async () => {
     const ports: number[] = [];
     const server = await udpServer("127.0.0.1", (socket, data, port, address) => {
       ports.push(port);
@@ -121,7 +121,7 @@ describe("exchangeUdp()", () => {
 });
 
 describe("exchangeTcp()", () => {
-  /** A server that sends these chunks, each a while after the one before. */
+  /** Starts a server that answers with these chunks, 5 ms apart. */
   function tcpServer(...chunks: Uint8Array[]) {
     const received: Buffer[] = [];
     const server = Bun.listen({
@@ -142,7 +142,7 @@ describe("exchangeTcp()", () => {
     return { server, received };
   }
 
-  test("sends and reads messages after their length, in pieces of any size", async () => {
+  test("sends and receives messages with a length prefix, in chunks of any size", async () => {
     const bytes = Buffer.concat([Uint8Array.of(0, 6), Buffer.from("answer and more")]);
     const pieces = [
       bytes.subarray(0, 1),
@@ -156,7 +156,7 @@ describe("exchangeTcp()", () => {
     expect(Buffer.concat(received)).toEqual(Buffer.concat([Uint8Array.of(0, 5), query]));
   });
 
-  test("reads 65,535 bytes and no more", async () => {
+  test("receives 65,535 bytes and no more", async () => {
     const { server } = tcpServer(
       Uint8Array.of(255, 255),
       Buffer.alloc(40_000, "a"),
@@ -166,14 +166,14 @@ describe("exchangeTcp()", () => {
     expect(answer.length).toBe(65_535);
   });
 
-  test("rejects when the server ends before the message does", async () => {
+  test("rejects with ECONNRESET if the server closes in the middle of a message", async () => {
     const { server } = tcpServer(Uint8Array.of(0, 9), Buffer.from("short"));
     await expect(exchangeTcp(at(server), query, never)).rejects.toMatchObject({
       code: "ECONNRESET",
     });
   });
 
-  test("rejects with ECONNREFUSED where nothing listens", async () => {
+  test("rejects with ECONNREFUSED if nothing listens", async () => {
     const gone = new PeerServer();
     const { port } = gone;
     gone.close();
@@ -181,7 +181,7 @@ describe("exchangeTcp()", () => {
     await expect(lookup).rejects.toMatchObject({ code: "ECONNREFUSED" });
   });
 
-  test("an aborted connect leaves no descriptor open", async () => {
+  test("leaves no descriptor open after an aborted connect", async () => {
     const hole = closers.add(new Blackhole());
     const before = descriptors();
     const controller = new AbortController();
@@ -191,10 +191,10 @@ describe("exchangeTcp()", () => {
     setTimeout(() => controller.abort(), 50);
     for (const exchange of await Promise.allSettled(exchanges))
       expect(exchange).toMatchObject({ status: "rejected", reason: { code: "ECANCELLED" } });
-    await until(() => descriptors() <= before, "all were closed");
+    await until(() => descriptors() <= before, "all sockets were closed");
   });
 
-  test("a server that accepts and is silent is waited for until the abort", async () => {
+  test("waits for a silent server until the signal aborts", async () => {
     const { server } = tcpServer();
     const controller = new AbortController();
     const exchange = exchangeTcp(at(server), query, controller.signal);
@@ -217,7 +217,7 @@ describe("sourceAddress()", () => {
 });
 
 describe("files", () => {
-  test("fileVersion() changes with the file; readFileStart() reads it", async () => {
+  test("fileVersion() changes with the file, and readFileStart() reads up to 16 MiB", async () => {
     const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-files-"));
     closers.defer(() => rm(folder, { recursive: true }));
     const path = join(folder, "hosts");
@@ -233,7 +233,7 @@ describe("files", () => {
     await expect(fileVersion(join(folder, "none"))).rejects.toMatchObject({ code: "ENOENT" });
   });
 
-  test("a FIFO in a file's place does not hold a thread", async () => {
+  test("readFileStart() does not block on a FIFO without a writer", async () => {
     const folder = await mkdtemp(join(tmpdir(), "etcd-gateway-files-"));
     closers.defer(() => rm(folder, { recursive: true }));
     const path = join(folder, "fifo");
@@ -242,7 +242,7 @@ describe("files", () => {
   });
 });
 
-describe("what the environment decides", () => {
+describe("environment variables", () => {
   test.each<[environment: Record<string, string>, expected: boolean]>([
     [{}, process.platform === "darwin"],
     [{ LOCALDOMAIN: "" }, true],
@@ -253,14 +253,16 @@ describe("what the environment decides", () => {
     expect(prefersGetaddrinfo(environment)).toBe(expected);
   });
 
-  test.each<[environment: Record<string, string>, threads: number]>([
+  test.each<[environment: Record<string, string>, poolSize: number]>([
     [{}, Math.max(2, availableParallelism())],
     [{ UV_THREADPOOL_SIZE: "1" }, 2],
     [{ UV_THREADPOOL_SIZE: "3", GOMAXPROCS: "8" }, 3],
     [{ GOMAXPROCS: "8" }, 8],
-  ])("getaddrinfoLimit(%j) leaves a thread of Bun's %d", async (env, threads) => {
-    // Names that the C library asks a silent server for: each holds a thread until that is over.
-    const program = `
+  ])(
+    "getaddrinfoLimit(%j) is at most 4 and leaves one of Bun's %d threads",
+    async (env, poolSize) => {
+      // Starts 40 lookups, each of which occupies a thread, and prints the highest number of threads.
+      const program = `
       import dns from "node:dns";
       import { readdirSync, readFileSync } from "node:fs";
       for (let i = 0; i < 40; i++) dns.promises.lookup(\`n\${i}.test\`).catch(() => {});
@@ -274,12 +276,13 @@ describe("what the environment decides", () => {
       }
       console.log(most);
       process.exit(0);`;
-    expect(Number(await output([process.execPath, "-e", program], { env }))).toBe(threads);
-    expect(getaddrinfoLimit(env)).toBe(Math.min(4, threads - 1));
-  });
+      expect(Number(await output([process.execPath, "-e", program], { env }))).toBe(poolSize);
+      expect(getaddrinfoLimit(env)).toBe(Math.min(4, poolSize - 1));
+    },
+  );
 });
 
-test("randomId() has 16 bits, of which none stands still", () => {
+test("randomId() returns 16 bits, each of which is set in about half of the ids", () => {
   const ids = Array.from({ length: 1000 }, randomId);
   expect(ids.every((id) => Number.isInteger(id) && id >= 0 && id < 65_536)).toBe(true);
   for (let bit = 0; bit < 16; bit++) {

@@ -17,7 +17,7 @@ const NONBLOCK = 0o4000;
 const flagsOf = (fd: number) =>
   Number.parseInt(/flags:\s+(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8);
 
-/** A FIFO and a blocking descriptor of its writing end. */
+/** Creates a FIFO, and opens a blocking descriptor of its writing end. */
 async function pipe() {
   const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-log-"));
   closers.defer(() => rmSync(folder, { recursive: true }));
@@ -32,13 +32,13 @@ async function pipe() {
 const line = (i: number, length = 200) => `${String(i).padStart(length - 1, "0")}\n`;
 
 describe("openLogStream()", () => {
-  // Without the right to open it again, as a container's that runs under another user.
+  // The second kind cannot be reopened, as in a container that runs under another user.
   const kinds = [
-    ["of its own", (fd: number) => openLogStream(fd)],
-    ["that it shares", (fd: number) => new PipeLog(fd, () => undefined)],
+    ["that it reopens", (fd: number) => openLogStream(fd)],
+    ["that it cannot reopen", (fd: number) => new PipeLog(fd, () => undefined)],
   ] as const;
 
-  test.each(kinds)("drops whole lines into a full pipe %s, and never waits", async (_, open) => {
+  test.each(kinds)("drops whole lines if a pipe %s is full, and never waits", async (_, open) => {
     const { fifo, fd } = await pipe();
     const log = closers.add(open(fd));
     const sent: string[] = [];
@@ -57,21 +57,18 @@ describe("openLogStream()", () => {
     expect(flagsOf(fd) & NONBLOCK).toBe(0);
   });
 
-  test.each(kinds)(
-    "flush() of a full pipe %s waits for room until its timeout",
-    async (_, open) => {
-      const { fifo, fd } = await pipe();
-      const log = closers.add(open(fd));
-      fifo.fill();
-      await log.flush(100);
-      const flushed = log.flush(30_000);
-      fifo.read();
-      await flushed;
-      expect(log.write(line(1))).toBe(true);
-    },
-  );
+  test.each(kinds)("flush() waits for room in a pipe %s until its timeout", async (_, open) => {
+    const { fifo, fd } = await pipe();
+    const log = closers.add(open(fd));
+    fifo.fill();
+    await log.flush(100);
+    const flushed = log.flush(30_000);
+    fifo.read();
+    await flushed;
+    expect(log.write(line(1))).toBe(true);
+  });
 
-  test("drops whole lines into a socket that is not read, and leaves its flags alone", async () => {
+  test("drops whole lines if the peer of a socket does not read, and keeps the socket's flags", async () => {
     const server = createServer((peer) => peer.pause());
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     closers.defer(() => server.close());
@@ -80,21 +77,21 @@ describe("openLogStream()", () => {
     const before = flagsOf(fd);
     const log = closers.add(openLogStream(fd));
     await log.flush(1000); // until it is connected
-    let taken = 0;
-    while (log.write(line(taken, 4096)) && taken < 100_000) taken++;
-    expect(taken).toBeGreaterThan(0);
-    expect(taken).toBeLessThan(100_000);
+    let accepted = 0;
+    while (log.write(line(accepted, 4096)) && accepted < 100_000) accepted++;
+    expect(accepted).toBeGreaterThan(0);
+    expect(accepted).toBeLessThan(100_000);
     expect(flagsOf(fd)).toBe(before);
   });
 });
 
 describe("FileLog", () => {
-  test("never waits for a disk that hangs, keeps 1 MiB, and goes on in order", async () => {
+  test("never waits for a disk that hangs, queues up to 1 MiB, and keeps the order", async () => {
     const written: string[] = [];
     let release: (() => void) | undefined;
     const log = new FileLog(2, (bytes, done) => {
       release = () => {
-        // A disk may take part of it.
+        // A write may be partial.
         const count = Math.min(bytes.length, 100_001);
         written.push(Buffer.from(bytes.subarray(0, count)).toString());
         done(null, count);
@@ -104,16 +101,16 @@ describe("FileLog", () => {
     for (let i = 0; i < 10_000; i++) if (log.write(line(i))) sent.push(line(i));
     expect(sent.length).toBe(Math.floor((1 << 20) / 200));
     while (release !== undefined) {
-      const go = release;
+      const finishWrite = release;
       release = undefined;
-      go();
+      finishWrite();
     }
     await log.flush(0);
     expect(written.join("")).toBe(sent.join(""));
     expect(log.write(line(1))).toBe(true);
   });
 
-  test("keeps what a full disk refused, and tries again at the next line", () => {
+  test("keeps lines that a full disk refused, and writes them with the next line", () => {
     const written: string[] = [];
     let isFull = true;
     const log = new FileLog(2, (bytes, done) => {
@@ -128,7 +125,7 @@ describe("FileLog", () => {
     expect(written.join("")).toBe("1\n2\n3\n");
   });
 
-  test("writes by another thread: a pipe that blocks does not block the caller", async () => {
+  test("writes in another thread, so that a blocking pipe does not block the caller", async () => {
     const { fifo, fd } = await pipe();
     const filled = fifo.fill();
     const log = new FileLog(fd);

@@ -1,4 +1,5 @@
-// os/, and the behaviour of Bun and the kernel that it relies on.
+// System calls of os/tcp.ts and os/limits.ts on real sockets, and the behaviour of the
+// kernel that they rely on.
 import { dlopen } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
@@ -22,7 +23,7 @@ describe("startConnect()", () => {
     ["not-an-ip", "EINVAL"],
     ["fe80::1%nosuchzone", "ENODEV"],
     ["fe80::1", "EINVAL"],
-  ])("throws at once for %p: %s", (address, code) => {
+  ])("throws for %p at once: %s", (address, code) => {
     expect(() => startConnect(address, 1)).toThrow(expect.objectContaining({ code }));
   });
 });
@@ -88,7 +89,7 @@ describe("socket options", () => {
   });
 
   // The bounds of --keepalive-time and --tcp-user-timeout.
-  test("the longest times that the flags accept are set", async () => {
+  test("setKeepAlive() and setUserTimeout() accept the longest times that the flags accept", async () => {
     const server = new PeerServer();
     const client = await Peer.connect(server.port);
     const keepAliveMs = parseKeepAlive("9h6m7s");
@@ -104,7 +105,7 @@ describe("socket options", () => {
     server.close();
   });
 
-  test("setKeepAlive() and setUserTimeout() return what the kernel refused", async () => {
+  test("setKeepAlive() and setUserTimeout() return the option that the kernel refused", async () => {
     const server = new PeerServer();
     const client = await Peer.connect(server.port);
     const tooLong = { option: "TCP_KEEPIDLE", code: "EINVAL" };
@@ -119,7 +120,7 @@ describe("socket options", () => {
     const server = new PeerServer();
     server.onPeer = (peer) => peer.reset();
     const fd = startConnect("127.0.0.1", server.port);
-    await until(() => isReset(fd), "the peer had reset it");
+    await until(() => isReset(fd), "the peer had reset the connection");
     expect([setKeepAlive(fd, 1000), setUserTimeout(fd, 1000)]).toEqual([undefined, undefined]);
     closeSync(fd);
     expect([setKeepAlive(fd, 1000), setUserTimeout(fd, 1000)]).toEqual([undefined, undefined]);

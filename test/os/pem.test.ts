@@ -1,5 +1,5 @@
-// Certificates and keys out of PEM text: everything that a file holds is read,
-// or the error names the block and the line.
+// PEM parsing: every certificate or key of a text is read, or the error names the block
+// and the line.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -29,7 +29,7 @@ beforeAll(async () => {
   described = await openssl("x509", "-in", authority.cert, "-text");
 }); // prettier-ignore
 
-/** What an anchor is, whatever text it was read from. */
+/** Identifies anchors, whatever text they were read from. */
 const fingerprints = (anchors: readonly string[]) =>
   anchors.map((pem) => new X509Certificate(pem).fingerprint256);
 const lines = (text: string) => text.trimEnd().split("\n");
@@ -63,7 +63,7 @@ describe("readAnchors()", () => {
     ["whose second block is cut off", () => ca + lines(leaf).slice(0, 4).join("\n"), () => `block 2 (line ${lines(ca).length + 1}) has no END line: the file is cut off`],
     ["whose first block is cut off", () => `${lines(ca).slice(0, 4).join("\n")}\n${leaf}`, "block 1 (line 1) has no END line before line 5"],
     ["whose second block lacks its first line", () => ca + without(leaf, 1), () => `block 2 (line ${lines(ca).length + 1}) is not a certificate: its bytes are not an ASN.1 sequence`],
-    ["whose block is PEM once more", () => pem("CERTIFICATE", Buffer.from(ca)), "block 1 (line 1) is not a certificate: its bytes are not an ASN.1 sequence"],
+    ["whose block is PEM text again", () => pem("CERTIFICATE", Buffer.from(ca)), "block 1 (line 1) is not a certificate: its bytes are not an ASN.1 sequence"],
     ["whose second block lacks a line", () => ca + without(leaf, 2), () => `block 2 (line ${lines(ca).length + 1}) is not a certificate: it has ${bytesOf(leaf).length - 48} bytes, and says that it has ${bytesOf(leaf).length}`],
     ["with bytes after the certificate", () => pem("CERTIFICATE", Buffer.concat([bytesOf(ca), Buffer.alloc(3)])), () => `block 1 (line 1) is not a certificate: it has ${size() + 3} bytes, and says that it has ${size()}`],
     ["whose block is not ASN.1", () => pem("CERTIFICATE", Buffer.from("hello")), "block 1 (line 1) is not a certificate: "],
@@ -84,7 +84,7 @@ describe("readAnchors()", () => {
     expect(() => readAnchors(text)).toThrow(typeof fact === "string" ? fact : fact());
   });
 
-  test(`reads all or nothing of a file that is cut at any place `, () => {
+  test("refuses a file that is cut off anywhere inside a block", () => {
     const whole = fingerprints([ca, leaf]);
     for (let end = 0; end < ca.length + leaf.length - 1; end++) {
       const text = (ca + leaf).slice(0, end);
@@ -94,13 +94,13 @@ describe("readAnchors()", () => {
       } catch (error) {
         expect((error as Error).constructor).toBe(PemError);
       }
-      // Between the two blocks it is a whole file.
+      // A text that ends between the two blocks is complete.
       const isWhole = end >= ca.length - 1 && end <= ca.length;
       expect([end, found]).toEqual([end, isWhole ? whole.slice(0, 1) : undefined]);
     }
   });
 
-  test(`reads both certificates or none, whatever character is changed (FUZZ_SEED=${seed})`, () => {
+  test(`reads both certificates or refuses the file, whatever character is changed (FUZZ_SEED=${seed})`, () => {
     const whole = fingerprints([ca, leaf]);
     const change = (random: (below: number) => number) => {
       const at = random(ca.length + leaf.length);
@@ -111,7 +111,7 @@ describe("readAnchors()", () => {
     fuzzWith(2000, change, (text) => {
       try {
         const found = fingerprints(readAnchors(text));
-        // A changed byte of a signature cannot be noticed here.
+        // The parser does not verify signatures, so it accepts a changed one.
         expect(found).toHaveLength(whole.length);
       } catch (error) {
         if (!(error instanceof PemError)) throw error;
@@ -135,7 +135,7 @@ describe("readChain()", () => {
     );
   });
 
-  test("refuses a file of a key alone", () => {
+  test("refuses a file with only a key", () => {
     expect(() => readChain(key)).toThrow(new PemError("no CERTIFICATE in PEM in it"));
   });
 });
@@ -147,21 +147,21 @@ describe("readPrivateKey()", () => {
   });
 
   test.each<[what: string, make: () => string]>([
-    ["of PKCS #8", () => encrypted],
-    ["of openssl's old form", () => oldEncrypted],
+    ["in PKCS #8", () => encrypted],
+    ["in openssl's old format", () => oldEncrypted],
   ])("refuses an encrypted key %s", (_, make) => {
     expect(() => readPrivateKey(make())).toThrow(
       "block 1 (line 1) is an encrypted key, and the gateway has no passphrase; decrypt it with: openssl pkey -in FILE -out FILE",
     );
   });
 
-  test("refuses a damaged key, and quotes nothing of it", () => {
+  test("refuses a damaged key, and does not quote it", () => {
     const damaged = pem("PRIVATE KEY", bytesOf(key).subarray(0, 60));
     expect(() => readPrivateKey(damaged)).toThrow(/^block 1 \(line 1\) is not a private key: /);
     expect(() => readPrivateKey(damaged)).not.toThrow(lines(damaged)[1]!);
   });
 
-  test("refuses a file of certificates alone", () => {
+  test("refuses a file with only certificates", () => {
     expect(() => readPrivateKey(ca)).toThrow(new PemError("no PRIVATE KEY in PEM in it"));
   });
 });

@@ -1,4 +1,4 @@
-// The files of --trusted-ca-file, --cert-file and --key-file, as a start checks them.
+// Reads and checks the files of --trusted-ca-file, --cert-file and --key-file.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,10 +48,10 @@ describe("checkTlsFiles()", () => {
 
   type Make = () => ReturnType<typeof files>;
   test.each<[what: string, make: Make, message: () => string]>([
-    ["--trusted-ca-file of one whole and one cut block", () => files(inFolder("cut.pem")), () => `Cannot use --trusted-ca-file "${inFolder("cut.pem")}": block 2 (line ${readFileSync(authority.cert, "utf8").split("\n").length}) has no END line: the file is cut off`],
+    ["--trusted-ca-file with one whole and one truncated block", () => files(inFolder("cut.pem")), () => `Cannot use --trusted-ca-file "${inFolder("cut.pem")}": block 2 (line ${readFileSync(authority.cert, "utf8").split("\n").length}) has no END line: the file is cut off`],
     ["--trusted-ca-file with a key", () => files(inFolder("mixed.pem")), () => `Cannot use --trusted-ca-file "${inFolder("mixed.pem")}": block 2 (line ${readFileSync(authority.cert, "utf8").split("\n").length}) is a PRIVATE KEY, not a CERTIFICATE; remove it from the file`],
     ["--trusted-ca-file in DER", () => files(inFolder("ca.der")), () => `Cannot use --trusted-ca-file "${inFolder("ca.der")}": it is DER, not PEM; convert it with: openssl x509 -inform der -in FILE -out FILE, or openssl pkey for a key`],
-    ["--cert-file with a block that is cut", () => files(undefined, inFolder("cut.pem"), pair.key), () => `Cannot use --cert-file "${inFolder("cut.pem")}": block 2 (line ${readFileSync(authority.cert, "utf8").split("\n").length}) has no END line: the file is cut off`],
+    ["--cert-file with a truncated block", () => files(undefined, inFolder("cut.pem"), pair.key), () => `Cannot use --cert-file "${inFolder("cut.pem")}": block 2 (line ${readFileSync(authority.cert, "utf8").split("\n").length}) has no END line: the file is cut off`],
     ["--key-file that is encrypted", () => files(undefined, pair.cert, inFolder("encrypted.key")), () => `Cannot use --key-file "${inFolder("encrypted.key")}": block 1 (line 1) is an encrypted key, and the gateway has no passphrase; decrypt it with: openssl pkey -in FILE -out FILE`],
     ["--key-file of another certificate", () => files(undefined, pair.cert, other.key), () => `Cannot use --cert-file "${pair.cert}": with --key-file "${other.key}", its first certificate is not that key's`],
   ])("refuses a %s", async (_, make, message) => {
@@ -73,7 +73,7 @@ describe("checkTlsFiles()", () => {
 }); // prettier-ignore
 
 describe("readTlsFiles()", () => {
-  test("reads a file that has been renewed, also after it could not be read", async () => {
+  test("reads a renewed file, even after it could not be parsed", async () => {
     const path = inFolder("renewed.pem");
     const read = async () => (await readTlsFiles(files(path), FLAGS)).ca;
     writeFileSync(path, readFileSync(authority.cert));

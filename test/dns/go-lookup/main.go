@@ -1,5 +1,6 @@
-// Looks names up with Go's own resolver, for comparison: `host NAME` or `srv NAME`.
-// Run with GODEBUG=netdns=go. Prints one JSON line for each pair of arguments.
+// Command go-lookup looks up names with Go's own resolver, for comparison with the
+// gateway's. It takes pairs of arguments, `host NAME` or `srv NAME`, and prints one JSON
+// line for each. Run it with GODEBUG=netdns=go.
 package main
 
 import (
