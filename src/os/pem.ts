@@ -25,7 +25,7 @@ interface Block {
  */
 export function readAnchors(text: string): string[] {
   const blocks = blocksOf(text);
-  if (blocks.length === 0) throw new PemError("no CERTIFICATE in PEM in it");
+  if (blocks.length === 0) throw new PemError("it contains no CERTIFICATE in PEM format");
   return blocks.map((block) => toPem(certificateOf(block)));
 }
 
@@ -37,7 +37,7 @@ export function readAnchors(text: string): string[] {
  */
 export function readChain(text: string): readonly X509Certificate[] {
   const chain = blocksOf(text).filter(({ label }) => label.endsWith("CERTIFICATE"));
-  if (chain.length === 0) throw new PemError("no CERTIFICATE in PEM in it");
+  if (chain.length === 0) throw new PemError("it contains no CERTIFICATE in PEM format");
   return chain.map(certificateOf);
 }
 
@@ -48,7 +48,7 @@ export function readChain(text: string): readonly X509Certificate[] {
  */
 export function readPrivateKey(text: string): string {
   const block = blocksOf(text).find(({ label }) => label.endsWith("PRIVATE KEY"));
-  if (block === undefined) throw new PemError("no PRIVATE KEY in PEM in it");
+  if (block === undefined) throw new PemError("it contains no PRIVATE KEY in PEM format");
   const { label, bytes, place, isEncrypted } = block;
   if (isEncrypted)
     throw new PemError(
@@ -76,7 +76,7 @@ function encode(label: string, bytes: Buffer): string {
 function certificateOf({ label, bytes, place }: Block): X509Certificate {
   if (label === "TRUSTED CERTIFICATE")
     throw new PemError(
-      `${place} is a TRUSTED CERTIFICATE, a form of openssl's own; convert it with: openssl x509 -in FILE -out FILE`,
+      `${place} is a TRUSTED CERTIFICATE, a format that only openssl uses; convert it with: openssl x509 -in FILE -out FILE`,
     );
   // Old versions of openssl write the second label.
   if (label !== "CERTIFICATE" && label !== "X509 CERTIFICATE")
@@ -88,7 +88,7 @@ function certificateOf({ label, bytes, place }: Block): X509Certificate {
     throw new PemError(`${place} is not a certificate: its bytes are not an ASN.1 sequence`);
   if (wanted !== bytes.length)
     throw new PemError(
-      `${place} is not a certificate: it has ${bytes.length} bytes, and says that it has ${wanted}`,
+      `${place} is not a certificate: it has ${bytes.length} bytes, but its ASN.1 header declares ${wanted}`,
     );
   try {
     return new X509Certificate(bytes);

@@ -55,7 +55,9 @@ export async function checkTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<v
     tls.createSecureContext({ cert, key });
   } catch (error) {
     const isMismatch = !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-    const fact = isMismatch ? "its first certificate is not that key's" : (error as Error).message;
+    const fact = isMismatch
+      ? "its first certificate does not match that key"
+      : (error as Error).message;
     throw fileError(flags.certFile, certFile, `with ${flags.keyFile} "${keyFile}", ${fact}`);
   }
 }
@@ -63,7 +65,7 @@ export async function checkTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<v
 function systemStore({ trustedCaFile }: TlsFlags): string[] {
   const store = tls.getCACertificates("system");
   if (store.length > 0) return store;
-  throw new TlsFileError(`the system has no CA certificates; name some by ${trustedCaFile}`);
+  throw new TlsFileError(`the system has no CA certificates; set ${trustedCaFile}`);
 }
 
 const readCa = (path: string, flags: TlsFlags) =>

@@ -57,15 +57,15 @@ describe("readAnchors()", () => {
   test.each<[what: string, make: () => string, fact: string | (() => string)]>([
     ["that is empty", () => "", "it is empty"],
     ["of blank lines", () => " \n\n", "it is empty"],
-    ["without PEM", () => "hello\n", "no CERTIFICATE in PEM in it"],
+    ["without PEM", () => "hello\n", "it contains no CERTIFICATE in PEM format"],
     ["in DER", () => bytesOf(ca).toString("utf8"), "it is DER, not PEM; convert it with: openssl x509 -inform der -in FILE -out FILE, or openssl pkey for a key"],
     ["in UTF-16", () => Buffer.from(ca, "utf16le").toString("utf8"), "it is not text in UTF-8"],
     ["whose second block is cut off", () => ca + lines(leaf).slice(0, 4).join("\n"), () => `block 2 (line ${lines(ca).length + 1}) has no END line: the file is cut off`],
     ["whose first block is cut off", () => `${lines(ca).slice(0, 4).join("\n")}\n${leaf}`, "block 1 (line 1) has no END line before line 5"],
     ["whose second block lacks its first line", () => ca + without(leaf, 1), () => `block 2 (line ${lines(ca).length + 1}) is not a certificate: its bytes are not an ASN.1 sequence`],
     ["whose block is PEM text again", () => pem("CERTIFICATE", Buffer.from(ca)), "block 1 (line 1) is not a certificate: its bytes are not an ASN.1 sequence"],
-    ["whose second block lacks a line", () => ca + without(leaf, 2), () => `block 2 (line ${lines(ca).length + 1}) is not a certificate: it has ${bytesOf(leaf).length - 48} bytes, and says that it has ${bytesOf(leaf).length}`],
-    ["with bytes after the certificate", () => pem("CERTIFICATE", Buffer.concat([bytesOf(ca), Buffer.alloc(3)])), () => `block 1 (line 1) is not a certificate: it has ${size() + 3} bytes, and says that it has ${size()}`],
+    ["whose second block lacks a line", () => ca + without(leaf, 2), () => `block 2 (line ${lines(ca).length + 1}) is not a certificate: it has ${bytesOf(leaf).length - 48} bytes, but its ASN.1 header declares ${bytesOf(leaf).length}`],
+    ["with bytes after the certificate", () => pem("CERTIFICATE", Buffer.concat([bytesOf(ca), Buffer.alloc(3)])), () => `block 1 (line 1) is not a certificate: it has ${size() + 3} bytes, but its ASN.1 header declares ${size()}`],
     ["whose block is not ASN.1", () => pem("CERTIFICATE", Buffer.from("hello")), "block 1 (line 1) is not a certificate: "],
     ["whose block is empty", () => pem("CERTIFICATE", Buffer.alloc(0)), "block 1 (line 1) is empty"],
     ["with a character that is not base64", () => ca.replace(/\n(.)/, "\n*"), "block 1 (line 1) is damaged: line 2 is not base64"],
@@ -77,7 +77,7 @@ describe("readAnchors()", () => {
     ["whose END line has another label", () => ca.replace("END CERT", "END X509 CERT"), () => `block 1 (line 1) begins as CERTIFICATE and ends as X509 CERTIFICATE in line ${lines(ca).length}`],
     ["with a private key", () => ca + key, () => `block 2 (line ${lines(ca).length + 1}) is a PRIVATE KEY, not a CERTIFICATE; remove it from the file`],
     ["with a revocation list", () => pem("X509 CRL", bytesOf(ca)), "block 1 (line 1) is a X509 CRL, not a CERTIFICATE; remove it from the file"],
-    ["with a TRUSTED CERTIFICATE", () => trusted, "block 1 (line 1) is a TRUSTED CERTIFICATE, a form of openssl's own; convert it with: openssl x509 -in FILE -out FILE"],
+    ["with a TRUSTED CERTIFICATE", () => trusted, "block 1 (line 1) is a TRUSTED CERTIFICATE, a format that only openssl uses; convert it with: openssl x509 -in FILE -out FILE"],
   ])("refuses a file %s", (_, make, fact) => {
     const text = make();
     expect(() => readAnchors(text)).toThrow(PemError);
@@ -136,7 +136,7 @@ describe("readChain()", () => {
   });
 
   test("refuses a file with only a key", () => {
-    expect(() => readChain(key)).toThrow(new PemError("no CERTIFICATE in PEM in it"));
+    expect(() => readChain(key)).toThrow(new PemError("it contains no CERTIFICATE in PEM format"));
   });
 });
 
@@ -162,6 +162,8 @@ describe("readPrivateKey()", () => {
   });
 
   test("refuses a file with only certificates", () => {
-    expect(() => readPrivateKey(ca)).toThrow(new PemError("no PRIVATE KEY in PEM in it"));
+    expect(() => readPrivateKey(ca)).toThrow(
+      new PemError("it contains no PRIVATE KEY in PEM format"),
+    );
   });
 });

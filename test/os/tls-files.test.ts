@@ -53,7 +53,7 @@ describe("checkTlsFiles()", () => {
     ["--trusted-ca-file in DER", () => files(inFolder("ca.der")), () => `Cannot use --trusted-ca-file "${inFolder("ca.der")}": it is DER, not PEM; convert it with: openssl x509 -inform der -in FILE -out FILE, or openssl pkey for a key`],
     ["--cert-file with a truncated block", () => files(undefined, inFolder("cut.pem"), pair.key), () => `Cannot use --cert-file "${inFolder("cut.pem")}": block 2 (line ${readFileSync(authority.cert, "utf8").split("\n").length}) has no END line: the file is cut off`],
     ["--key-file that is encrypted", () => files(undefined, pair.cert, inFolder("encrypted.key")), () => `Cannot use --key-file "${inFolder("encrypted.key")}": block 1 (line 1) is an encrypted key, and the gateway has no passphrase; decrypt it with: openssl pkey -in FILE -out FILE`],
-    ["--key-file of another certificate", () => files(undefined, pair.cert, other.key), () => `Cannot use --cert-file "${pair.cert}": with --key-file "${other.key}", its first certificate is not that key's`],
+    ["--key-file of another certificate", () => files(undefined, pair.cert, other.key), () => `Cannot use --cert-file "${pair.cert}": with --key-file "${other.key}", its first certificate does not match that key`],
   ])("refuses a %s", async (_, make, message) => {
     await expect(checkTlsFiles(make(), FLAGS)).rejects.toThrow(new TlsFileError(message()));
   });
@@ -67,7 +67,7 @@ describe("checkTlsFiles()", () => {
     await expect(check(authority.cert, absent, pair.key)).rejects.toThrow(`Cannot use --cert ${fact}`);
     await expect(check(authority.cert, pair.cert, absent)).rejects.toThrow(`Cannot use --key ${fact}`);
     await expect(check(authority.cert, pair.cert, other.key)).rejects.toThrow(
-      `Cannot use --cert "${pair.cert}": with --key "${other.key}", its first certificate is not that key's`,
+      `Cannot use --cert "${pair.cert}": with --key "${other.key}", its first certificate does not match that key`,
     );
   });
 }); // prettier-ignore
