@@ -85,7 +85,7 @@ password: 'it''s #1'
     ["password: a\n  b", "password", "a b"],
     ["insecure-discovery: False", "insecure-discovery", "false"],
     ["retry-delay: '30s'", "retry-delay", "30s"],
-    // The flags refuse what is no Go duration and no row of digits, as written.
+    // The flags refuse what is neither a Go duration nor a row of digits, as written.
     ["retry-delay: 30", "retry-delay", "30"],
     ["retry-delay: .5", "retry-delay", ".5"],
     ["retry-delay: .inf", "retry-delay", ".inf"],

@@ -1,4 +1,4 @@
-// Whatever stands in a config file, on the command line or behind a flag: a
+// Whatever stands in a config file, on the command line or in a flag: a
 // sound value, or an error that a user can read.
 import { describe, expect, test } from "bun:test";
 import { isIP } from "node:net";
@@ -52,7 +52,7 @@ function isTextOf(value: unknown, text: string): boolean {
   if (typeof value !== "number")
     return text === (Array.isArray(value) ? value.join(",") : String(value));
   const [, sign, digits = ""] = /^(?:[&!]\S*\s+)?([+-]?)(.*)$/.exec(text)!;
-  const size = /^\.inf$/i.test(digits) ? Infinity : Number(digits); // ".nan" is no number
+  const size = /^\.inf$/i.test(digits) ? Infinity : Number(digits); // ".nan" is not a number
   return Object.is(sign === "-" ? -size : size, value);
 }
 

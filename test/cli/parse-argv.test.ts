@@ -8,7 +8,7 @@ const read = (...argv: string[]) => {
 };
 
 describe("parseArgv()", () => {
-  test("takes values behind = and behind a space alike", () => {
+  test("parseArgv() takes values after = and after a space alike", () => {
     const expected = { words: ["start"], given: { "retry-delay": "5s" } };
     expect(read("start", "--retry-delay=5s")).toEqual(expected);
     expect(read("start", "--retry-delay", "5s")).toEqual(expected);
@@ -31,7 +31,7 @@ describe("parseArgv()", () => {
     expect(read("--retry-delay=1s", "--retry-delay=2s").given).toEqual({ "retry-delay": "2s" });
   });
 
-  test("takes a switch's value only behind =, as pflag does", () => {
+  test("parseArgv() takes a switch's value only after =, as pflag does", () => {
     expect(read("--insecure-discovery").given).toEqual({ "insecure-discovery": "true" });
     expect(read("--insecure-discovery=0").given).toEqual({ "insecure-discovery": "0" });
     expect(read("--insecure-discovery", "false")).toEqual({
@@ -48,7 +48,7 @@ describe("parseArgv()", () => {
     expect(read("--endpoints=").given).toEqual({ endpoints: "" });
   });
 
-  test("takes everything behind -- as words", () => {
+  test("parseArgv() takes everything after -- as words", () => {
     expect(read("start", "--", "--endpoints=a:1").words).toEqual(["start", "--endpoints=a:1"]);
   });
 

@@ -217,7 +217,7 @@ describe("readConfig()", () => {
     );
   }); // prettier-ignore
 
-  test("with SRV discovery keeps endpoints only if somebody named them", () => {
+  test("with SRV discovery keeps endpoints only if --endpoints is given", () => {
     const srv = { ETCD_GATEWAY_DISCOVERY_SRV: "example.com" };
     expect(read(none, srv).config).toMatchObject({
       endpoints: [],
