@@ -2,6 +2,7 @@
 
 // The longest name with and without its trailing dot (RFC 1035, section 2.3.4).
 const MAX_ABSOLUTE_LENGTH = 254;
+const MAX_LABEL_BYTES = 63;
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 
 /**
@@ -37,11 +38,23 @@ export function searchNames(
   if (own.length > MAX_ABSOLUTE_LENGTH) return [];
   if (isAbsolute) return [own].filter(isQueryable);
 
-  const suffixed = search
-    .map((suffix) => own + suffix)
-    .filter((candidate) => candidate.length <= MAX_ABSOLUTE_LENGTH);
+  const suffixed = search.map((suffix) => own + suffix).filter(isEncodable);
   const hasDots = name.split(".").length - 1 >= ndots;
   return (hasDots ? [own, ...suffixed] : [...suffixed, own]).filter(isQueryable);
+}
+
+/**
+ * Returns whether a message can hold an absolute name. A server does not answer what
+ * dns-packet makes of other names, which a search list may have.
+ */
+function isEncodable(name: string): boolean {
+  const lengths = name.slice(0, -1).split(".").map(byteLength);
+  const isWithinLimits = lengths.every((length) => length > 0 && length <= MAX_LABEL_BYTES);
+  return isWithinLimits && byteLength(name) <= MAX_ABSOLUTE_LENGTH;
+}
+
+function byteLength(text: string): number {
+  return Buffer.byteLength(text);
 }
 
 /** Reports whether a name may be sent to DNS: names under .onion must not be (RFC 7686). */

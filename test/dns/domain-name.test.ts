@@ -56,6 +56,10 @@ describe("searchNames()", () => {
     [long(245), 1, ["x.test.", "y."], [`${long(245)}.`, `${long(245)}.x.test.`, `${long(245)}.y.`]],
     [long(247), 1, ["x.test.", "y."], [`${long(247)}.`, `${long(247)}.y.`]],
     [`${long(253)}b`, 1, [], []],
+    // Suffixes that no message can hold.
+    ["a", 1, ["b..c.", ".b.", `${"x".repeat(64)}.`, `${"ü".repeat(32)}.`, "y.test."], ["a.y.test.", "a."]],
+    ["a", 1, [`${"ü".repeat(31)}.`], [`a.${"ü".repeat(31)}.`, "a."]],
+    ["aa", 1, [`${"ü".repeat(31)}.`.repeat(4)], ["aa."]],
   ]; // prettier-ignore
   test.each(rows)(
     "of %p with ndots %d and the search list %j is %j",
