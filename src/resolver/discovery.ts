@@ -121,7 +121,8 @@ export class Discovery {
     this.#generation++;
     const isSame = sourcesOf(before) === sourcesOf(config);
     // SRV endpoints stay until the next SRV answer, unless SRV discovery was turned off.
-    if (config.srv === undefined) this.#seeds = config.endpoints;
+    const isFallback = this.#seeds.every(isStatic) && config.endpoints.length > 0;
+    if (config.srv === undefined || isFallback) this.#seeds = config.endpoints;
     // Another source may mean another cluster, with other members.
     if (!isSame || config.memberSyncMs === 0) this.#members = undefined;
     this.#srvVerifier.invalidate();
@@ -152,14 +153,13 @@ export class Discovery {
     const { srv, memberSyncMs } = this.#config;
     if (isOld()) return;
     if (withSrv && srv !== undefined) {
-      const found = await this.#attempt("SRV discovery", () => this.#findBySrv(srv), isOld);
+      const found = await this.#attempt("SRV discovery", () => this.#findBySrv(srv, isOld), isOld);
       if (isOld()) return;
-      this.#seeds =
-        found instanceof Error ? this.#stillGood(this.#seeds, this.#srvVerifier) : found;
+      this.#seeds = found instanceof Error ? this.#seedsAfterFailure() : found;
       this.#publish();
     }
     if (withMembers && memberSyncMs > 0) {
-      const found = await this.#attempt("member list", () => this.#askMembers(), isOld);
+      const found = await this.#attempt("member list", () => this.#askMembers(isOld), isOld);
       if (isOld()) return;
       this.#members = found instanceof Error ? this.#membersAfter(found) : found;
     }
@@ -188,13 +188,16 @@ export class Discovery {
   /** Returns the last good set, less the endpoints that must be verified and are not, or no longer. */
   #stillGood(specs: readonly EndpointSpec[], verifier: EndpointVerifier): readonly EndpointSpec[] {
     if (!mustVerify(this.#config.srv)) return specs;
-    const good = specs.flatMap((spec) =>
-      spec.origin === "--endpoints" ? spec : (verifier.stillVerified(spec) ?? []),
-    );
-    return good.length > 0 ? good : this.#config.endpoints;
+    return specs.flatMap((spec) => (isStatic(spec) ? spec : (verifier.stillVerified(spec) ?? [])));
   }
 
-  async #findBySrv(srv: SrvConfig): Promise<readonly EndpointSpec[]> {
+  #seedsAfterFailure(): readonly EndpointSpec[] {
+    const seeds = this.#stillGood(this.#seeds, this.#srvVerifier);
+    return seeds.length > 0 ? seeds : this.#config.endpoints;
+  }
+
+  /** What is remembered of earlier answers stays as it is if `isOld`. */
+  async #findBySrv(srv: SrvConfig, isOld = () => false): Promise<readonly EndpointSpec[]> {
     const { events } = this.#deps;
     const found = await this.#deps.srv.find(srv);
     if (this.#changes.isNews("discovered", found)) events.discovered(srv, found);
@@ -202,18 +205,18 @@ export class Discovery {
     if (this.#changes.isNews("dropped", plain) && plain.length > 0) events.dropped(srv, plain);
     const candidates = found.filter((spec) => !plain.includes(spec));
     const admitted = await this.#srvVerifier.verifyAll(candidates, mustVerify(srv));
-    if (admitted.length > 0) this.#srvVerifier.keepOnly(candidates);
-    else
+    if (admitted.length === 0)
       throw new SrvError(
         `Cannot use what --discovery-srv "${srv.domain}" names: no endpoint passed; see the lines before`,
       );
+    if (!isOld()) this.#srvVerifier.keepOnly(candidates);
     if (!srv.isInsecure && this.#changes.isNews("validated", admitted))
       events.validated(srv, admitted);
     return admitted;
   }
 
   /** @throws {UnreachableMembersError} if a list was found of which nothing can be reached. */
-  async #askMembers(): Promise<readonly EndpointSpec[]> {
+  async #askMembers(isOld: () => boolean): Promise<readonly EndpointSpec[]> {
     const { members } = this.#deps;
     const { srv, credentials } = this.#config;
     // Before the cluster has answered, endpoints in use may be members of another one.
@@ -231,14 +234,15 @@ export class Discovery {
     );
     if (admitted.length === 0)
       throw new Error("none of the members may be used; see the lines before");
-    this.#memberVerifier.keepOnly(listed);
+    if (!isOld()) this.#memberVerifier.keepOnly(listed);
     await checkReachable(admitted, answeredBy, this.#deps.probe);
     return admitted;
   }
 
   /** Returns the last good list, less what may no longer be used; undefined: the seeds are used. */
   #membersAfter(error: Error): readonly EndpointSpec[] | undefined {
-    const members = this.#members && this.#stillGood(this.#members, this.#memberVerifier);
+    const good = this.#stillGood(this.#members ?? [], this.#memberVerifier);
+    const members = good.length > 0 ? good : undefined;
     if (!(error instanceof UnreachableMembersError)) return members;
     // The endpoint that answered works. It is a seed, unless it is a member of the last list.
     const isMember = members?.some((member) => isSameAddress(member, error.answeredBy));
@@ -270,6 +274,10 @@ export class Discovery {
       () => void this.#enqueue(false, true),
     );
   }
+}
+
+function isStatic({ origin }: EndpointSpec): boolean {
+  return origin === "--endpoints";
 }
 
 function sourcesOf({ srv, endpoints }: GatewayConfig): string {

@@ -482,6 +482,19 @@ describe("the member list", () => {
     expect(specs.at(-1)!.map(({ scheme }) => scheme)).toEqual(["https", "https"]);
   });
 
+  test("gives way to the seeds when no member passes any longer", async () => {
+    const { discovery, world, config, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    world.ssl = ["10.0.0.1"];
+    world.members = ["https://10.0.0.2:1"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(now()).toEqual(["10.0.0.2:1"]);
+    world.untrusted.add("10.0.0.2");
+    await discovery.reconfigure(config({}));
+    expect(now()).toEqual(["10.0.0.1:1"]);
+  });
+
   test("does not have SRV's endpoints verified again", async () => {
     const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
@@ -518,6 +531,20 @@ describe("reconfigure()", () => {
     await discovery.reconfigure(config({ srv: { ...srv, domain: "b.test" } }));
     expect(now()).toEqual(["10.0.0.1:1"]);
     expect(log.at(-1)).toBe("SRV discovery failed");
+  });
+
+  test("replaces the endpoints of --endpoints while SRV names nothing", async () => {
+    const { discovery, config, now } = setUp({ srv, endpoints: staticEndpoints("10.0.0.1:1") });
+    await discovery.start();
+    await discovery.reconfigure(config({ endpoints: staticEndpoints("10.0.0.2:1") }));
+    expect(now()).toEqual(["10.0.0.2:1"]);
+  });
+
+  test("keeps --endpoints that are gone while the SRV domain in their place names nothing", async () => {
+    const { discovery, config, now } = setUp({ endpoints: staticEndpoints("10.0.0.1:1") });
+    await discovery.start();
+    await discovery.reconfigure(config({ srv, endpoints: [] }));
+    expect(now()).toEqual(["10.0.0.1:1"]);
   });
 
   test("goes back to --endpoints when SRV is no longer asked, and clears its timer", async () => {
@@ -558,6 +585,26 @@ describe("reconfigure()", () => {
     resolve();
     await old;
     expect(now()).toEqual(["10.0.0.9:9"]);
+  });
+
+  test("does not lose its proofs to a look that was under way", async () => {
+    const { discovery, world, config, now, after } = setUp({ srv: secure });
+    world.ssl = ["10.0.0.1"];
+    await discovery.start();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.gate = promise;
+    const old = discovery.refresh();
+    await after(0);
+    world.gate = undefined;
+    world.ssl = ["10.0.0.2"];
+    await discovery.reconfigure(config({ srv: { ...secure, domain: "b.test" } }));
+    world.ssl = ["10.0.0.1"];
+    resolve();
+    await old;
+    world.ssl = "ESERVFAIL";
+    await after(2000);
+    await discovery.refresh();
+    expect(now()).toEqual(["10.0.0.2:1"]);
   });
 
   test("from insecure to secure uses nothing any more that did not prove itself", async () => {
