@@ -55,6 +55,7 @@ const EDGE_FACTOR = 0.5;
 export class ActiveHealth {
   readonly #deps: ActiveHealthDeps;
   readonly #series = new Map<Endpoint, Series>();
+  #isClosed = false;
 
   constructor(deps: ActiveHealthDeps) {
     this.#deps = deps;
@@ -81,8 +82,23 @@ export class ActiveHealth {
     }
   }
 
+  /**
+   * Checks every endpoint now, by the current limits. Earlier results no longer count:
+   * the health URL may have changed. Each endpoint keeps its state. Does nothing after `close`.
+   */
+  restart(): void {
+    this.#stop();
+    for (const endpoint of this.#deps.pool.endpoints) this.#deps.pool.recordCheck(endpoint, false);
+    if (!this.#isClosed) this.sync();
+  }
+
   /** Stops all checks; a check in progress changes nothing. May be called twice. */
   close(): void {
+    this.#isClosed = true;
+    this.#stop();
+  }
+
+  #stop(): void {
     for (const { cancelTimer } of this.#series.values()) cancelTimer();
     this.#series.clear();
   }

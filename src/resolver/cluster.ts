@@ -169,7 +169,8 @@ export class Cluster {
   reconfigure(config: GatewayConfig): Promise<void> {
     const before = this.#config;
     this.#config = config;
-    this.#activeHealth.close();
+    // Discovery may take long, and health checks do not wait for it.
+    this.#activeHealth.restart();
     this.pool.policy = config.policy;
     if (config.retryDelayMs !== before.retryDelayMs) this.health.restartTimers();
     return this.#discovery.reconfigure(config);

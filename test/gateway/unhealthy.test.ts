@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { parseHealthUrl } from "../../src/core/health-url.ts";
 import { Blackhole } from "../support/blackhole.ts";
+import { until } from "../support/peer.ts";
 import { createScene, local } from "../support/scene.ts";
 
 const scene = createScene();
@@ -93,6 +94,54 @@ test("reconfigure() without a health URL makes all endpoints healthy", async () 
   await gateway.reconfigure({ healthUrl: undefined });
   for (let i = 0; i < 4; i++) await served(gateway);
   expect(server.accepted).toHaveLength(2);
+});
+
+test("reconfigure() goes on with health checks while discovery waits for DNS", async () => {
+  const [good, bad] = [greeter(), greeter()];
+  const broken = new Set<number>();
+  let isSilent = false;
+  const gateway = await gatewayTo([], {
+    srv: { domain: "a.test", name: undefined, isInsecure: true },
+    lookup: () => Promise.resolve(["127.0.0.1"]),
+    resolveSrv: () =>
+      isSilent
+        ? new Promise(() => {})
+        : Promise.resolve(
+            [good, bad].map(({ port }) => ({ name: "m.a.test", port, priority: 0, weight: 0 })),
+          ),
+    healthUrl: parseHealthUrl("http://{host}:{port}/health"),
+    ...{ healthIntervalMs: 20, healthFall: 1 },
+    request: ({ port }) => Promise.resolve({ status: broken.has(port) ? 503 : 200, body: "" }),
+  });
+  isSilent = true;
+  void gateway.reconfigure({});
+  await Bun.sleep(0);
+  broken.add(bad.port);
+  const [line] = await gateway.logged("endpoint is unhealthy");
+  expect(line).toMatchObject({ address: `m.a.test:${bad.port}` });
+});
+
+test("--health-close moves no client by checks from before a reload", async () => {
+  const [fast, slow] = [greeter(), greeter()];
+  const late = Promise.withResolvers<void>();
+  const passed = new Map([fast.port, slow.port].map((port) => [port, 0]));
+  const gateway = await gatewayTo([local(fast.port), local(slow.port)], {
+    healthUrl: parseHealthUrl("http://{host}:{port}/health"),
+    ...{ healthIntervalMs: 20, healthFall: 1, isClosedWhenUnhealthy: true },
+    request: async ({ port }, _, { path }) => {
+      if (path !== "/wrong") passed.set(port, passed.get(port)! + 1);
+      else if (port === slow.port) await late.promise;
+      return { status: path === "/wrong" ? 404 : 200, body: "" };
+    },
+  });
+  const clients = [await served(gateway), await served(gateway)];
+  await until(() => passed.get(fast.port)! > 1 && passed.get(slow.port)! > 1, "both have passed");
+  await gateway.reconfigure({ healthUrl: parseHealthUrl("http://{host}:{port}/wrong") });
+  await gateway.logged("endpoint is unhealthy");
+  late.resolve();
+  await gateway.logged("endpoint is unhealthy", 2);
+  expect(gateway.lines(RESET)).toEqual([]);
+  expect(clients.map(({ outcome }) => outcome)).toEqual([undefined, undefined]);
 });
 
 test("Gateway dials an unhealthy endpoint after a silent one has failed, not alongside it", async () => {

@@ -254,6 +254,20 @@ describe("ActiveHealth", () => {
     expect([picks(), clock.pending]).toEqual(["abab", 0]);
   });
 
+  test("restart() checks at once, and forgets which checks have passed; not after close()", async () => {
+    const { checks, clock, pool, requests, tick } = setUp(["a"]);
+    checks.sync();
+    await tick(0);
+    expect(pool.hasPassing).toBe(true);
+    checks.restart();
+    expect([pool.hasPassing, requests]).toEqual([false, ["a", "a"]]);
+    await tick(0);
+    expect([pool.hasPassing, clock.pending]).toEqual([true, 1]);
+    checks.close();
+    checks.restart();
+    expect([clock.pending, requests.length]).toEqual([0, 2]);
+  });
+
   test("close() stops all checks, also twice, and ignores a late result", async () => {
     const { checks, clock, tick, block, failing, log } = setUp(["a"]);
     const { promise, resolve } = Promise.withResolvers<void>();
