@@ -130,22 +130,24 @@ export class EndpointVerifier {
     addresses: readonly string[],
   ): Promise<EndpointSpec | undefined> {
     const label = labelOf(spec);
-    // A handshake that ends after `invalidate` does not count for the next generation.
+    // A handshake that ends after `invalidate` changes nothing: a later one may have ended before.
     const generation = this.#generation;
+    const isObsolete = () => generation !== this.#generation;
     const verified = this.#verified.get(label) ?? new Map<string, number>();
     this.#verified.set(label, verified);
     const failures: string[] = [];
     for (const host of addresses.filter((address) => verified.get(address) !== generation)) {
       try {
         await this.#deps.verify({ host, port: spec.address.port }, spec.certificateNames);
-        verified.set(host, generation);
+        if (!isObsolete()) verified.set(host, generation);
       } catch (error) {
-        if (!isUndecided(error)) verified.delete(host);
+        if (!isObsolete() && !isUndecided(error)) verified.delete(host);
         failures.push(
           addresses.length === 1 ? describeTlsError(error) : `${host}: ${describeTlsError(error)}`,
         );
       }
     }
+    if (isObsolete()) return undefined;
     if (failures.length > 0) this.#reject(spec, failures.join("; "));
     else this.#reasons.delete(label);
     const usable = addresses.some((address) => verified.has(address));

@@ -14,6 +14,7 @@ function setUp() {
   const log: string[] = [];
   let most = 0;
   let running = 0;
+  let gate: Promise<void> | undefined;
   const verifier = new EndpointVerifier({
     names: new DnsCache((host) => {
       const found = addresses[host];
@@ -24,10 +25,10 @@ function setUp() {
     clock: new ManualClock(),
     verify: async (address, names) => {
       most = Math.max(most, ++running);
-      await Bun.sleep(0);
+      const code = certificates[address.host];
+      await (gate ?? Bun.sleep(0));
       running--;
       verified.push([address, names]);
-      const code = certificates[address.host];
       if (code !== undefined) throw Object.assign(new Error(code), { code });
     },
     events: {
@@ -42,8 +43,11 @@ function setUp() {
     });
     return verifier.verifyAll(specs, mustVerify);
   };
-  const labels = async (endpoints: string[], mustVerify = false) =>
-    (await verifyAll(endpoints, mustVerify)).map(labelOf);
+  /** `until`: what the handshakes that begin now wait for. */
+  const labels = async (endpoints: string[], mustVerify = false, until?: Promise<void>) => {
+    gate = until;
+    return (await verifyAll(endpoints, mustVerify)).map(labelOf);
+  };
   return { addresses, certificates, verified, log, verifier, verifyAll, labels, most: () => most };
 }
 
@@ -173,6 +177,23 @@ describe("with verification", () => {
     await first;
     certificates["10.0.0.1"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
     expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
+  });
+
+  test("a failure that was under way at invalidate() does not take a later proof", async () => {
+    const { verifier, certificates, verified, labels, verifyAll } = setUp();
+    const late = Promise.withResolvers<void>();
+    certificates["10.0.0.1"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";
+    const [spec] = await verifyAll(["10.0.0.1:1"]);
+    const first = labels(["10.0.0.1:1"], true, late.promise);
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    verifier.invalidate();
+    delete certificates["10.0.0.1"];
+    expect(await labels(["10.0.0.1:1"], true)).toEqual(["10.0.0.1:1"]);
+    late.resolve();
+    await first;
+    expect(verifier.stillVerified(spec!)?.verifiedAddresses).toEqual(new Set(["10.0.0.1"]));
+    await labels(["10.0.0.1:1"], true);
+    expect(verified).toHaveLength(2);
   });
 });
 
