@@ -7,6 +7,7 @@ import type { ConnectionTable } from "./connection-table.ts";
 export class DrainingEndpoints {
   readonly #clock: Clock;
   readonly #connections: Pick<ConnectionTable, "resetRelays">;
+  /** By label, in lower case. */
   readonly #draining = new Map<string, { endpoint: Endpoint; cancelTimer: () => void }>();
 
   constructor(clock: Clock, connections: Pick<ConnectionTable, "resetRelays">) {
@@ -16,18 +17,20 @@ export class DrainingEndpoints {
 
   /** Adds an endpoint that has left the pool. Resets its relays after `timeoutMs`. */
   add(endpoint: Endpoint, timeoutMs: number): void {
+    const key = endpoint.label.toLowerCase();
     const cancelTimer = this.#clock.after(timeoutMs, () => {
-      this.#draining.delete(endpoint.label);
+      this.#draining.delete(key);
       this.#connections.resetRelays(endpoint, "endpoint_left");
     });
-    this.#draining.set(endpoint.label, { endpoint, cancelTimer });
+    this.#draining.set(key, { endpoint, cancelTimer });
   }
 
   /** Removes and returns the draining endpoint with this label, if there is one. Its relays stay. */
   reclaim(label: string): Endpoint | undefined {
-    const draining = this.#draining.get(label);
+    const key = label.toLowerCase();
+    const draining = this.#draining.get(key);
     draining?.cancelTimer();
-    this.#draining.delete(label);
+    this.#draining.delete(key);
     return draining?.endpoint;
   }
 

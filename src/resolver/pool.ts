@@ -27,7 +27,8 @@ export interface Changes {
 
 export class Pool {
   policy: Policy;
-  #byLabel: ReadonlyMap<string, Endpoint> = new Map();
+  /** The keys are those of `keyOf`. */
+  #byKey: ReadonlyMap<string, Endpoint> = new Map();
   #endpoints: readonly Endpoint[] = [];
   /** The endpoints that are up, grouped by health and then priority, best group first. */
   #tiers: readonly (readonly Endpoint[])[] = [];
@@ -50,14 +51,14 @@ export class Pool {
 
   /** Whether this endpoint is in the pool. False for another one with the same label. */
   has(endpoint: Endpoint): boolean {
-    return this.#byLabel.get(endpoint.label) === endpoint;
+    return this.#byKey.get(keyOf(endpoint.label)) === endpoint;
   }
 
   /**
    * Replaces the endpoints. An endpoint that stays keeps its state and its position,
    * regardless of the order of `specs`. A new one is taken from `reclaim` if that
    * returns it, otherwise created; it starts as up. Of two specs with the same
-   * label, the one with the better priority counts.
+   * label, the one with the better priority counts. Labels are compared without case.
    */
   reconcile(
     specs: readonly EndpointSpec[],
@@ -66,23 +67,24 @@ export class Pool {
   ): Changes {
     const wanted = new Map<string, EndpointSpec>();
     for (const spec of specs) {
-      const other = wanted.get(labelOf(spec));
-      if (other === undefined || spec.priority < other.priority) wanted.set(labelOf(spec), spec);
+      const key = keyOf(labelOf(spec));
+      const other = wanted.get(key);
+      if (other === undefined || spec.priority < other.priority) wanted.set(key, spec);
     }
 
-    const staying = this.#endpoints.filter(({ label }) => wanted.has(label));
-    const removed = this.#endpoints.filter(({ label }) => !wanted.has(label));
+    const staying = this.#endpoints.filter(({ label }) => wanted.has(keyOf(label)));
+    const removed = this.#endpoints.filter(({ label }) => !wanted.has(keyOf(label)));
     const added = [...wanted]
-      .filter(([label]) => !this.#byLabel.has(label))
-      .map(([label, spec]) => reclaim(label) ?? new Endpoint(spec));
+      .filter(([key]) => !this.#byKey.has(key))
+      .map(([, spec]) => reclaim(labelOf(spec)) ?? new Endpoint(spec));
     for (const endpoint of added) {
       endpoint.isUp = true;
       endpoint.stateChangedAt = now;
     }
 
     this.#endpoints = [...staying, ...added];
-    for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(endpoint.label)!;
-    this.#byLabel = new Map(this.#endpoints.map((endpoint) => [endpoint.label, endpoint]));
+    for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(keyOf(endpoint.label))!;
+    this.#byKey = new Map(this.#endpoints.map((endpoint) => [keyOf(endpoint.label), endpoint]));
     this.#rebuildTiers();
     return { added, removed };
   }
@@ -158,6 +160,11 @@ export class Pool {
     }
     this.#tierKeys = new Set(this.#tiers.map(tierKeyOf));
   }
+}
+
+/** Hosts are compared without case: SRV, --endpoints and members may write one differently. */
+function keyOf(label: string): string {
+  return label.toLowerCase();
 }
 
 /** Identifies the members of a tier and their effective weights. */

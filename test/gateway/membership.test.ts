@@ -118,6 +118,28 @@ describe("--discovery-srv: a removed endpoint", () => {
     ]);
   });
 
+  test("keeps its relays if it comes back with another case", async () => {
+    const zone = new Zone();
+    const servers = [greeter(), greeter()];
+    zone.set(...servers);
+    const [removed, kept] = zone.records;
+    const gateway = await gatewayTo([], { ...zone.options, drainTimeoutMs: 60_000 });
+    await served(gateway);
+    await served(gateway);
+    zone.records = [kept!];
+    await gateway.logged("endpoints changed");
+    await gateway.reconfigure({
+      srv: undefined,
+      endpoints: [
+        parseStaticEndpoint(`M.TEST:${removed!.port}`),
+        parseStaticEndpoint(`m.Test:${kept!.port}`),
+      ],
+    });
+    expect(
+      gateway.status().endpoints.map(({ address, connections }) => [address, connections]),
+    ).toEqual([kept!, removed!].map(({ port }) => [`m.test:${port}`, 1]));
+  });
+
   test("keeps its relays until they end, within the drain timeout", async () => {
     const zone = new Zone();
     const servers = [greeter(), greeter()];

@@ -273,6 +273,18 @@ describe("setUp()", () => {
 });
 
 describe("reconcile()", () => {
+  test("knows an endpoint whose host has changed its case, and keeps its label", () => {
+    const pool = poolOf("A.test", "b.test");
+    const [first] = pool.endpoints;
+    const { added, removed } = pool.reconcile([
+      specOf("a.TEST", 7),
+      specOf("B.test"),
+      specOf("b.test"),
+    ]);
+    expect([added, removed, labelsOf(pool.endpoints)]).toEqual([[], [], ["A.test:1", "b.test:1"]]);
+    expect([pool.has(first!), first!.spec.priority]).toEqual([true, 7]);
+  });
+
   test("merges specs with the same address, and the better priority counts", () => {
     const pool = weightedPool([
       ["a", 5, 1],
