@@ -1,7 +1,7 @@
 // Sends requests to the admin server of a running gateway, at its --metrics-addr.
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { UsageError } from "../core/usage-error.ts";
-import { type Answer, send } from "../os/http.ts";
+import type { Answer } from "../os/http.ts";
 
 const TIMEOUT_MS = 3000;
 
@@ -23,6 +23,8 @@ export async function ask(address: HostPort, path: string): Promise<Answer> {
   const { host, port } = address;
   // It listens on every address, IPv4 among them: this machine's own will do.
   const isAny = host === "" || host === "0.0.0.0" || host === "::";
+  // Loaded here: no other command needs HTTP before it runs.
+  const { send } = await import("../os/http.ts");
   const target = { host: isAny ? "127.0.0.1" : host, port };
   return await send({
     address: target,

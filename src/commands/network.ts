@@ -1,12 +1,7 @@
-// The network of a proxy that is not its clients' traffic: the stub resolver on this
-// machine's sockets and files, and the TLS and HTTP of os/network.ts.
-import { limiter } from "../dns/limiter.ts";
-import { CANCELLED, codeOf, type Result } from "../dns/result.ts";
-import { StubResolver } from "../dns/stub-resolver.ts";
+// The network as a proxy's own requests use it: name lookups, TLS and HTTP. Each part
+// is loaded when it is first needed, since a proxy whose endpoints are addresses
+// needs none of them.
 import type { Network } from "../resolver/cluster-io.ts";
-import { systemClock } from "../os/clock.ts";
-import * as os from "../os/dns.ts";
-import { createEtcdClient } from "../os/network.ts";
 
 const TLS_FLAGS = {
   trustedCaFile: "--trusted-ca-file",
@@ -14,60 +9,31 @@ const TLS_FLAGS = {
   keyFile: "--key-file",
 };
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** Opens nothing yet. `environment` has the variables that the C library's resolver obeys. */
-export function createNetwork(environment: Environment): Network {
-  const resolver = createResolver(environment);
+export function createNetwork(environment: Readonly<Record<string, string | undefined>>): Network {
+  const names = once(async () => {
+    const { createNameResolver } = await import("./name-resolver.ts");
+    return createNameResolver(environment);
+  });
+  const etcd = once(async () => {
+    const { createEtcdClient } = await import("../os/network.ts");
+    return createEtcdClient(TLS_FLAGS);
+  });
+
   return {
-    ...createEtcdClient(TLS_FLAGS),
-    lookup: async (host, servers, signal) =>
-      valueOf(await resolver.lookupHost(host, servers, signal), host).addresses,
-    resolveSrv: async (name, servers, signal) => {
-      const { records, ttlSeconds } = valueOf(
-        await resolver.lookupSrv(name, servers, signal),
-        name,
-      );
-      return records.map((record) => ({ ...record, ttlSeconds }));
+    lookup: async (...args) => (await names()).lookup(...args),
+    resolveSrv: async (...args) => (await names()).resolveSrv(...args),
+    verify: async (...args) => (await etcd()).verify(...args),
+    request: async (...args) => (await etcd()).request(...args),
+    async checkTlsFiles(files) {
+      const isNamed = Object.values(files).some((path) => path !== undefined);
+      if (isNamed) await (await etcd()).checkTlsFiles(files);
     },
   };
 }
 
-function createResolver(environment: Environment): StubResolver {
-  const limit = limiter(os.getaddrinfoLimit(environment));
-  return new StubResolver({
-    transport: { exchangeUdp: os.exchangeUdp, exchangeTcp: os.exchangeTcp },
-    files: { version: os.fileVersion, read: os.readFileStart },
-    clock: systemClock,
-    randomId: os.randomId,
-    hostname: os.machineName,
-    prefersSystem: os.prefersGetaddrinfo(environment),
-    sourceAddress: os.sourceAddress,
-    systemLookup: (host, signal) =>
-      untilAborted(
-        limit(async () => (signal.aborted ? [] : os.getaddrinfo(host))),
-        signal,
-      ),
-  });
-}
-
-/** getaddrinfo cannot be cancelled: its caller stops waiting. */
-async function untilAborted(
-  lookup: Promise<readonly string[]>,
-  signal: AbortSignal,
-): Promise<Result<readonly string[]>> {
-  const { promise, resolve } = Promise.withResolvers<Result<readonly string[]>>();
-  const cancel = () => resolve({ code: CANCELLED });
-  signal.addEventListener("abort", cancel);
-  lookup.then(
-    (value) => resolve({ value }),
-    (error: unknown) => resolve({ code: codeOf(error) }),
-  );
-  return promise.finally(() => signal.removeEventListener("abort", cancel));
-}
-
-/** @throws {Error} with the `code` of a result that has no value. */
-function valueOf<T>(result: Result<T>, name: string): T {
-  if ("value" in result) return result.value;
-  throw Object.assign(new Error(`Cannot look up "${name}": ${result.code}`), result);
+/** Returns a function that calls `make` at its first call, and returns that result ever after. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
 }
