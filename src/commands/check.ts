@@ -18,7 +18,7 @@ const flags = { ...gatewayFlags, ...outputFlags };
 
 export const checkCommand: Command = {
   words: "check",
-  summary: "try out what start would do, and print it",
+  summary: "resolve, connect to and verify each endpoint",
   description: `Does all that "start" does but listening: finds the endpoints, looks up their
 names, connects to each, and verifies those that must be. Prints what it saw.`,
   usage: [{ argument: "flags", isOptional: true }],

@@ -21,7 +21,7 @@ import { versionCommand } from "./version.ts";
 export const program: Program = {
   name: packageJson.name,
   description: `etcd-gateway is a TCP gateway for etcd: applications connect to a local address,
-and it carries each connection to an endpoint of the cluster that is up.`,
+and it relays each connection to an endpoint of the cluster that is up.`,
   notes: [
     `Try it:
   etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379

@@ -15,7 +15,7 @@ export const completionCommand: Command = {
   bash   source <(etcd-gateway completion bash)
   zsh    source <(etcd-gateway completion zsh)
   fish   etcd-gateway completion fish | source`,
-    `For everybody, from the next shell on, as root:
+    `For all users, from the next shell on, as root:
   etcd-gateway completion bash >/etc/bash_completion.d/etcd-gateway
   etcd-gateway completion zsh >/usr/local/share/zsh/site-functions/_etcd-gateway
   etcd-gateway completion fish >/etc/fish/completions/etcd-gateway.fish`,

@@ -17,7 +17,7 @@ export const gatewayCommand: Command = {
   words: "start",
   aliases: [{ words: "gateway start", summary: "the same, in the words of etcd's own binary" }],
   summary: "run the gateway",
-  description: "Listens on a local address and carries each client to an etcd endpoint that is up.",
+  description: "Listens on a local address and relays each client to an etcd endpoint that is up.",
   usage: [{ argument: "flags", isOptional: true }],
   flags: gatewayFlags,
   notes: [FLAG_RULES],

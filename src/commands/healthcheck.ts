@@ -9,7 +9,7 @@ import type { Output } from "../cli/output.ts";
 
 export const healthcheckCommand: Command = {
   words: "healthcheck",
-  summary: "the same by the exit status alone",
+  summary: "exit with 0 if a running gateway is ready",
   description: `Asks a running gateway at its --metrics-addr whether it serves: for the health
 check of a container. Says something only if it does not.`,
   usage: [{ flag: "metrics-addr" }],

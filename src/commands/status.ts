@@ -18,7 +18,7 @@ const flags = { ...gatewayFlags, ...outputFlags, ...watchFlags };
 
 export const statusCommand: Command = {
   words: "status",
-  summary: "ask a running gateway how it is, and print it",
+  summary: "print the state of a running gateway",
   description: "Asks a running gateway at its --metrics-addr how it is, and prints it.",
   usage: [
     { flag: "metrics-addr" },
@@ -117,10 +117,10 @@ function asText({ gateway, process: processStatus }: StatusResponse): string {
     `clients: ${gateway.active} of at most ${gateway.maxConnections}, ${gateway.accepted} accepted, ${gateway.relayed} relayed`,
     `refused: ${counts(refused)}`,
     `ended: ${counts(ended)}`,
-    `bytes: ${size(gateway.bytesToServers)} to servers, ${size(gateway.bytesToClients)} to clients, ${size(gateway.heldBytes)} held`,
+    `bytes: ${size(gateway.bytesToServers)} to servers, ${size(gateway.bytesToClients)} to clients, ${size(gateway.heldBytes)} buffered`,
     ...gateway.discovery.map(
       ({ source, refreshes, failures, ageMs }) =>
-        `${source}: ${refreshes} looks, ${failures} failed, last good ${ageMs === null ? "never" : `${duration(ageMs)} ago`}`,
+        `${source}: ${refreshes} refreshes, ${failures} failed, last success ${ageMs === null ? "never" : `${duration(ageMs)} ago`}`,
     ),
     `process: ${size(processStatus.residentBytes)} resident, ${processStatus.openDescriptors} of ${processStatus.maxDescriptors} descriptors, ${duration(processStatus.cpuSeconds * 1000)} of CPU`,
     "",

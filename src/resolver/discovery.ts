@@ -171,12 +171,12 @@ export class Discovery {
   /** Returns what a lookup found, or why it failed, which is logged once. */
   async #attempt(
     source: Source,
-    look: () => Promise<readonly EndpointSpec[]>,
+    find: () => Promise<readonly EndpointSpec[]>,
     isOld: () => boolean,
   ): Promise<readonly EndpointSpec[] | Error> {
     const { events, clock } = this.#deps;
     try {
-      const found = await look();
+      const found = await find();
       if (!isOld() && this.refreshStats.succeeded(source, clock.now())) events.recovered(source);
       return found;
     } catch (error) {

@@ -150,9 +150,9 @@ class Service<Config extends ServiceConfig> {
 
   /** Drains the proxy. Another signal resets the connections that remain. */
   async #drain(): Promise<void> {
-    const hurry = new AbortController();
-    void this.#signals.nextStop().then(() => hurry.abort());
-    const cut = await this.#proxy.drain(hurry.signal);
+    const deadline = new AbortController();
+    void this.#signals.nextStop().then(() => deadline.abort());
+    const cut = await this.#proxy.drain(deadline.signal);
     this.log.info("stopped", { cut });
   }
 

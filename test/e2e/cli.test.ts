@@ -47,7 +47,7 @@ describe("etcd-gateway prints requested text to standard output and exits with 0
     ["the program", "etcd-gateway is a TCP gateway for etcd", ["help", "--help", "-h"]],
     [
       "start",
-      "Listens on a local address and carries each client",
+      "Listens on a local address and relays each client",
       [
         ...["help start", "start --help", "start -h", "--help start", "start help"],
         ...["help gateway start", "gateway start --help", "gateway start -h"],
