@@ -1,51 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import type { Clock } from "../../src/core/clock.ts";
 import { PresentClock } from "../../src/os/present-clock.ts";
-
-/** A simulated machine. While its process is stopped, time passes and timers do not fire. */
-class Machine implements Clock {
-  #now = 0;
-  #timers: { at: number; callback: () => void }[] = [];
-
-  now(): number {
-    return this.#now;
-  }
-
-  after(ms: number, callback: () => void): () => void {
-    const timer = { at: this.#now + ms, callback };
-    this.#timers.push(timer);
-    return () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
-    };
-  }
-
-  soon(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  get pending(): number {
-    return this.#timers.length;
-  }
-
-  stop(ms: number): void {
-    this.#now += ms;
-  }
-
-  run(ms: number): void {
-    const until = this.#now + ms;
-    for (;;) {
-      const [next] = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
-      if (next === undefined) break;
-      this.#timers = this.#timers.filter((other) => other !== next);
-      this.#now = Math.max(this.#now, next.at);
-      next.callback();
-    }
-    this.#now = until;
-  }
-}
+import { ManualClock } from "../support/manual-clock.ts";
 
 function scene() {
-  const machine = new Machine();
+  const machine = new ManualClock();
   const clock = new PresentClock(machine);
   const fired: number[] = [];
   const after = (ms: number) => clock.after(ms, () => fired.push(machine.now()));
@@ -58,7 +16,7 @@ describe("PresentClock", () => {
     after(100);
     after(3000);
     after(60_000);
-    machine.run(70_000);
+    machine.advance(70_000);
     expect(fired).toEqual([100, 3000, 60_000]);
     expect(machine.pending).toBe(0);
   });
@@ -66,31 +24,31 @@ describe("PresentClock", () => {
   test("after() extends a timer that fell due during an absence by its lost time", () => {
     const { machine, fired, after } = scene();
     after(1000);
-    machine.run(700);
+    machine.advance(700);
     machine.stop(600_000);
-    machine.run(999);
+    machine.advance(999);
     expect(fired).toEqual([]);
-    machine.run(2);
+    machine.advance(2);
     expect(fired).toHaveLength(1);
   });
 
   test("after() also extends a timer for an absence that ends before it is due", () => {
     const { machine, fired, after } = scene();
     after(3000);
-    machine.run(100);
+    machine.advance(100);
     machine.stop(2800); // a tick was due after 500
-    machine.run(1000);
+    machine.advance(1000);
     expect(fired).toEqual([]);
-    machine.run(2000);
+    machine.advance(2000);
     expect(fired).toHaveLength(1);
   });
 
   test("after() extends no timer by more than five seconds", () => {
     const { machine, fired, after } = scene();
     after(3_600_000);
-    machine.run(1000);
+    machine.advance(1000);
     machine.stop(86_400_000);
-    machine.run(5001);
+    machine.advance(5001);
     expect(fired).toHaveLength(1);
   });
 
@@ -99,7 +57,7 @@ describe("PresentClock", () => {
     after(1000);
     for (let i = 0; i < 20; i++) {
       machine.stop(400);
-      machine.run(1);
+      machine.advance(1);
     }
     expect(fired).toHaveLength(1);
   });
@@ -109,9 +67,9 @@ describe("PresentClock", () => {
     const cancels = [after(100), after(200), after(300)];
     cancels[0]!();
     machine.stop(10_000);
-    machine.run(1);
+    machine.advance(1);
     for (const cancel of cancels) cancel();
-    machine.run(60_000);
+    machine.advance(60_000);
     expect(fired).toEqual([]);
     expect(machine.pending).toBe(0);
   });
@@ -119,11 +77,11 @@ describe("PresentClock", () => {
   test("now() does not count absences and never goes back", () => {
     const { machine, clock, after } = scene();
     after(86_400_000);
-    machine.run(10_000);
+    machine.advance(10_000);
     const before = clock.now();
     machine.stop(600_000);
     const first = clock.now();
-    machine.run(1000);
+    machine.advance(1000);
     expect(first).toBeGreaterThanOrEqual(before);
     // Up to one tick of the absence counts as present, since absences are detected by ticks.
     expect(clock.now() - before).toBeGreaterThanOrEqual(1000);

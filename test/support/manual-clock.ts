@@ -26,6 +26,11 @@ export class ManualClock implements Clock {
     return this.#timers.length;
   }
 
+  /** Advances the clock without running timers, as for a process that is stopped. */
+  stop(ms: number): void {
+    this.#now += ms;
+  }
+
   /** Advances the clock by `ms`, and runs due timers in the order of their times. */
   advance(ms: number): void {
     const until = this.#now + ms;
@@ -33,7 +38,7 @@ export class ManualClock implements Clock {
       const [next] = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
       if (next === undefined) break;
       this.#timers = this.#timers.filter((other) => other !== next);
-      this.#now = next.at;
+      this.#now = Math.max(this.#now, next.at);
       next.callback();
     }
     this.#now = until;
