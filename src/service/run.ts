@@ -104,12 +104,11 @@ class Service<Config extends ServiceConfig> {
    */
   async run(): Promise<void> {
     if (this.#inherited.length > 1) throw new StartError(tooManySockets(this.#inherited.length));
-    await this.#startAdmin();
-
     const stop = this.#signals.nextStop();
-    const started = this.#proxy.start();
     // A signal during a slow name lookup ends the start as well.
-    if ((await Promise.race([started, stop.then(() => "stopped")])) !== "stopped")
+    const beforeStop = async (step: Promise<unknown>) =>
+      (await Promise.race([step, stop.then(() => "stopped")])) !== "stopped";
+    if ((await beforeStop(this.#startAdmin())) && (await beforeStop(this.#proxy.start())))
       await this.#serveUntil(stop);
     await this.#drain();
   }
