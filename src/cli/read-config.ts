@@ -127,6 +127,7 @@ function readConfigFile(
       EISDIR: "it is a folder",
       ETIMEDOUT: "it could not be read within 10s; does a pipe or its mount hang?",
       EBUSY: "earlier reads of files have not ended; does a mount hang?",
+      EFBIG: "it is longer than 16 MiB",
     };
     throw new StartError(`Cannot read --config-file "${path}": ${why[code] ?? code}`, {
       cause: error,

@@ -7,8 +7,9 @@ import { sleep, systemClock } from "./clock.ts";
 const DEADLINE_MS = 10_000;
 const RETRY_MS = 20;
 
-// Far more than any config or CA file; a device may have no end.
-const MAX_STREAM_BYTES = 16 << 20;
+// Far more than any config or CA file has; a device may be endless, and the wrong
+// file huge.
+const MAX_BYTES = 16 << 20;
 
 // Each read may occupy a thread of the pool (os/thread-pool.ts) until its mount responds.
 const MAX_READS = 8;
@@ -27,7 +28,7 @@ const reads = new Map<string, Read>();
  * has already timed out for a caller, later callers wait for its end and read again.
  *
  * @throws {Error} with a `code` such as ENOENT; ETIMEDOUT after `timeoutMs`; EBUSY if
- *   too many reads of other paths are pending; EFBIG for a stream of more than 16 MiB.
+ *   too many reads of other paths are pending; EFBIG above 16 MiB.
  */
 export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promise<string> {
   const { promise: late, reject } = Promise.withResolvers<never>();
@@ -65,6 +66,7 @@ async function readWhole(path: string, timeoutMs: number): Promise<string> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
+    if (stat.size > MAX_BYTES) throw failure("EFBIG");
     if (stat.isFile() || stat.isDirectory()) return await file.readFile("utf8");
     return await readStream(file, stat.isFIFO(), timeoutMs);
   } finally {
@@ -87,7 +89,7 @@ async function readStream(file: FileHandle, isPipe: boolean, timeoutMs: number):
     }
     chunks.push(Buffer.from(chunk.subarray(0, bytes)));
     total += bytes;
-    if (total > MAX_STREAM_BYTES) throw failure("EFBIG");
+    if (total > MAX_BYTES) throw failure("EFBIG");
   }
   throw failure("ETIMEDOUT");
 }

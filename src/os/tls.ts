@@ -114,6 +114,7 @@ function fileError(flag: string, path: string, reason: string): TlsFileError {
     EISDIR: "it is a folder",
     ETIMEDOUT: "it could not be read within 10s; does a pipe or its mount hang?",
     EBUSY: "earlier reads of files have not ended; does a mount hang?",
+    EFBIG: "it is longer than 16 MiB",
   };
   return new TlsFileError(`Cannot use ${flag} "${path}": ${phrases[reason] ?? reason}`);
 }
