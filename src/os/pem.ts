@@ -111,6 +111,8 @@ const BEGIN = /^-----BEGIN ([^-]+)-----\s*$/;
 const END = /^-----END ([^-]+)-----\s*$/;
 // Malformed BEGIN and END lines; the second pattern matches a last line that is cut off.
 const ALMOST = /-\s*(BEGIN|END)\b|\b(BEGIN|END) [A-Z0-9 ]+-|^-----B/;
+// Someone's own words, or a block that is meant to be skipped.
+const COMMENT = /^\s*#/;
 const ALMOST_LAST = /^-{1,5}$/;
 
 /**
@@ -133,6 +135,7 @@ function blocksOf(text: string): Block[] {
     } else {
       const label = BEGIN.exec(line)?.[1];
       if (label !== undefined) open = new OpenBlock(label, blocks.length + 1, i + 1);
+      else if (COMMENT.test(line)) continue;
       else if (ALMOST.test(line) || (i === lines.length - 1 && ALMOST_LAST.test(line)))
         throw new PemError(`line ${i + 1} is not a BEGIN line that starts a block`);
     }

@@ -46,6 +46,8 @@ describe("readAnchors()", () => {
     ["a byte order mark", () => `\uFEFF${ca}${leaf}`],
     ["what openssl x509 -text writes", () => described + leaf],
     ["comments and rulers", () => `# A\n------------\n${ca}\nsubject=CN = leaf\n\n${leaf}\n# end\n`],
+    ["comments that look like a BEGIN or END line", () => `# Our CA - END of life 2031\n# --- BEGIN ---\n${ca}${leaf}# ---- END of our CAs ----\n`],
+    ["a block that is commented out", () => lines(ca).map((line) => `# ${line}\n`).join("") + ca + leaf],
     ["spaces at the ends of lines", () => (ca + leaf).replaceAll("\n", " \t\n")],
     ["no line break at its end", () => (ca + leaf).trimEnd()],
     ["the label of old versions of openssl", () => ca.replaceAll(" CERT", " X509 CERT") + leaf],
