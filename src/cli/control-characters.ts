@@ -1,5 +1,6 @@
 // The rule for control characters in a flag's text, wherever it comes from: none
 // are allowed. A line break would become part of a password or a path.
+import { quoted } from "../core/quoted.ts";
 
 const CONTROL_CHARACTER = /[\0-\x1f\x7f]/;
 
@@ -19,5 +20,5 @@ export function whyNotPlain(text: string): string | undefined {
 
 /** Escapes `text` for a message of one line, as in JSON. */
 export function escapeControlCharacters(text: string): string {
-  return hasControlCharacter(text) ? JSON.stringify(text).slice(1, -1) : text;
+  return /[\0-\x1f\x7f-\x9f]/.test(text) ? quoted(text).slice(1, -1) : text;
 }

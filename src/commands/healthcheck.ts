@@ -3,6 +3,7 @@ import { ask, adminAddress, noAnswer, notAGateway } from "./ask-gateway.ts";
 import { WRONG_INPUT } from "./config-text.ts";
 import { gatewayFlags } from "./gateway-flags.ts";
 import type { Command } from "../cli/command.ts";
+import { escapeControlCharacters } from "../cli/control-characters.ts";
 import { variableOf } from "../cli/flag.ts";
 import { type ConfigSource, loadConfig } from "../cli/load-config.ts";
 import type { Output } from "../cli/output.ts";
@@ -41,9 +42,8 @@ async function healthcheck(input: ConfigSource, { printError }: Output): Promise
     const { status, body } = await ask(address, "/readyz");
     if (status === 200 && body === "ok\n") return 0;
     if (status !== 503) throw notAGateway();
-    printError(
-      `etcd-gateway: not ready: ${JSON.stringify(body.trim().slice(0, 200)).slice(1, -1)}\n`,
-    );
+    const reason = escapeControlCharacters(body.trim().slice(0, 200));
+    printError(`etcd-gateway: not ready: ${reason}\n`);
   } catch (error) {
     printError(`etcd-gateway: ${noAnswer(address, error)}\n`);
   }

@@ -2,6 +2,7 @@
 // as text for a console. The only file that imports consola; opens no stream.
 import { createConsola, type ConsolaReporter, LogLevels } from "consola/core";
 import type { LogLevel } from "../core/gateway-config.ts";
+import { quoted } from "../core/quoted.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -99,7 +100,7 @@ function encodeLine({ level, ts, msg }: Head, fields: Fields = {}): string {
 function formatValue(value: unknown): string {
   if (Array.isArray(value)) return value.map(formatValue).join(",");
   const text = String(value);
-  return /^[\w.:/[\]%@+-]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[\w.:/[\]%@+-]+$/.test(text) ? text : quoted(text);
 }
 
 /** Formats a time as RFC 3339 in UTC with microseconds, as etcd's zap encoder does. */

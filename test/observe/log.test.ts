@@ -31,6 +31,12 @@ describe("createLog()", () => {
     ]);
   });
 
+  test("escapes in a console line what a terminal may obey, as a member may send it", () => {
+    const { log, lines } = capture("console");
+    log.warn("down", { error: "a\x1b[31m \x9b2J \x7f" });
+    expect(lines[0]).toEndWith(' error="a\\u001b[31m \\u009b2J \\u007f"\n');
+  });
+
   const levels = [
     ["debug", ["debug", "info", "warn", "error"]],
     ["info", ["info", "warn", "error"]],
