@@ -64,7 +64,7 @@ async function status(input: ConfigSource, output: Output): Promise<number> {
   for (;;) {
     try {
       const { body, response } = await askStatus(address);
-      const text = isJson ? `${body}\n` : asText(response).replace(CONTROLS, "?");
+      const text = isJson ? `${body}\n` : describe(response).replace(CONTROLS, "?");
       // The reader has closed the pipe.
       if (!output.print(`${clear}${text}`)) return 0;
     } catch (error) {
@@ -85,6 +85,16 @@ async function askStatus(address: HostPort): Promise<{ body: string; response: S
   )
     throw notAGateway();
   return { body, response };
+}
+
+/** @throws {Error} of `notAGateway` for a response that lacks something. */
+function describe(response: StatusResponse): string {
+  try {
+    return asText(response);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw notAGateway();
+  }
 }
 
 function parsed(json: string): unknown {

@@ -78,3 +78,42 @@ describe("run()", () => {
     );
   });
 });
+
+/** Answers each request with this status and body, as a server that is not a gateway. */
+function stranger(status: number, body: string) {
+  const server = Bun.serve({
+    ...{ hostname: "127.0.0.1", port: 0 },
+    fetch: () => new Response(body, { status }),
+  });
+  return { server, flag: `--metrics-addr=127.0.0.1:${server.port}` };
+}
+
+describe("status", () => {
+  test("says that what answers is not a gateway if its answer lacks something", async () => {
+    const body = '{"gateway":{"listen":"a"},"process":{"version":"1"}}';
+    const { server, flag } = stranger(200, body);
+    const { status, printed, errors } = await ran("status", flag);
+    await server.stop(true);
+    expect([status, printed]).toEqual([1, ""]);
+    expect(errors).toEndWith(": what answers there is not etcd-gateway\n");
+  });
+});
+
+describe("healthcheck", () => {
+  test("escapes what a terminal may obey in the answer", async () => {
+    const { server, flag } = stranger(503, "no\x1b[31m \x9b2J");
+    const { status, errors } = await ran("healthcheck", flag);
+    await server.stop(true);
+    expect([status, errors]).toEqual([1, "etcd-gateway: not ready: no\\u001b[31m \\u009b2J\n"]);
+  });
+});
+
+describe("check", () => {
+  test("says in words that a file is too long", async () => {
+    const { status, errors } = await ran("check", "--config-file=/dev/zero");
+    expect(status).toBe(1);
+    expect(errors).toBe(
+      'etcd-gateway: Cannot read --config-file "/dev/zero": it is longer than 16 MiB\n',
+    );
+  });
+});
