@@ -207,12 +207,12 @@ describe("start with names whose DNS server is silent", () => {
     expect(gateway.lines("stopped")).toHaveLength(1);
   });
 
-  test("SIGTERM ends a start that waits for the host of --metrics-addr", async () => {
-    const { host, server } = await broken("silent");
-    const hosts = await machine({ resolv: `nameserver ${host}\n` });
+  test("exits with 0 on SIGTERM while it waits for the host of --metrics-addr", async () => {
+    const { host, server } = await startBrokenDns("silent");
+    const hosts = await createHosts({ resolv: `nameserver ${host}\n` });
     const flags = ["--endpoints=127.0.0.1:1", `--metrics-addr=admin.a.test:${port}`];
-    const gateway = begin(flags, hosts);
-    await until(() => server.count > 0, "the name was asked for");
+    const gateway = startEarly(flags, hosts);
+    await until(() => server.count > 0, "the name was looked up");
     gateway.signal("SIGTERM");
     expect(await gateway.exited()).toBe(0);
     expect(gateway.lines("stopped")).toHaveLength(1);
