@@ -60,7 +60,12 @@ const errnoLocation = libc[abi.ERRNO_LOCATION as "errnoLocation"];
 /** Returns the address of a typed array's memory, for a C structure that points to it. */
 export { ptr };
 
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// Some numbers have two names. EWOULDBLOCK is EAGAIN's second one, which nothing here expects.
+const errnoNames = new Map(
+  Object.entries(constants.errno)
+    .filter(([name]) => name !== "EWOULDBLOCK")
+    .map(([name, number]) => [number, name]),
+);
 
 /**
  * Returns the errno name of the last failed call, such as `EMFILE`. Call it right after the

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FileLog, openLogStream, PipeLog } from "../../src/os/log-stream.ts";
@@ -82,6 +82,26 @@ describe("openLogStream()", () => {
     expect(accepted).toBeGreaterThan(0);
     expect(accepted).toBeLessThan(100_000);
     expect(flagsOf(fd)).toBe(before);
+  });
+
+  test("flush() waits for a reader of a full socket", async () => {
+    const peers: Socket[] = [];
+    const server = createServer((peer) => peers.push(peer.pause()));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    closers.defer(() => server.close());
+    const fd = startConnect("127.0.0.1", (server.address() as { port: number }).port);
+    closers.defer(() => closeSync(fd));
+    const log = closers.add(openLogStream(fd));
+    await log.flush(1000); // until it is connected
+    while (log.write(line(0, 4096)));
+    let isFlushed = false;
+    const flushed = log.flush(60_000).then(() => (isFlushed = true));
+    await Bun.sleep(200);
+    expect(isFlushed).toBe(false);
+    peers[0]!.resume();
+    await flushed;
+    expect(log.write(line(1))).toBe(true);
+    peers[0]!.destroy();
   });
 });
 
