@@ -13,8 +13,6 @@ export interface SystemdNotifierDeps {
 
 const STATUS_MS = 5000;
 
-// The first messages are enough for a systemd that has not read for long.
-const MAX_PENDING = 8;
 const RETRY_MS = 200;
 
 // sd_watchdog_enabled(3) recommends half of the time.
@@ -28,7 +26,8 @@ export class SystemdNotifier {
   readonly #deps: SystemdNotifierDeps;
   readonly #path: string | undefined;
   #sentStatus = "";
-  readonly #pending: string[] = [];
+  /** What systemd had no room for, in order: the latest message of each kind. */
+  readonly #pending = new Map<string, string>();
   readonly #timers = new Map<string, () => void>();
 
   constructor(deps: SystemdNotifierDeps) {
@@ -69,16 +68,19 @@ export class SystemdNotifier {
 
   #send(state: string): void {
     if (this.#path === undefined) return;
-    this.#pending.push(state);
+    const kind = state.split("=", 1)[0]!;
+    this.#pending.delete(kind); // so that the new one stands after the others
+    this.#pending.set(kind, state);
     this.#sendPending(this.#path);
   }
 
   /** Sends in order. What systemd has no room for now is sent later. */
   #sendPending(path: string): void {
-    while (this.#pending.length > 0 && notifySystemd(path, this.#pending[0]!))
-      this.#pending.shift();
-    this.#pending.splice(MAX_PENDING);
-    if (this.#pending.length === 0) return;
+    for (const [kind, state] of this.#pending) {
+      if (!notifySystemd(path, state)) break;
+      this.#pending.delete(kind);
+    }
+    if (this.#pending.size === 0) return;
     this.#timers.get("retry")?.();
     this.#timers.set(
       "retry",

@@ -238,6 +238,23 @@ describe("start", () => {
     expect(socket.messages[0]).toStartWith("READY=1\n");
   });
 
+  test("notifies a systemd that was busy of the end of the last reload", async () => {
+    const path = `@etcd-gateway-${crypto.randomUUID()}`;
+    const socket = closers.add(new NotifySocket(path));
+    const gateway = await gatewayTo(greeter(), [], { env: { NOTIFY_SOCKET: path } });
+    // Read alone, so that RELOADING=1 is the last message for which there is room.
+    await until(() => socket.messages.length > 0, "systemd was notified");
+    const room = Number(readFileSync("/proc/sys/net/unix/max_dgram_qlen", "utf8"));
+    for (let count = 1; count <= room; count++) {
+      gateway.signal("SIGHUP");
+      await until(() => gateway.lines("reloaded").length >= count, "the gateway had reloaded");
+    }
+    await until(() => {
+      const states = socket.messages.filter((text) => /^(READY|RELOADING)=1/.test(text));
+      return states.length > 1 && states.at(-1) === "READY=1";
+    }, "systemd was notified that the last reload was over");
+  });
+
   test("does not reload while it drains", async () => {
     const path = `@etcd-gateway-${crypto.randomUUID()}`;
     const socket = closers.add(new NotifySocket(path));
