@@ -28,6 +28,19 @@ export function labelOf({ address }: EndpointSpec): string {
   return formatHostPort(address);
 }
 
+/**
+ * Returns the key under which an endpoint is compared. Hosts are compared without
+ * case: SRV, --endpoints and members may write one differently.
+ */
+export function keyOfLabel(label: string): string {
+  return label.toLowerCase();
+}
+
+/** Whether two endpoints have the same host and port. */
+export function isSameAddress(a: EndpointSpec, b: EndpointSpec): boolean {
+  return keyOfLabel(labelOf(a)) === keyOfLabel(labelOf(b));
+}
+
 /** Returns `https://host:port`, as etcd logs a discovered endpoint. */
 export function urlOf(spec: EndpointSpec): string {
   return spec.scheme === undefined ? labelOf(spec) : `${spec.scheme}://${labelOf(spec)}`;

@@ -1,10 +1,10 @@
 // Follows which endpoints exist: SRV records, then the cluster's own member list.
 // Decides when to refresh, and keeps the last good set while a refresh fails.
 import type { Clock } from "../core/clock.ts";
-import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
+import { type EndpointSpec, isSameAddress, labelOf } from "../core/endpoint-spec.ts";
 import type { GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
 import { EndpointVerifier, type EndpointVerifierDeps } from "./endpoint-verifier.ts";
-import { checkReachable, isSameAddress, UnreachableMembersError } from "./member-reachability.ts";
+import { checkReachable, UnreachableMembersError } from "./member-reachability.ts";
 import { withCertificateNames, withInheritedPriority } from "./member-specs.ts";
 import { RefreshStats } from "./refresh-stats.ts";
 import type { MemberList } from "./member-list.ts";

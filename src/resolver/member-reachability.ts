@@ -1,7 +1,7 @@
 // Checks that a member list is usable from this machine. In containers and with
 // NAT, members may advertise addresses that cannot be reached from here, although the
 // endpoint that returned the list can.
-import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
+import { type EndpointSpec, isSameAddress, labelOf } from "../core/endpoint-spec.ts";
 import { describeTlsError } from "./tls-error.ts";
 
 // Members that are probed, all at once: each probe costs a descriptor.
@@ -44,9 +44,4 @@ export async function checkReachable(
     const reasons = (error as AggregateError).errors.map(describeTlsError);
     throw new UnreachableMembersError(members, reasons, answeredBy);
   }
-}
-
-/** Whether two endpoints have the same host and port; hosts are compared without case. */
-export function isSameAddress(a: EndpointSpec, b: EndpointSpec): boolean {
-  return labelOf(a).toLowerCase() === labelOf(b).toLowerCase();
 }

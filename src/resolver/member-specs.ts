@@ -1,6 +1,6 @@
 // Turns etcd's member list into endpoints: selects the usable client URLs, and
 // sets the certificate names, priority and weight of each. It sends no request.
-import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../core/endpoint-spec.ts";
+import { type EndpointSpec, isSameAddress, parseStaticEndpoint } from "../core/endpoint-spec.ts";
 import type { SrvConfig } from "../core/gateway-config.ts";
 import { mustVerify } from "./srv.ts";
 
@@ -54,8 +54,7 @@ export function withInheritedPriority(
   const highestWeight = Math.max(...seeds.map(({ weight }) => weight));
 
   return members.map((member) => {
-    const label = labelOf(member).toLowerCase();
-    const seed = seeds.find((other) => labelOf(other).toLowerCase() === label);
+    const seed = seeds.find((other) => isSameAddress(other, member));
     return {
       ...member,
       priority: seed?.priority ?? bestPriority,

@@ -1,6 +1,6 @@
 // The pool: the endpoints of a cluster, their state, and which of them the next
 // client gets. It opens no connection and starts no timer.
-import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
+import { type EndpointSpec, keyOfLabel, labelOf } from "../core/endpoint-spec.ts";
 import type { Policy } from "../core/gateway-config.ts";
 import { Endpoint, type HealthState } from "./endpoint.ts";
 import { assignEffectiveWeights, leastConnections, smoothWeightedRoundRobin } from "./balance.ts";
@@ -27,7 +27,7 @@ export interface Changes {
 
 export class Pool {
   policy: Policy;
-  /** The keys are those of `keyOf`. */
+  /** The keys are those of `keyOfLabel`. */
   #byKey: ReadonlyMap<string, Endpoint> = new Map();
   #endpoints: readonly Endpoint[] = [];
   /** The endpoints that are up, grouped by health and then priority, best group first. */
@@ -51,7 +51,7 @@ export class Pool {
 
   /** Whether this endpoint is in the pool. False for another one with the same label. */
   has(endpoint: Endpoint): boolean {
-    return this.#byKey.get(keyOf(endpoint.label)) === endpoint;
+    return this.#byKey.get(keyOfLabel(endpoint.label)) === endpoint;
   }
 
   /**
@@ -67,13 +67,13 @@ export class Pool {
   ): Changes {
     const wanted = new Map<string, EndpointSpec>();
     for (const spec of specs) {
-      const key = keyOf(labelOf(spec));
+      const key = keyOfLabel(labelOf(spec));
       const other = wanted.get(key);
       if (other === undefined || spec.priority < other.priority) wanted.set(key, spec);
     }
 
-    const staying = this.#endpoints.filter(({ label }) => wanted.has(keyOf(label)));
-    const removed = this.#endpoints.filter(({ label }) => !wanted.has(keyOf(label)));
+    const staying = this.#endpoints.filter(({ label }) => wanted.has(keyOfLabel(label)));
+    const removed = this.#endpoints.filter(({ label }) => !wanted.has(keyOfLabel(label)));
     const added = [...wanted]
       .filter(([key]) => !this.#byKey.has(key))
       .map(([, spec]) => reclaim(labelOf(spec)) ?? new Endpoint(spec));
@@ -83,8 +83,10 @@ export class Pool {
     }
 
     this.#endpoints = [...staying, ...added];
-    for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(keyOf(endpoint.label))!;
-    this.#byKey = new Map(this.#endpoints.map((endpoint) => [keyOf(endpoint.label), endpoint]));
+    for (const endpoint of this.#endpoints) endpoint.spec = wanted.get(keyOfLabel(endpoint.label))!;
+    this.#byKey = new Map(
+      this.#endpoints.map((endpoint) => [keyOfLabel(endpoint.label), endpoint]),
+    );
     this.#rebuildTiers();
     return { added, removed };
   }
@@ -160,11 +162,6 @@ export class Pool {
     }
     this.#tierKeys = new Set(this.#tiers.map(tierKeyOf));
   }
-}
-
-/** Hosts are compared without case: SRV, --endpoints and members may write one differently. */
-function keyOf(label: string): string {
-  return label.toLowerCase();
 }
 
 /** Identifies the members of a tier and their effective weights. */
