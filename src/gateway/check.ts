@@ -10,7 +10,7 @@ import { EndpointVerifier } from "../resolver/endpoint-verifier.ts";
 import { withCertificateNames, withInheritedPriority } from "../resolver/member-specs.ts";
 import { UNTIL_ANSWERED } from "../resolver/dns-cache.ts";
 import { Pool } from "../resolver/pool.ts";
-import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
+import { type IsLocalAddress, type IsSelf, isSelf } from "../resolver/self-address.ts";
 import { describeTlsError } from "../resolver/tls-error.ts";
 import { mustVerify } from "../resolver/srv.ts";
 import { createClusterIo, type Network, type ClusterIo } from "../resolver/cluster-io.ts";
@@ -126,7 +126,7 @@ interface CheckContext {
   readonly config: GatewayConfig;
   readonly sources: ClusterIo;
   readonly clock: Clock;
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
 }
 
 async function tryEndpoint(

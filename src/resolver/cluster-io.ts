@@ -9,6 +9,7 @@ import { checkHealth } from "./health-request.ts";
 import type { CheckHealth } from "./active-health.ts";
 import { MemberList, type MemberRequest } from "./member-list.ts";
 import { DnsCache } from "./dns-cache.ts";
+import type { IsSelf } from "./self-address.ts";
 import { type SrvRecord, SrvSource } from "./srv.ts";
 import { Connector } from "./connector.ts";
 
@@ -55,8 +56,7 @@ export interface ClusterIoDeps {
   readonly clock: Clock;
   readonly network: Network;
   readonly system: TcpSystem;
-  /** Whether a connection to this IP literal and port would reach the gateway itself. */
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   /** Called when a dial finds no verified address; resolves when they have been verified again. */
   readonly onUnverified: () => Promise<void>;
 }

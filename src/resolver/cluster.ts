@@ -16,6 +16,7 @@ import { ClusterLog } from "./cluster-log.ts";
 import type { Connector } from "./connector.ts";
 import { EndpointCheck } from "./endpoint-check.ts";
 import { createClusterIo, type Network } from "./cluster-io.ts";
+import type { IsSelf } from "./self-address.ts";
 import { checkTlsFiles } from "./start-checks.ts";
 
 export interface ClusterDeps {
@@ -23,8 +24,7 @@ export interface ClusterDeps {
   readonly log: Logger;
   readonly network: Network;
   readonly system: TcpSystem;
-  /** Whether a connection to this IP literal and port would reach the proxy itself. */
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   /** Returns a number from 0 to 1. */
   readonly random: () => number;
 }

@@ -8,6 +8,8 @@ import { HedgeBudget } from "../net/race.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { LookupError, DnsCache } from "./dns-cache.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { IsSelf } from "./self-address.ts";
+import { usableAddresses } from "./usable-addresses.ts";
 
 /** The part of the configuration that a dial needs, in milliseconds. */
 export interface DialLimits {
@@ -25,8 +27,7 @@ export interface ConnectorDeps {
   readonly clock: Clock;
   /** Read at each dial. */
   readonly limits: () => DialLimits;
-  /** Whether a connection to this IP literal and port would reach the gateway itself. */
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   /** Refreshes discovery, for an endpoint without a verified address; resolves when that is done. */
   readonly onUnverified: () => Promise<void>;
 }
@@ -108,11 +109,8 @@ export class Connector {
     const { attemptDelayMs, keepAliveMs, userTimeoutMs } = limits();
     const { endpoint, events } = attempt;
     const { port } = endpoint.address;
-    const { verifiedAddresses } = endpoint.spec;
 
-    const usable = addresses.filter(
-      (address) => !isSelf(address, port) && verifiedAddresses?.has(address) !== false,
-    );
+    const usable = usableAddresses(addresses, port, endpoint.spec, isSelf);
     if (usable.length === 0) {
       const isGateway = addresses.every((address) => isSelf(address, port));
       const reason = isGateway

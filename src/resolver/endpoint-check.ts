@@ -8,10 +8,11 @@ import type { GatewayConfig } from "../core/gateway-config.ts";
 import { UsageError } from "../core/usage-error.ts";
 import { DnsCache, UNTIL_ANSWERED } from "./dns-cache.ts";
 import { StartError } from "../core/start-error.ts";
+import type { IsSelf } from "./self-address.ts";
 
 export interface EndpointChecks {
   readonly names: DnsCache;
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   /** As the user wrote it. */
   readonly listen: string;
 }
@@ -50,8 +51,7 @@ export interface EndpointCheckDeps {
     ): Promise<readonly string[]>;
   };
   readonly clock: Clock;
-  /** Whether a connection to this IP literal and port would reach the gateway itself. */
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   readonly log: {
     /** An endpoint has no address. */
     unresolved(spec: EndpointSpec, why: string): void;

@@ -5,6 +5,7 @@ import type { Clock } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import type { LookupResult, LookupError, DnsCache } from "./dns-cache.ts";
 import { LookupGroup } from "./lookup-group.ts";
+import type { IsSelf } from "./self-address.ts";
 import { isUnreached, describeTlsError } from "./tls-error.ts";
 
 /** Performs a TLS handshake with an IP literal, whose certificate must hold one of `names`. Rejects with a `code`. */
@@ -19,7 +20,7 @@ export interface VerifierEvents {
 
 export interface EndpointVerifierDeps {
   readonly names: DnsCache;
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   readonly verify: Verify;
   readonly clock: Clock;
   readonly events: VerifierEvents;

@@ -8,8 +8,10 @@ import type { HealthUrl } from "../core/health-url.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type HealthResult, parseHealthResponse } from "./active-health.ts";
 import type { DnsCache } from "./dns-cache.ts";
+import type { IsSelf } from "./self-address.ts";
 import { staggeredRace } from "./staggered-race.ts";
-import { isUnreached, describeTlsError } from "./tls-error.ts";
+import { isUnreached } from "./tls-error.ts";
+import { ADDRESS_DELAY_MS, describeAddressFailures, usableAddresses } from "./usable-addresses.ts";
 
 export interface HealthQuery {
   readonly names: DnsCache;
@@ -24,13 +26,9 @@ export interface HealthQuery {
       readonly timeoutMs: number;
     },
   ) => Promise<{ readonly status: number; readonly body: string }>;
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   readonly config: GatewayConfig & { readonly healthUrl: HealthUrl };
 }
-
-// Silence of an address after which the next address is queried as well: the
-// Connection Attempt Delay of RFC 8305.
-const ADDRESS_DELAY_MS = 250;
 
 /** Checks the health of an endpoint once. Never rejects. */
 export async function checkHealth(
@@ -43,9 +41,7 @@ export async function checkHealth(
 
   const { addresses, error } = await names.find(address.host, healthTimeoutMs);
   if (addresses === undefined) return unresponsive(`no address (${error?.code})`);
-  const usable = addresses.filter(
-    (host) => !isSelf(host, port) && spec.verifiedAddresses?.has(host) !== false,
-  );
+  const usable = usableAddresses(addresses, port, spec, isSelf);
   if (usable.length === 0) return unresponsive("none of its addresses may be dialled");
 
   const send = (host: string) => {
@@ -71,11 +67,11 @@ export async function checkHealth(
  * failure shows that a server answered, such as a TLS alert, otherwise unresponsive.
  */
 function judgeFailures(failures: readonly (readonly [string, unknown])[]): HealthResult {
-  const reason = failures
-    .map(([host, error]) => (failures.length === 1 ? "" : `${host}: `) + describeTlsError(error))
-    .join(", ");
   const isUnresponsive = failures.every(([, error]) => isUnreached(error));
-  return { state: isUnresponsive ? "unresponsive" : "unhealthy", reason };
+  return {
+    state: isUnresponsive ? "unresponsive" : "unhealthy",
+    reason: describeAddressFailures(failures),
+  };
 }
 
 function unresponsive(reason: string): HealthResult {

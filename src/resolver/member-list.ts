@@ -6,8 +6,10 @@ import type { Credentials } from "../core/gateway-config.ts";
 import type { Clock } from "../core/clock.ts";
 import type { DnsCache } from "./dns-cache.ts";
 import { parseMemberList } from "./member-specs.ts";
+import type { IsSelf } from "./self-address.ts";
 import { staggeredRace } from "./staggered-race.ts";
 import { describeTlsError } from "./tls-error.ts";
+import { ADDRESS_DELAY_MS, describeAddressFailures, usableAddresses } from "./usable-addresses.ts";
 
 /** A POST request to etcd's JSON gateway. */
 export interface MemberRequest {
@@ -25,7 +27,7 @@ export type Post = (
 
 export interface MemberListDeps {
   readonly names: DnsCache;
-  readonly isSelf: (address: string, port: number) => boolean;
+  readonly isSelf: IsSelf;
   readonly post: Post;
   readonly clock: Clock;
   /** The timeout of one name lookup, in milliseconds. */
@@ -49,9 +51,6 @@ const AUTHENTICATE_PATH = "/v3/auth/authenticate";
 
 // Silence of an endpoint after which the next endpoint is queried as well.
 const ENDPOINT_DELAY_MS = 1000;
-// Silence of an address after which the endpoint's next address is queried as
-// well: the Connection Attempt Delay of RFC 8305.
-const ADDRESS_DELAY_MS = 250;
 
 // A gRPC status code, which etcd's JSON gateway puts into the body.
 const FAILED_PRECONDITION = 9;
@@ -103,11 +102,7 @@ export class MemberList {
     );
     if (outcome.winner !== undefined) return outcome.result;
 
-    const { failures } = outcome;
-    if (failures.length === 1) throw failures[0]![1];
-    throw new Error(
-      failures.map(([address, error]) => `${address}: ${describeTlsError(error)}`).join(", "),
-    );
+    throw new Error(describeAddressFailures(outcome.failures));
   }
 
   /** Drops the token, because the credentials may have changed. */
@@ -118,15 +113,12 @@ export class MemberList {
   /** Returns the addresses of an endpoint that may be queried; throws if there is none. */
   async #addressesOf(endpoint: EndpointSpec): Promise<readonly string[]> {
     const { host, port } = endpoint.address;
-    const { verifiedAddresses } = endpoint;
     const { names, isSelf, timeoutMs } = this.#deps;
 
     const { addresses, error } = await names.find(host, timeoutMs());
     if (addresses === undefined) throw new Error(`does not resolve (${error?.code})`);
 
-    const usable = addresses.filter(
-      (address) => !isSelf(address, port) && verifiedAddresses?.has(address) !== false,
-    );
+    const usable = usableAddresses(addresses, port, endpoint, isSelf);
     if (usable.length === 0) throw new Error("none of its addresses may be dialled");
     return usable;
   }

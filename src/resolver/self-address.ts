@@ -5,6 +5,9 @@ import { type HostPort, isLoopback } from "../core/address.ts";
 /** Whether an IP literal belongs to this machine. Called only if the result depends on it. */
 export type IsLocalAddress = (address: string) => boolean;
 
+/** Whether a connection to this IP literal and port would reach the gateway itself. */
+export type IsSelf = (address: string, port: number) => boolean;
+
 /**
  * Whether a listener on `listen` (an IP literal and its real port) would accept a
  * connection to `address` and `port`.
