@@ -113,12 +113,27 @@ function setUp(changed: Partial<GatewayConfig>) {
     },
   });
   const now = () => published.at(-1);
-  /** Moves time on and lets what it began come to its end. */
+  /** Advances the clock and lets the work of its timers finish. */
   const after = async (ms: number) => {
     clock.advance(ms);
     for (let i = 0; i < 50; i++) await Promise.resolve();
   };
-  return { clock, world, log, reasons, published, specs, asked, discovery, config, now, after };
+  /** Begins a refresh that waits for DNS; the returned function lets it finish. */
+  const beginRefresh = async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.gate = promise;
+    const refresh = discovery.refresh();
+    await after(0);
+    world.gate = undefined;
+    return () => {
+      resolve();
+      return refresh;
+    };
+  };
+  return {
+    ...{ clock, world, log, reasons, published, specs, asked, discovery, config, now, after },
+    beginRefresh,
+  };
 }
 
 function recordOf(host: string | SrvRecord): SrvRecord {
@@ -139,7 +154,7 @@ describe("static endpoints", () => {
 });
 
 describe("SRV discovery", () => {
-  test("looks again at each interval and publishes what it finds", async () => {
+  test("queries SRV at each interval and publishes the endpoints", async () => {
     const { discovery, world, log, now, after } = setUp({ srv });
     world.plain = ["10.0.0.1"];
     await discovery.start();
@@ -187,7 +202,7 @@ describe("SRV discovery", () => {
     expect(asked.srv).toBe(before + 2);
   });
 
-  test("an interval of 0 looks at start only, whatever the TTL", async () => {
+  test("with an interval of 0, queries SRV only at start, whatever the TTL", async () => {
     const { discovery, world, clock, after } = setUp({ srv, discoveryRefreshMs: 0 });
     world.plain = [{ name: "10.0.0.1", port: 1, priority: 0, weight: 0, ttlSeconds: 1 }];
     await discovery.start();
@@ -196,7 +211,7 @@ describe("SRV discovery", () => {
     expect(clock.pending).toBe(0);
   });
 
-  test("says nothing of the same answer in another order", async () => {
+  test("logs nothing for the same answer in another order", async () => {
     const { discovery, world, log, after } = setUp({ srv });
     world.plain = ["10.0.0.1", "10.0.0.2"];
     await discovery.start();
@@ -227,7 +242,7 @@ describe("SRV discovery", () => {
     },
   );
 
-  test("an interval of 0 looks at start only, and when asked to", async () => {
+  test("with an interval of 0, queries SRV only at start and on refresh()", async () => {
     const { discovery, clock, world, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
     world.plain = ["10.0.0.1"];
     await discovery.start();
@@ -245,7 +260,7 @@ describe("SRV discovery", () => {
     expect(published).toEqual([]);
   });
 
-  test("start() falls back to --endpoints, until SRV names some", async () => {
+  test("start() falls back to --endpoints until SRV names endpoints", async () => {
     const endpoints = staticEndpoints("10.0.0.9:9");
     const { discovery, world, log, now, after } = setUp({ srv, endpoints });
     await discovery.start();
@@ -267,7 +282,7 @@ describe("SRV discovery", () => {
 });
 
 describe("verification", () => {
-  test("drops the plain service, and uses who passed", async () => {
+  test("ignores the plain service and uses the endpoints that pass", async () => {
     const { discovery, world, log, now } = setUp({ srv: secure });
     world.plain = ["10.0.0.1"];
     world.ssl = ["10.0.0.2", "10.0.0.3"];
@@ -282,7 +297,7 @@ describe("verification", () => {
     ]);
   });
 
-  test("start() never uses what did not pass", async () => {
+  test("start() never uses an endpoint that fails verification", async () => {
     const { discovery, world, published } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1"];
     world.untrusted.add("10.0.0.1");
@@ -290,7 +305,7 @@ describe("verification", () => {
     expect(published).toEqual([]);
   });
 
-  test("takes in at the next look who passes by then", async () => {
+  test("adds an endpoint that passes at the next refresh", async () => {
     const { discovery, world, now, after } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1", "10.0.0.2"];
     world.untrusted.add("10.0.0.2");
@@ -301,7 +316,7 @@ describe("verification", () => {
     expect(now()).toEqual(["10.0.0.1:1", "10.0.0.2:1"]);
   });
 
-  test("keeps the last good set when nothing of a new one passes", async () => {
+  test("keeps the last verified endpoints when none of the new ones passes", async () => {
     const { discovery, world, log, now, after } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1"];
     await discovery.start();
@@ -315,7 +330,7 @@ describe("verification", () => {
 });
 
 describe("refresh()", () => {
-  test("is one look for all who ask at the same time, and none right after one", async () => {
+  test("is shared by simultaneous callers, and does nothing right after a refresh", async () => {
     const { discovery, clock, world, asked } = setUp({ srv });
     world.plain = ["10.0.0.1"];
     await discovery.start();
@@ -344,7 +359,7 @@ describe("refresh()", () => {
 describe("the member list", () => {
   const endpoints = staticEndpoints("10.0.0.1:1");
 
-  test("is asked for at once, then at each interval, and replaces the seeds", async () => {
+  test("is queried at once, then at each interval, and replaces the seeds", async () => {
     const { discovery, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
     await discovery.start();
@@ -358,7 +373,7 @@ describe("the member list", () => {
     expect(asked.members).toEqual(["10.0.0.1", "10.0.1.1"]);
   });
 
-  test("keeps the last good list while no member answers, and the seeds are asked as well", async () => {
+  test("keeps the last list while no member answers, and queries the seeds as well", async () => {
     const { discovery, world, asked, log, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379"];
     await discovery.start();
@@ -372,7 +387,7 @@ describe("the member list", () => {
     expect(log).toEqual(["member list failed"]);
   });
 
-  test("is not probed when the endpoint that gave it is one of its members", async () => {
+  test("is not probed when the endpoint that returned it is one of its members", async () => {
     const { discovery, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1"];
     world.unreachable.add("10.0.0.1").add("10.0.0.2");
@@ -402,7 +417,7 @@ describe("the member list", () => {
     expect(log).toEqual(["member list failed", "member list recovered"]);
   });
 
-  test("gives way to the seeds when its members are gone and a seed answers, and comes back", async () => {
+  test("is replaced by the seeds when its members are gone and a seed answers, and comes back", async () => {
     const { discovery, world, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379"];
     await discovery.start();
@@ -431,7 +446,7 @@ describe("the member list", () => {
     expect(now()).toEqual(["10.0.1.1:2379"]);
   });
 
-  test("is asked of members that are up, then of the seeds, then of members that are down", async () => {
+  test("is queried from members that are up, then the seeds, then members that are down", async () => {
     const { discovery, world, asked, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
     await discovery.start();
@@ -472,7 +487,7 @@ describe("the member list", () => {
     expect(now()).toEqual(["10.0.0.1:1"]);
   });
 
-  test("is never asked for but by TLS where SRV must be verified, whatever members advertise", async () => {
+  test("is queried only over TLS where SRV must be verified, whatever members advertise", async () => {
     const { discovery, world, specs, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
     world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1"];
@@ -482,7 +497,7 @@ describe("the member list", () => {
     expect(specs.at(-1)!.map(({ scheme }) => scheme)).toEqual(["https", "https"]);
   });
 
-  test("gives way to the seeds when no member passes any longer", async () => {
+  test("is replaced by the seeds when no member passes verification any longer", async () => {
     const { discovery, world, config, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
     world.members = ["https://10.0.0.2:1"];
@@ -495,7 +510,7 @@ describe("the member list", () => {
     expect(now()).toEqual(["10.0.0.1:1"]);
   });
 
-  test("does not have SRV's endpoints verified again", async () => {
+  test("does not verify SRV's endpoints again", async () => {
     const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
     await discovery.start();
@@ -508,7 +523,7 @@ describe("the member list", () => {
 });
 
 describe("reconfigure()", () => {
-  test("asks the new endpoints, not those of the cluster before", async () => {
+  test("queries the new endpoints, not those of the previous cluster", async () => {
     const { discovery, world, config, asked, now, after } = setUp({
       endpoints: staticEndpoints("10.0.0.1:1"),
       memberSyncMs: SYNC,
@@ -523,7 +538,7 @@ describe("reconfigure()", () => {
     expect(now()).toEqual(["10.0.2.1:2379"]);
   });
 
-  test("keeps what SRV named while another domain names nothing", async () => {
+  test("keeps SRV's endpoints while a new domain names none", async () => {
     const { discovery, world, config, log, now } = setUp({ srv });
     world.plain = ["10.0.0.1"];
     await discovery.start();
@@ -540,14 +555,14 @@ describe("reconfigure()", () => {
     expect(now()).toEqual(["10.0.0.2:1"]);
   });
 
-  test("keeps --endpoints that are gone while the SRV domain in their place names nothing", async () => {
+  test("keeps removed --endpoints while the SRV domain that replaces them names none", async () => {
     const { discovery, config, now } = setUp({ endpoints: staticEndpoints("10.0.0.1:1") });
     await discovery.start();
     await discovery.reconfigure(config({ srv, endpoints: [] }));
     expect(now()).toEqual(["10.0.0.1:1"]);
   });
 
-  test("goes back to --endpoints when SRV is no longer asked, and clears its timer", async () => {
+  test("returns to --endpoints when SRV is no longer configured, and clears its timer", async () => {
     const { discovery, world, config, clock, now } = setUp({ srv });
     world.plain = ["10.0.0.1"];
     await discovery.start();
@@ -558,7 +573,7 @@ describe("reconfigure()", () => {
     expect([now(), clock.pending]).toEqual([["10.0.0.9:9"], 0]);
   });
 
-  test("takes a new interval at once", async () => {
+  test("applies a new interval at once", async () => {
     const { discovery, world, config, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
     world.plain = ["10.0.0.1"];
     await discovery.start();
@@ -569,45 +584,35 @@ describe("reconfigure()", () => {
     expect(now()).toEqual(["10.0.0.2:1"]);
   });
 
-  test("is not undone by a look that was under way", async () => {
+  test("is not undone by a refresh in progress", async () => {
     const endpoints = staticEndpoints("10.0.0.9:9");
-    const { discovery, world, config, now, after } = setUp({ srv, memberSyncMs: SYNC });
+    const { discovery, world, config, now, beginRefresh } = setUp({ srv, memberSyncMs: SYNC });
     world.plain = ["10.0.0.1"];
     world.members = ["http://10.0.0.2:1"];
     await discovery.start();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    world.gate = promise;
-    const old = discovery.refresh();
-    await after(0);
-    world.gate = undefined;
+    const finishRefresh = await beginRefresh();
     await discovery.reconfigure(config({ srv: undefined, memberSyncMs: 0, endpoints }));
     expect(now()).toEqual(["10.0.0.9:9"]);
-    resolve();
-    await old;
+    await finishRefresh();
     expect(now()).toEqual(["10.0.0.9:9"]);
   });
 
-  test("does not lose its proofs to a look that was under way", async () => {
-    const { discovery, world, config, now, after } = setUp({ srv: secure });
+  test("does not lose its verified addresses to a refresh in progress", async () => {
+    const { discovery, world, config, now, after, beginRefresh } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1"];
     await discovery.start();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    world.gate = promise;
-    const old = discovery.refresh();
-    await after(0);
-    world.gate = undefined;
+    const finishRefresh = await beginRefresh();
     world.ssl = ["10.0.0.2"];
     await discovery.reconfigure(config({ srv: { ...secure, domain: "b.test" } }));
     world.ssl = ["10.0.0.1"];
-    resolve();
-    await old;
+    await finishRefresh();
     world.ssl = "ESERVFAIL";
     await after(2000);
     await discovery.refresh();
     expect(now()).toEqual(["10.0.0.2:1"]);
   });
 
-  test("from insecure to secure uses nothing any more that did not prove itself", async () => {
+  test("from insecure to secure drops every endpoint that is not verified", async () => {
     const { discovery, world, config, log, now } = setUp({ srv });
     world.plain = ["10.0.0.1"];
     await discovery.start();
@@ -619,7 +624,7 @@ describe("reconfigure()", () => {
     expect(now()).toEqual(["10.0.0.2:1"]);
   });
 
-  test("takes the proof from whose certificate fails now, not from who is out of reach", async () => {
+  test("drops an endpoint whose certificate fails now", async () => {
     const { discovery, world, config, now } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1", "10.0.0.2"];
     await discovery.start();
