@@ -258,13 +258,13 @@ describe("readConfig()", () => {
     expect(() => read(given(name, text), {})).toThrow(new UsageError(message));
   });
 
-  test("refuses one address for clients and for who asks", () => {
+  test("refuses the same address for clients and metrics", () => {
     expect(() => read(given("metrics-addr", "127.0.0.1:23790"), {})).toThrow(
       'Cannot use --metrics-addr "127.0.0.1:23790": it is --listen-addr, where clients connect; choose another port',
     );
   });
 
-  test("repeats no credentials of what it cannot parse", () => {
+  test("does not repeat credentials of a value that it cannot parse", () => {
     expect(() => read(given("endpoints", "http://root:hush@h:99999"), {})).toThrow(
       'Cannot parse --endpoints "http://h:99999": ',
     );

@@ -52,7 +52,7 @@ const settle = async () => {
 };
 
 describe("EndpointCheck.check()", () => {
-  test("goes on 250 ms after the first endpoint has resolved", async () => {
+  test("resolves 250 ms after the first endpoint has resolved", async () => {
     const { clock, lookups, log, outcome, fail } = setUp(["a:1", "b:1"]);
     clock.advance(5000);
     lookups["a"]!.resolve(["10.0.0.1"]);
@@ -68,7 +68,7 @@ describe("EndpointCheck.check()", () => {
     expect(log).toEqual(["unresolved b:1: ETIMEOUT"]);
   });
 
-  test("goes on at once when all are answered, and logs what did not resolve", async () => {
+  test("resolves at once when every lookup has ended, and logs names that do not resolve", async () => {
     const { lookups, log, outcome, fail, clock } = setUp(["10.0.0.1:1", "a:1"]);
     fail("a", "ENOTFOUND");
     await settle();
@@ -76,7 +76,7 @@ describe("EndpointCheck.check()", () => {
     expect([Object.keys(lookups), clock.pending]).toEqual([["a"], 0]);
   });
 
-  test("waits without a bound of its own while none resolves, and then names all", async () => {
+  test("waits without a timeout while no name resolves, then rejects with all names", async () => {
     const { clock, outcome, fail, log } = setUp(["a:1", "b:1"]);
     fail("a", "ENOTFOUND");
     clock.advance(3_600_000);
@@ -91,7 +91,7 @@ describe("EndpointCheck.check()", () => {
     expect(log).toEqual([]);
   });
 
-  test("refuses an endpoint that is the gateway itself, and logs it if that is found out late", async () => {
+  test("rejects an endpoint that is the gateway itself, or logs it if a lookup shows it later", async () => {
     const early = setUp(["10.0.0.1:1", "a:1"]);
     early.lookups["a"]!.resolve([OWN]);
     await settle();
@@ -111,7 +111,7 @@ describe("EndpointCheck.check()", () => {
     expect(late.log).toEqual(["own a:1"]);
   });
 
-  test("logs nothing of a configuration that another has replaced, nor after close()", async () => {
+  test("logs nothing for a configuration that was replaced, nor after close()", async () => {
     const { clock, log, check, config, fail } = setUp(["10.0.0.1:1", "a:1"]);
     await settle();
     clock.advance(250);
@@ -132,7 +132,7 @@ describe("EndpointCheck.check()", () => {
     expect(closed.log).toEqual([]);
   });
 
-  test("with SRV the endpoints are not waited for, and may all lack an address", async () => {
+  test("with SRV, does not wait for --endpoints, which may all lack an address", async () => {
     const srv = { domain: "a.test", name: undefined, isInsecure: true };
     const { clock, outcome, log, fail } = setUp(["a:1"], { srv });
     await settle();

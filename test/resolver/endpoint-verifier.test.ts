@@ -58,14 +58,14 @@ describe("without verification", () => {
     expect([verified, log]).toEqual([[], []]);
   });
 
-  test("keeps a name that does not resolve, and says so once", async () => {
+  test("keeps a name that does not resolve, and logs it once", async () => {
     const { labels, log } = setUp();
     expect(await labels(["m.test:1", "10.0.0.1:1"])).toEqual(["m.test:1", "10.0.0.1:1"]);
     await labels(["m.test:1", "10.0.0.1:1"]);
     expect(log).toEqual(["unresolved m.test:1: ENOTFOUND"]);
   });
 
-  test("never admits the gateway itself, by name too, and says so once", async () => {
+  test("never admits the gateway itself, not even by name, and logs it once", async () => {
     const { addresses, labels, log } = setUp();
     addresses["me.test"] = ["10.0.0.1", OWN];
     for (let i = 0; i < 2; i++)
@@ -76,7 +76,7 @@ describe("without verification", () => {
 });
 
 describe("with verification", () => {
-  test("admits who proves itself, by every address, and only these addresses", async () => {
+  test("admits an endpoint with exactly the addresses that pass verification", async () => {
     const { addresses, certificates, verifyAll, log } = setUp();
     addresses["m.test"] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
     certificates["10.0.0.2"] = "CERT_HAS_EXPIRED";
@@ -85,13 +85,13 @@ describe("with verification", () => {
     expect(log).toEqual(["rejected m.test:1: 10.0.0.2: its certificate has expired"]);
   });
 
-  test("asks for the names of the endpoint, at its port", async () => {
+  test("verifies the endpoint's certificate names, at its port", async () => {
     const { labels, verified } = setUp();
     await labels(["10.0.0.1:7"], true);
     expect(verified).toEqual([[{ host: "10.0.0.1", port: 7 }, ["10.0.0.1", "a.test"]]]);
   });
 
-  test("shakes hands once with an endpoint that stays, and again with a new address of it", async () => {
+  test("verifies each address of an endpoint that stays once", async () => {
     const { addresses, certificates, verifyAll, labels, verified } = setUp();
     addresses["m.test"] = ["10.0.0.1"];
     await labels(["m.test:1"], true);
@@ -105,7 +105,7 @@ describe("with verification", () => {
     expect([...spec!.verifiedAddresses!]).toEqual(["10.0.0.1", "10.0.0.2"]);
   });
 
-  test("asks again an endpoint that failed, says a reason once, and a new reason", async () => {
+  test("retries an endpoint that failed, and logs each reason once", async () => {
     const { certificates, labels, log } = setUp();
     certificates["10.0.0.1"] = "ECONNREFUSED";
     for (let i = 0; i < 3; i++) expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
@@ -127,13 +127,13 @@ describe("with verification", () => {
     expect(verified.map(([{ host }]) => host)).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.1"]);
   });
 
-  test("does not verifyAll what does not resolve", async () => {
+  test("does not verify a name that does not resolve", async () => {
     const { labels, log } = setUp();
     expect(await labels(["m.test:1"], true)).toEqual([]);
     expect(log).toEqual(["rejected m.test:1: it does not resolve (ENOTFOUND)"]);
   });
 
-  test("keeps what was verified while DNS does not answer", async () => {
+  test("keeps verified addresses while DNS does not answer", async () => {
     const { addresses, labels } = setUp();
     addresses["m.test"] = ["10.0.0.1"];
     await labels(["m.test:1"], true);
@@ -141,14 +141,14 @@ describe("with verification", () => {
     expect(await labels(["m.test:1"], true)).toEqual(["m.test:1"]);
   });
 
-  test("shakes hands with at most 16 at a time", async () => {
+  test("makes at most 16 handshakes at a time", async () => {
     const { labels, verified, most } = setUp();
     const all = Array.from({ length: 64 }, (_, i) => `10.0.0.${i}:1`);
     expect(await labels(all, true)).toEqual(all);
     expect([verified.length, most()]).toEqual([64, 16]);
   });
 
-  test("invalidate() has all asked again", async () => {
+  test("invalidate() makes the next call verify all endpoints again", async () => {
     const { verifier, labels, verified } = setUp();
     await labels(["10.0.0.1:1"], true);
     verifier.invalidate();
@@ -157,7 +157,7 @@ describe("with verification", () => {
     expect(verified).toHaveLength(2);
   });
 
-  test("invalidate() takes it from whose certificate fails now, not from who cannot be reached", async () => {
+  test("after invalidate(), drops an endpoint whose certificate fails, but not one that cannot be reached", async () => {
     const { verifier, certificates, labels } = setUp();
     const both = ["10.0.0.1:1", "10.0.0.2:1"];
     await labels(both, true);
@@ -169,7 +169,7 @@ describe("with verification", () => {
     expect(await labels(both, true)).toEqual([]);
   });
 
-  test("a proof that was under way at invalidate() does not count", async () => {
+  test("a success that was in progress at invalidate() does not count", async () => {
     const { verifier, certificates, labels } = setUp();
     const first = labels(["10.0.0.1:1"], true);
     for (let i = 0; i < 10; i++) await Promise.resolve();
@@ -179,7 +179,7 @@ describe("with verification", () => {
     expect(await labels(["10.0.0.1:1"], true)).toEqual([]);
   });
 
-  test("a failure that was under way at invalidate() does not take a later proof", async () => {
+  test("a failure that was in progress at invalidate() does not undo a later success", async () => {
     const { verifier, certificates, verified, labels, verifyAll } = setUp();
     const late = Promise.withResolvers<void>();
     certificates["10.0.0.1"] = "UNABLE_TO_VERIFY_LEAF_SIGNATURE";

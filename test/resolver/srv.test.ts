@@ -29,7 +29,7 @@ class Dns {
 }
 
 describe("serviceNames()", () => {
-  test("are etcd's, with and without a name", () => {
+  test("returns etcd's names, with and without --discovery-srv-name", () => {
     expect(serviceNames(SRV)).toEqual({ https: SECURE, http: PLAIN });
     expect(serviceNames({ ...SRV, name: "b" })).toEqual({
       https: "_etcd-client-ssl-b._tcp.a.test",
@@ -39,7 +39,7 @@ describe("serviceNames()", () => {
 });
 
 describe("SrvSource.find()", () => {
-  test("is the union of both services, each with its scheme and rank", async () => {
+  test("returns the union of both services, each with its scheme and rank", async () => {
     const dns = new Dns();
     dns.answers[SECURE] = [record("m1.a.test", { priority: 1, weight: 7 })];
     dns.answers[PLAIN] = [record("m2.a.test", { port: 2380 })];
@@ -51,7 +51,7 @@ describe("SrvSource.find()", () => {
     expect(specs.map(({ origin }) => origin)).toEqual(["SRV", "SRV"]);
   });
 
-  test("is one service's if the other has no name", async () => {
+  test("returns one service's endpoints if the other has no name", async () => {
     const dns = new Dns();
     dns.answers[PLAIN] = [record("m1.a.test")];
     expect(await dns.labels()).toEqual(["m1.a.test:2379"]);
@@ -114,7 +114,7 @@ describe("SrvSource.find()", () => {
     },
   );
 
-  test("drops what a service said last when its name is gone", async () => {
+  test("drops a service's last answer when its name no longer exists", async () => {
     const dns = new Dns();
     dns.answers[SECURE] = [record("m1.a.test")];
     dns.answers[PLAIN] = [record("m2.a.test")];
@@ -123,7 +123,7 @@ describe("SrvSource.find()", () => {
     expect(await dns.labels()).toEqual(["m2.a.test:2379"]);
   });
 
-  test("does not bring back at a failure what an answer had taken away", async () => {
+  test("after a failure, does not bring back endpoints that an earlier answer removed", async () => {
     const dns = new Dns();
     dns.answers[SECURE] = [record("m1.a.test")];
     dns.answers[PLAIN] = [record("m2.a.test")];
@@ -134,7 +134,7 @@ describe("SrvSource.find()", () => {
     expect(await dns.labels()).toEqual(["m2.a.test:2379"]);
   });
 
-  test("rejects when both fail, though there was an answer once", async () => {
+  test("rejects when both fail, even after an earlier answer", async () => {
     const dns = new Dns();
     dns.answers[PLAIN] = [record("m2.a.test")];
     await dns.labels();
