@@ -476,6 +476,24 @@ describe("the member list", () => {
     ]);
   });
 
+  test("inherits priority and weight by host and port, whatever the host's case", async () => {
+    const { discovery, world, specs, after } = setUp({ srv, memberSyncMs: SYNC });
+    world.plain = [
+      { name: "10.0.0.1", port: 1, priority: 5, weight: 7 },
+      { name: "10.0.0.1", port: 2, priority: 6, weight: 3 },
+      { name: "m.test", port: 1, priority: 8, weight: 1 },
+    ];
+    world.members = ["http://10.0.0.1:2", "http://10.0.0.1:3", "http://M.test:1"];
+    await discovery.start();
+    discovery.follow();
+    await after(0);
+    expect(specs.at(-1)!.map(({ priority, weight }) => [priority, weight])).toEqual([
+      [6, 3],
+      [5, 7],
+      [8, 1],
+    ]);
+  });
+
   test("must pass verification where SRV's must", async () => {
     const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
