@@ -9,7 +9,10 @@ export type Scheme = "http" | "https";
 export type Origin = "--endpoints" | "SRV" | "member list";
 
 export interface EndpointSpec {
+  /** Of a Unix socket: its path as the host, and port 0. It must not be looked up or dialled. */
   readonly address: HostPort;
+  /** Path of the Unix socket on which the endpoint listens, relative to the working directory. Undefined: it listens on TCP. */
+  readonly unixPath?: string;
   /** Undefined: the source does not say. */
   readonly scheme: Scheme | undefined;
   /** RFC 2782: 0 to 65535, the lowest is preferred. */
@@ -23,17 +26,19 @@ export interface EndpointSpec {
   readonly verifiedAddresses?: ReadonlySet<string>;
 }
 
-/** Returns `host:port`, which names an endpoint in logs and identifies it. */
-export function labelOf({ address }: EndpointSpec): string {
-  return formatHostPort(address);
+/** Returns `host:port` or `unix://path`, which names an endpoint in logs and identifies it. */
+export function labelOf({ address, unixPath }: EndpointSpec): string {
+  return unixPath === undefined ? formatHostPort(address) : UNIX + unixPath;
 }
+
+const UNIX = "unix://";
 
 /**
  * Returns the key under which an endpoint is compared. Hosts are compared without
- * case: SRV, --endpoints and members may write one differently.
+ * case: SRV, --endpoints and members may write one differently. Paths are not.
  */
 export function keyOfLabel(label: string): string {
-  return label.toLowerCase();
+  return label.startsWith(UNIX) ? label : label.toLowerCase();
 }
 
 /** Whether two endpoints have the same host and port. */
@@ -41,8 +46,10 @@ export function isSameAddress(a: EndpointSpec, b: EndpointSpec): boolean {
   return keyOfLabel(labelOf(a)) === keyOfLabel(labelOf(b));
 }
 
-/** Returns `https://host:port`, as etcd logs a discovered endpoint. */
+/** Returns `https://host:port`, as etcd logs a discovered endpoint, or `unixs://path`. */
 export function urlOf(spec: EndpointSpec): string {
+  if (spec.unixPath !== undefined)
+    return `${spec.scheme === "https" ? "unixs://" : UNIX}${spec.unixPath}`;
   return spec.scheme === undefined ? labelOf(spec) : `${spec.scheme}://${labelOf(spec)}`;
 }
 
@@ -61,5 +68,31 @@ export function parseStaticEndpoint(text: string): EndpointSpec {
     weight: 0,
     origin: "--endpoints",
     certificateNames: [address.host],
+  };
+}
+
+/**
+ * Parses one endpoint of a proxy that dials Unix sockets too: as `parseStaticEndpoint`
+ * does, or `unix://PATH`, or `unixs://PATH` for TLS. `unix://dir/socket` is relative to
+ * the working directory, `unix:///dir/socket` is not. A certificate holds the file's
+ * name, without a colon and what follows.
+ *
+ * @throws {RangeError} whose message is only the fact.
+ * @see etcd client/v3/internal/endpoint/endpoint.go, translateEndpoint
+ */
+export function parseDialableEndpoint(text: string): EndpointSpec {
+  const match = /^\s*unix(s?):(?:\/\/)?(.*?)\s*$/i.exec(text);
+  if (match === null) return parseStaticEndpoint(text);
+  const [, secure, path = ""] = match;
+  const file = path.split("/").at(-1)!;
+  if (file === "") throw new RangeError("a Unix socket needs the path of a file");
+  return {
+    address: { host: path, port: 0 },
+    unixPath: path,
+    scheme: secure === "" ? undefined : "https",
+    priority: 0,
+    weight: 0,
+    origin: "--endpoints",
+    certificateNames: [file.replace(/:.*$/, "")],
   };
 }
