@@ -1,6 +1,6 @@
 // Prints the config file that packages install: every key, explained, and commented
 // out with its default.
-import { type FlagTable, fixedFlags, variableOf } from "../src/cli/flag.ts";
+import { type FlagTable, fixedFlags, isNumber, variableOf } from "../src/cli/flag.ts";
 import { gatewayFlags } from "../src/commands/gateway-flags.ts";
 
 const WIDTH = 78;
@@ -19,7 +19,7 @@ for (const [name, flag] of Object.entries(flags)) {
   const { isFileKey, default: fallback, example, summary, value } = flag;
   if (isFileKey === false) continue;
   const text = fallback === undefined ? `${summary} For example:` : summary;
-  const isBare = value === "" || value === "COUNT";
+  const isBare = value === "" || isNumber(value);
   const setting = fallback ?? example;
   parts.push(`${comment(text)}\n#${name}: ${isBare ? setting : quoted(setting)}`);
 }

@@ -31,8 +31,8 @@ export function withFixedValues<Table extends FlagTable>(
 ): ConfigOf<Table> {
   const fixed: Section = {};
   const from: Section = current;
-  for (const { isFixed, key } of Object.values<Flag<unknown>>(flags))
-    if (isFixed && key !== undefined) fixed[key] = from[key];
+  for (const { isFixed, key, section = key } of Object.values<Flag<unknown>>(flags))
+    if (isFixed && section !== undefined) fixed[section] = from[section];
   return { ...config, ...fixed };
 }
 

@@ -1,6 +1,6 @@
 // What a command is: data from which the tree, help, completion and the man page are made.
 // It knows no command.
-import { type FlagTable, findFlag } from "./flag.ts";
+import { type Flag, type FlagTable, findFlag } from "./flag.ts";
 import type { ConfigSource } from "./load-config.ts";
 import type { Output } from "./output.ts";
 
@@ -66,9 +66,12 @@ export function commandsByWords(commands: readonly Command[]): Map<string, Comma
   return byWords;
 }
 
-/** Returns the flags of all commands, each once. */
+/** Returns the flags of all commands, each name once: its row is that of the first command that has it. */
 export function flagsOfAll(commands: readonly Command[]): FlagTable {
-  return Object.assign({}, ...commands.map(({ flags }) => flags));
+  const rows: Record<string, Flag<unknown>> = {};
+  for (const { flags } of commands)
+    for (const [name, flag] of Object.entries(flags)) rows[name] ??= flag;
+  return rows;
 }
 
 /** Returns the words of the commands that take a flag; undefined: all that have flags. */

@@ -26,6 +26,7 @@ export interface CompletedFlag {
   readonly value: string;
   /** The values that it may have; empty: too many to list. */
   readonly choices: readonly string[];
+  /** Whether the shell completes it: a file or a folder. */
   readonly isFile: boolean;
   readonly isRepeatable: boolean;
 }
@@ -88,7 +89,7 @@ function completedFlag(name: string, flag: Flag<unknown>): CompletedFlag {
     summary: firstSentence(summary),
     value,
     choices: parse.choices ?? (value === "" ? ["true", "false"] : []),
-    isFile: value === "FILE",
+    isFile: value === "FILE" || value === "DIR",
     isRepeatable: repeatable,
   };
 }

@@ -2,7 +2,7 @@
 // would give them. It reads no file, and does not know what the texts mean.
 import { UsageError } from "../core/usage-error.ts";
 import { hasControlCharacter } from "./control-characters.ts";
-import { type Flag, type FlagTable, findFlag } from "./flag.ts";
+import { type Flag, type FlagTable, findFlag, isNumber } from "./flag.ts";
 import { nearestFlag } from "./nearest-flag.ts";
 
 /** The flags that a config file may set. */
@@ -103,7 +103,11 @@ function whyNotEntry(line: string): string {
 }
 
 function whyNotKey(key: string, flags: FlagTable, knownFlags: FlagTable): string {
-  if (findFlag(knownFlags, key) !== undefined) return "this flag cannot stand in a config file";
+  const known = findFlag(flags, key) ?? findFlag(knownFlags, key);
+  if (known !== undefined)
+    return known.isFileKey === false
+      ? "this flag cannot stand in a config file"
+      : "it is a flag of another command";
   const guess = nearestFlag(flags, key);
   const hint =
     guess !== undefined && flags[guess]!.isFileKey !== false ? `; did you mean "${guess}"?` : "";
@@ -139,12 +143,13 @@ function valueOf(place: Place, source: readonly string[]): unknown {
 
 /** What is wrong with the kind of `value`, and what is wanted; undefined: nothing. */
 function whyNotValue(
-  { value: word, repeatable }: Flag<unknown>,
+  { value: word, repeatable, takesEmpty }: Flag<unknown>,
   value: unknown,
 ): string | undefined {
+  if (value === "" && takesEmpty) return undefined;
   const kind = kindOf(value);
   if (word === "") return typeof value === "boolean" ? undefined : `${kind}, not true or false`;
-  if (word === "COUNT")
+  if (isNumber(word))
     return Number.isInteger(value) ? undefined : `${kind}, not a whole number without quotes`;
   if (word === "DURATION" && typeof value === "number") return undefined;
   if (repeatable && Array.isArray(value)) {

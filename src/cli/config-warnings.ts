@@ -1,4 +1,5 @@
-// Warnings about a configuration that is valid: flags and variables without an effect.
+// Warnings about a configuration that is valid: flags and variables without an effect,
+// and what a flag's own row warns of.
 import { ENVIRONMENT_PREFIX, type FlagTable, variableOf } from "./flag.ts";
 
 /** Returns a warning for each flag that was given and does nothing. */
@@ -12,6 +13,17 @@ export function idleFlags(
     if (requires === undefined || !isGiven(name) || !isOn(name) || requires.some(isOn)) return [];
     const wanted = requires.map((other) => `--${other}`).join(" or ");
     return [`--${name} has no effect without ${wanted}`];
+  });
+}
+
+/** Returns what the flags' own rows warn of. */
+export function flagWarnings(
+  flags: FlagTable,
+  values: Readonly<Record<string, unknown>>,
+): string[] {
+  return Object.entries(flags).flatMap(([name, flag]) => {
+    const value = values[name];
+    return (value === undefined ? undefined : flag.warning?.(value, values)) ?? [];
   });
 }
 

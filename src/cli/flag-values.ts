@@ -3,7 +3,11 @@
 import { isIP } from "node:net";
 import { type HostPort, isDnsName, parseEndpoint } from "../core/address.ts";
 import { formatDuration, parseDuration } from "../core/duration.ts";
-import { type EndpointSpec, parseStaticEndpoint } from "../core/endpoint-spec.ts";
+import {
+  type EndpointSpec,
+  parseDialableEndpoint,
+  parseStaticEndpoint,
+} from "../core/endpoint-spec.ts";
 import type { FlagParser } from "./flag.ts";
 
 // Timers hold a signed 32-bit count of milliseconds; beyond it they fire at once.
@@ -11,6 +15,11 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export function parseEndpoints(text: string): EndpointSpec[] {
   return parseList(text, "endpoint", parseStaticEndpoint);
+}
+
+/** Unix sockets as well. */
+export function parseDialableEndpoints(text: string): EndpointSpec[] {
+  return parseList(text, "endpoint", parseDialableEndpoint);
 }
 
 /** IP literals: a name would have to be looked up by the very servers that it names. */
@@ -36,7 +45,8 @@ export function parseNetworks(text: string): string[] {
   });
 }
 
-function parseList<T>(text: string, what: string, parse: (part: string) => T): T[] {
+/** Items between commas. `what` names one of them; `parse` throws a RangeError with the fact. */
+export function parseList<T>(text: string, what: string, parse: (part: string) => T): T[] {
   const parts = text.split(",").filter((part) => part.trim() !== "");
   if (parts.length === 0) throw new RangeError(`no ${what} in it`);
   return parts.map((part) => {
@@ -84,7 +94,13 @@ export function parseTimes(text: string): number {
 }
 
 export function parseCount(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new RangeError("not a whole number from 0 to 999999999");
+  return parseWhole(text, 999_999_999);
+}
+
+/** A whole number of at most `most`. */
+export function parseWhole(text: string, most: number): number {
+  if (!/^\d+$/.test(text) || Number(text) > most)
+    throw new RangeError(`not a whole number from 0 to ${most}`);
   return Number(text);
 }
 

@@ -26,7 +26,9 @@ export interface Flag<T> {
   readonly together?: string;
   /** Whether it may be given several times; the values are joined by commas. */
   readonly repeatable?: true;
-  /** Whether a reload keeps its value, which only a restart changes. Such a flag has no section. */
+  /** Whether an empty text is one of its values. Otherwise it means not set, or is parsed where there is a default. */
+  readonly takesEmpty?: true;
+  /** Whether a reload keeps its value, which only a restart changes. Of a section, all flags are such, or none. */
   readonly isFixed?: true;
   /** False if it cannot be a key of the config file. */
   readonly isFileKey?: false;
@@ -38,6 +40,8 @@ export interface Flag<T> {
   readonly parse: FlagParser<T>;
   /** Returns why its value excludes another flag's; undefined: it does not. */
   conflict?(value: T, values: Readonly<Record<string, unknown>>): string | undefined;
+  /** Returns what to log about a value that is allowed; undefined: nothing. */
+  warning?(value: T, values: Readonly<Record<string, unknown>>): string | undefined;
 }
 
 /** Reads the text of a flag. */
@@ -92,6 +96,11 @@ type SectionOf<Table extends FlagTable, Section> = {
     ? Parsed<Table[Name]>
     : ConfigValue<Table[Name]>;
 };
+
+/** Whether the placeholder of a flag's value stands for a whole number, which YAML writes without quotes. */
+export function isNumber(value: string): boolean {
+  return /^(COUNT|BYTES|SECONDS|YEARS)$/.test(value);
+}
 
 export const ENVIRONMENT_PREFIX = "ETCD_GATEWAY_";
 

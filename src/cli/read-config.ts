@@ -5,8 +5,9 @@ import { StartError } from "../core/start-error.ts";
 import { UsageError } from "../core/usage-error.ts";
 import { buildConfig, checkRules, withFixedValues } from "./build-config.ts";
 import { parseConfigFile } from "./config-file.ts";
-import { idleFlags, unknownVariables } from "./config-warnings.ts";
+import { flagWarnings, idleFlags, unknownVariables } from "./config-warnings.ts";
 import { escapeControlCharacters, whyNotPlain } from "./control-characters.ts";
+import { whyNotRead } from "./file-error.ts";
 import {
   type ConfigOf,
   type Flag,
@@ -70,6 +71,7 @@ export function readConfig<Table extends FlagTable>(flags: Table, input: Input):
     config: buildConfig(flags, values, isGiven),
     warnings: [
       ...idleFlags(flags, values, isGiven),
+      ...flagWarnings(flags, values),
       ...unknownVariables(input.knownFlags ?? flags, input.environment),
     ],
   };
@@ -120,16 +122,7 @@ function readConfigFile(
   try {
     text = readFile(path);
   } catch (error) {
-    const { code = String(error) } = error as { code?: string };
-    const why: Record<string, string> = {
-      ENOENT: "there is no such file",
-      EACCES: "not permitted to read it",
-      EISDIR: "it is a folder",
-      ETIMEDOUT: "it could not be read within 10s; does a pipe or its mount hang?",
-      EBUSY: "earlier reads of files have not ended; does a mount hang?",
-      EFBIG: "it is longer than 16 MiB",
-    };
-    throw new StartError(`Cannot read --config-file "${path}": ${why[code] ?? code}`, {
+    throw new StartError(`Cannot read --config-file "${path}": ${whyNotRead(error)}`, {
       cause: error,
     });
   }
@@ -152,7 +145,7 @@ function textOf(
   const variable = variableOf(name);
   const fromFlag = given.get(name);
   // A flag without a default may be given empty, as etcd takes --discovery-srv="".
-  if (fromFlag === "" && fallback === undefined) return undefined;
+  if (fromFlag === "" && fallback === undefined && !flag.takesEmpty) return undefined;
   if (fromFlag !== undefined) return plainText(flag, { text: fromFlag, source: `--${name}` });
   const fromVariable = environment[variable];
   if (fromVariable)
