@@ -47,6 +47,9 @@ const WARNINGS: readonly [file: string, pattern: string][] = [
   ["cli/config-warnings.ts", `(?:return|=>) (\`[^\`]*\`)`],
   ["service/run.ts", `return (\`[^\`]*\`)`],
   ["os/tls.ts", `new TlsFileError\\((${LITERAL})`],
+  ["commands/grpc-proxy-flags.ts", `isOn\\s*\\? (${LITERAL})`],
+  ["commands/grpc-proxy-tls-flags.ts", `isOn\\s*\\? (${LITERAL})`],
+  ["commands/grpc-proxy-tls-flags.ts", `ignoredAutoTls\\([^]*?\\? (${LITERAL})`],
   ["observe/log.ts", `const msg = (${LITERAL})`],
 ];
 
