@@ -1,5 +1,6 @@
 // `status`: prints the state of a running gateway as text or as JSON.
-import type { GatewayStatus, ProcessStatus } from "../observe/status.ts";
+import type { GatewayStatus } from "../gateway/gateway-status.ts";
+import type { ProcessStatus, ProxyStatus } from "../observe/status.ts";
 import { sleep } from "../os/clock.ts";
 import { formatDuration } from "../core/duration.ts";
 import { isOutputTerminal } from "../os/process.ts";
@@ -37,9 +38,9 @@ so that a unit's command line works with the one word changed.`,
   run: status,
 };
 
-/** The part of /status that is printed. */
+/** The part of /status that is printed. Only the L4 gateway relays, and has ends of relays. */
 interface StatusResponse {
-  readonly gateway: GatewayStatus;
+  readonly gateway: ProxyStatus & Partial<Pick<GatewayStatus, "relayed" | "ended">>;
   readonly process: ProcessStatus;
 }
 
@@ -108,7 +109,7 @@ function parsed(json: string): unknown {
 const HEAD = ["ENDPOINT", "STATE", "FOR", "PRIO", "WEIGHT", "CONNS", "TO SERVER", "TO CLIENTS"];
 
 function asText({ gateway, process: processStatus }: StatusResponse): string {
-  const { endpoints, refused, ended, draining, listen } = gateway;
+  const { endpoints, refused, relayed, ended, draining, listen } = gateway;
   const rows = endpoints.map((endpoint) => [
     endpoint.address,
     stateOf(endpoint),
@@ -124,9 +125,9 @@ function asText({ gateway, process: processStatus }: StatusResponse): string {
   );
   const lines = [
     `etcd-gateway ${processStatus.version} on ${listen}, up ${duration(gateway.uptimeMs)}${draining ? ", draining" : ""}`,
-    `clients: ${gateway.active} of at most ${gateway.maxConnections}, ${gateway.accepted} accepted, ${gateway.relayed} relayed`,
+    `clients: ${gateway.active} of at most ${gateway.maxConnections}, ${gateway.accepted} accepted${relayed === undefined ? "" : `, ${relayed} relayed`}`,
     `refused: ${counts(refused)}`,
-    `ended: ${counts(ended)}`,
+    ...(ended === undefined ? [] : [`ended: ${counts(ended)}`]),
     `bytes: ${size(gateway.bytesToServers)} to servers, ${size(gateway.bytesToClients)} to clients, ${size(gateway.heldBytes)} buffered`,
     ...gateway.discovery.map(
       ({ source, refreshes, failures, ageMs }) =>
@@ -140,7 +141,7 @@ function asText({ gateway, process: processStatus }: StatusResponse): string {
   return `${lines.join("\n")}\n`;
 }
 
-function stateOf({ up, healthy, health }: GatewayStatus["endpoints"][number]): string {
+function stateOf({ up, healthy, health }: ProxyStatus["endpoints"][number]): string {
   if (!up) return "down";
   return healthy ? "up" : health;
 }

@@ -1,7 +1,8 @@
 // The metrics of the L4 gateway: one row each, in the order of /metrics. docs/metrics.md
 // is generated from them; observe/metrics.ts encodes them.
 import { type Metric, PREFIX, type Sample, single } from "../observe/metrics.ts";
-import type { Counts, EndpointStatus, GatewayStatus } from "../observe/status.ts";
+import type { Counts, EndpointStatus } from "../observe/status.ts";
+import type { GatewayStatus } from "./gateway-status.ts";
 
 const perCount = (counts: Counts, label: string): Sample[] =>
   Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
@@ -31,7 +32,7 @@ function dialHistogram({
   return [...buckets, sum, { labels, value: cumulative, suffix: "_count" } satisfies Sample];
 }
 
-export const GATEWAY_METRICS: readonly Metric[] = [
+export const GATEWAY_METRICS: readonly Metric<GatewayStatus>[] = [
   {
     name: `${PREFIX}connections_accepted_total`,
     type: "counter",

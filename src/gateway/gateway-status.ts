@@ -1,11 +1,18 @@
 // Collects the gateway's state for a request of /status or /metrics. It counts only
 // the bytes of open relays; all else is counted where it happens.
 import { formatHostPort, type HostPort } from "../core/address.ts";
-import type { EndpointStatus, GatewayStatus } from "../observe/status.ts";
+import type { Counts, EndpointStatus, ProxyStatus } from "../observe/status.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Cluster } from "../resolver/cluster.ts";
 import type { ConnectionTable } from "./connection-table.ts";
 import type { Statistics } from "./statistics.ts";
+
+/** `gateway` in /status. accepted = relayed + the sum of refused + those still waiting for an endpoint. */
+export interface GatewayStatus extends ProxyStatus {
+  readonly relayed: number;
+  /** Ended relays, by cause. */
+  readonly ended: Counts;
+}
 
 export interface StatusParts {
   readonly listen: HostPort;

@@ -10,7 +10,7 @@ import type { DialError } from "../net/dial-error.ts";
 import { type Listen, listenFailure, resolveListenAddress } from "../net/listen-address.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
-import type { GatewayStatus } from "../observe/status.ts";
+import { collect, type MetricSamples } from "../observe/metrics.ts";
 import type { Relay } from "../relay/relay.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import { Cluster, type ClusterListener } from "../resolver/cluster.ts";
@@ -26,7 +26,7 @@ import { ConnectionTable, type ConnectionTableListener } from "./connection-tabl
 import { DrainingEndpoints } from "./draining-endpoints.ts";
 import { EpisodeLog } from "./episode-log.ts";
 import { GATEWAY_METRICS } from "./gateway-metrics.ts";
-import { gatewayStatus } from "./gateway-status.ts";
+import { type GatewayStatus, gatewayStatus } from "./gateway-status.ts";
 import { Statistics } from "./statistics.ts";
 
 /** The parts of the machine that the gateway uses. */
@@ -52,7 +52,6 @@ const NOTHING_UP = "no endpoint accepts connections";
 export class Gateway
   implements AcceptorListener, ClientConnectionListener, ClusterListener, ConnectionTableListener
 {
-  readonly metrics = GATEWAY_METRICS;
   #config: GatewayConfig;
   readonly #deps: GatewayDeps;
   readonly #log: Logger;
@@ -177,6 +176,11 @@ export class Gateway
       connections: this.#connections,
       cluster: this.#cluster,
     });
+  }
+
+  /** Returns the current samples of its metrics. */
+  metrics(): readonly MetricSamples[] {
+    return collect(GATEWAY_METRICS, this.status());
   }
 
   /** Closes everything immediately: relays, sockets and timers. May be called twice. */

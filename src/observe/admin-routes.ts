@@ -1,10 +1,11 @@
 // Maps the paths of the admin server to responses. The HTTP server itself is
 // admin-server.ts.
 import type { Clock } from "../core/clock.ts";
-import { encodeMetrics, type Metric, METRICS_TYPE } from "./metrics.ts";
+import { encodeMetrics, type MetricSamples, METRICS_TYPE } from "./metrics.ts";
 import { PAGE, PAGE_HEADERS } from "./page.ts";
 import type { History } from "./history.ts";
-import type { GatewayStatus, ProcessStatus } from "./status.ts";
+import { withProcessSamples } from "./process-metrics.ts";
+import type { ProcessStatus, ProxyStatus } from "./status.ts";
 
 export interface AdminResponse {
   readonly status: number;
@@ -12,11 +13,16 @@ export interface AdminResponse {
   readonly body: string;
 }
 
+/** A proxy, as the admin server sees it. */
+export interface ObservedProxy {
+  status(): ProxyStatus;
+  /** Returns the current samples of its metrics, in the order of /metrics. */
+  metrics(): readonly MetricSamples[];
+}
+
 export interface AdminRoutesDeps {
   readonly clock: Clock;
-  /** The rows of /metrics. */
-  readonly metrics: readonly Metric[];
-  readonly gateway: () => GatewayStatus;
+  readonly proxy: ObservedProxy;
   readonly process: () => ProcessStatus;
   /** Returns the current configuration by flag name, without secrets. */
   readonly config: () => Readonly<Record<string, string>>;
@@ -63,15 +69,15 @@ export class AdminRoutes {
   }
 
   #metrics(): AdminResponse {
-    const { metrics, gateway } = this.#deps;
-    const body = encodeMetrics(metrics, gateway(), this.#deps.process());
+    const { proxy, process: processStatus } = this.#deps;
+    const body = encodeMetrics(withProcessSamples(proxy.metrics(), processStatus()));
     return { status: 200, headers: { "Content-Type": METRICS_TYPE }, body };
   }
 
   #status(hasSamples: boolean): AdminResponse {
     const { config, history } = this.#deps;
     const response = {
-      gateway: this.#deps.gateway(),
+      gateway: this.#deps.proxy.status(),
       process: this.#deps.process(),
       config: config(),
       ...(hasSamples && { moments: history.samples }),
@@ -82,13 +88,13 @@ export class AdminRoutes {
 
   /** Responds in etcd's /health format, so that a check made for etcd works here. */
   #health(): AdminResponse {
-    const reason = notReadyReason(this.#deps.gateway());
+    const reason = notReadyReason(this.#deps.proxy.status());
     const health = reason === undefined ? { health: "true" } : { health: "false", reason };
     return { status: statusOf(reason), headers: JSON_HEADERS, body: JSON.stringify(health) };
   }
 
   #readyz(): AdminResponse {
-    const reason = notReadyReason(this.#deps.gateway());
+    const reason = notReadyReason(this.#deps.proxy.status());
     return textResponse(`${reason ?? "ok"}\n`, statusOf(reason));
   }
 
@@ -112,8 +118,8 @@ export function textResponse(
   return { status, headers: { ...TEXT_HEADERS, ...headers }, body };
 }
 
-/** Returns why new clients should go elsewhere, or undefined if the gateway can serve them. */
-function notReadyReason({ draining, endpoints }: GatewayStatus): string | undefined {
+/** Returns why new clients should go elsewhere, or undefined if the proxy can serve them. */
+function notReadyReason({ draining, endpoints }: ProxyStatus): string | undefined {
   if (draining) return "draining";
   return endpoints.some(({ up }) => up) ? undefined : "no endpoint is up";
 }

@@ -8,16 +8,17 @@ import type { Clock } from "../core/clock.ts";
 import { DescriptorGuard, type GuardedListener } from "../net/descriptor-guard.ts";
 import { EventLoopDelay } from "./event-loop-delay.ts";
 import { type LogEvent, History } from "./history.ts";
-import type { Metric } from "./metrics.ts";
-import { withProcessMetrics } from "./process-metrics.ts";
-import { MAX_ADMIN_CONNECTIONS, type GatewayStatus, type ProcessStatus } from "./status.ts";
-import { type AdminResponse, AdminRoutes, textResponse } from "./admin-routes.ts";
+import { MAX_ADMIN_CONNECTIONS, type ProcessStatus } from "./status.ts";
+import {
+  type AdminResponse,
+  AdminRoutes,
+  type ObservedProxy,
+  textResponse,
+} from "./admin-routes.ts";
 
 export interface AdminServerDeps {
   readonly clock: Clock;
-  /** The metrics of the proxy; those of the process are added. */
-  readonly metrics: readonly Metric[];
-  readonly gateway: () => GatewayStatus;
+  readonly proxy: ObservedProxy;
   readonly process: () => Omit<ProcessStatus, "eventLoopDelaySeconds">;
   /** Returns the current configuration by flag name, without secrets. */
   readonly config: () => Readonly<Record<string, string>>;
@@ -47,14 +48,13 @@ export class AdminServer implements GuardedListener {
   readonly #guard: DescriptorGuard;
 
   constructor(deps: AdminServerDeps) {
-    const { clock, gateway, config } = deps;
-    this.#history = new History(clock, gateway);
+    const { clock, proxy, config } = deps;
+    this.#history = new History(clock, () => proxy.status());
     this.#delay = new EventLoopDelay(clock);
     this.#guard = new DescriptorGuard(clock, deps.hasDescriptors);
     this.#routes = new AdminRoutes({
       clock,
-      metrics: withProcessMetrics(deps.metrics),
-      gateway,
+      proxy,
       config,
       process: () => ({ ...deps.process(), eventLoopDelaySeconds: this.#delay.seconds }),
       history: this.#history,

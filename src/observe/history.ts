@@ -1,9 +1,9 @@
 // Keeps the last ten minutes of samples for the page's plots, and the latest log
 // events. Does not write the log.
 import type { Clock } from "../core/clock.ts";
-import type { GatewayStatus } from "./status.ts";
+import type { ProxyStatus } from "./status.ts";
 
-/** The gateway at one time. Counters are absolute: a rate is the difference of two samples. */
+/** The proxy at one time. Counters are absolute: a rate is the difference of two samples. */
 export interface Sample {
   /** Time since the sample was taken. */
   readonly ageMs: number;
@@ -37,12 +37,12 @@ const MAX_EVENTS = 50;
 
 export class History {
   readonly #clock: Clock;
-  readonly #status: () => GatewayStatus;
+  readonly #status: () => ProxyStatus;
   readonly #samples: (Omit<Sample, "ageMs"> & { at: number })[] = [];
   readonly #events: LogEvent[] = [];
   #cancelTimer = () => {};
 
-  constructor(clock: Clock, status: () => GatewayStatus) {
+  constructor(clock: Clock, status: () => ProxyStatus) {
     this.#clock = clock;
     this.#status = status;
   }

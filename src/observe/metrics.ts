@@ -1,15 +1,23 @@
 // What a metric is, and how metrics are encoded in the Prometheus text format.
 // https://prometheus.io/docs/instrumenting/exposition_formats/
-import type { GatewayStatus, ProcessStatus } from "./status.ts";
 
-export interface Metric {
+/** What a metric is called. */
+export interface MetricHead {
   readonly name: string;
   readonly type: "counter" | "gauge" | "histogram";
   readonly help: string;
   /** Label names; a histogram also has `le`. */
   readonly labels?: readonly string[];
-  /** Returns the current samples. A metric without samples is left out of /metrics. */
-  readonly samples: (gateway: GatewayStatus, processStatus: ProcessStatus) => readonly Sample[];
+}
+
+/** A row: a metric, and how its samples are read from a `Status`, which is that of a proxy or of the process. */
+export interface Metric<Status> extends MetricHead {
+  readonly samples: (status: Status) => readonly Sample[];
+}
+
+/** A metric with its current samples. Without any it is left out of /metrics. */
+export interface MetricSamples extends MetricHead {
+  readonly samples: readonly Sample[];
 }
 
 export type Labels = Readonly<Record<string, string>>;
@@ -29,15 +37,19 @@ export const single = (value: number): Sample[] => [{ value }];
 
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+/** Returns the samples of each row at this moment. */
+export function collect<Status>(
+  rows: readonly Metric<Status>[],
+  status: Status,
+): readonly MetricSamples[] {
+  return rows.map((row) => ({ ...row, samples: row.samples(status) }));
+}
+
 /** Returns the body of /metrics in text format version 0.0.4. */
-export function encodeMetrics(
-  metrics: readonly Metric[],
-  gateway: GatewayStatus,
-  processStatus: ProcessStatus,
-): string {
+export function encodeMetrics(metrics: readonly MetricSamples[]): string {
   return metrics
     .map(({ name, type, help, samples }) => {
-      const lines = samples(gateway, processStatus).map(
+      const lines = samples.map(
         ({ suffix = "", labels, value }) => `${name}${suffix}${encodeLabels(labels)} ${value}\n`,
       );
       return lines.length === 0

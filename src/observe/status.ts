@@ -1,6 +1,6 @@
-// The gateway's state as /status, /metrics and the page expose it. The property
+// What /status and the page expose of any proxy, and of its process. The property
 // names are the JSON keys of /status. Counters never decrease; times are in
-// milliseconds unless the name has another unit.
+// milliseconds unless the name has another unit. Each proxy adds its own part.
 
 /** Maximum number of concurrent connections to the admin server; further ones are closed. */
 export const MAX_ADMIN_CONNECTIONS = 32;
@@ -32,7 +32,7 @@ export interface EndpointStatus {
   readonly why: string | null;
   /** Time since the endpoint's state last changed. */
   readonly sinceMs: number;
-  /** Relays, plus dials in progress. */
+  /** Connections to the endpoint, plus dials in progress. */
   readonly connections: number;
   readonly bytesToServer: number;
   readonly bytesToClients: number;
@@ -50,7 +50,8 @@ export interface DiscoveryStatus {
   readonly ageMs: number | null;
 }
 
-export interface GatewayStatus {
+/** The part of the status that every proxy has: `gateway` in /status. */
+export interface ProxyStatus {
   /** The address that clients connect to. */
   readonly listen: string;
   readonly uptimeMs: number;
@@ -58,13 +59,10 @@ export interface GatewayStatus {
   readonly maxConnections: number;
   /** Open client connections, including those still waiting for an endpoint. */
   readonly active: number;
-  /** accepted = relayed + the sum of refused + those still waiting for an endpoint. */
+  /** Client connections since the start, including those that were then refused. */
   readonly accepted: number;
-  readonly relayed: number;
-  /** Clients that were not relayed, by reason. */
+  /** Clients that were not served, by reason. */
   readonly refused: Counts;
-  /** Ended relays, by cause. */
-  readonly ended: Counts;
   readonly bytesToServers: number;
   readonly bytesToClients: number;
   /** Bytes buffered for peers that read slowly or not at all. */
@@ -73,7 +71,7 @@ export interface GatewayStatus {
   readonly discovery: readonly DiscoveryStatus[];
 }
 
-/** The operating system process of the gateway. */
+/** The operating system process of the proxy. */
 export interface ProcessStatus {
   readonly version: string;
   /** Version of the Bun in the binary, and its platform. */

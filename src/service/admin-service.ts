@@ -5,8 +5,7 @@ import { formatHostPort, type HostPort, isLoopback } from "../core/address.ts";
 import { type Listen, listenFailure, resolveListenHost } from "../net/listen-address.ts";
 import type { Log, Logger, LogRecord } from "../observe/log.ts";
 import type { AdminServer } from "../observe/admin-server.ts";
-import type { Metric } from "../observe/metrics.ts";
-import type { GatewayStatus } from "../observe/status.ts";
+import type { ObservedProxy } from "../observe/admin-routes.ts";
 import { rawClock, systemClock } from "../os/clock.ts";
 import { processStats } from "../os/limits.ts";
 import { platform } from "../os/process.ts";
@@ -14,9 +13,7 @@ import { hasDescriptors, hasIpv6 } from "../os/tcp.ts";
 
 export interface AdminServiceDeps {
   readonly log: Log;
-  readonly status: () => GatewayStatus;
-  /** The metrics of the proxy. */
-  readonly metrics: readonly Metric[];
+  readonly proxy: ObservedProxy;
   /** Returns the text of each setting by name, without secrets. */
   readonly texts: () => Readonly<Record<string, string>>;
   readonly lookup: (host: string) => Promise<readonly string[]>;
@@ -37,7 +34,7 @@ const RETRY_MS = 200;
 /** @throws {StartError} if the address cannot be listened on. */
 export async function startAdminService(
   address: HostPort,
-  { log, status, metrics, texts, lookup, isAccess, mayWait }: AdminServiceDeps,
+  { log, proxy, texts, lookup, isAccess, mayWait }: AdminServiceDeps,
 ): Promise<AdminService> {
   const listen: Listen = { flag: "--metrics-addr", address };
   const target = await resolveListenHost(listen, { lookup, hasIpv6 });
@@ -46,8 +43,7 @@ export async function startAdminService(
   const server = new AdminServer({
     // Measures the event loop's delay.
     clock: rawClock,
-    gateway: status,
-    metrics,
+    proxy,
     process: () => ({ version: packageJson.version, runtime: platform, ...processStats() }),
     config: texts,
     hasDescriptors,

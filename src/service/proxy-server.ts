@@ -1,8 +1,7 @@
 // The interface through which a service runs a proxy. Each proxy implements it.
-import type { Metric } from "../observe/metrics.ts";
-import type { GatewayStatus } from "../observe/status.ts";
+import type { ObservedProxy } from "../observe/admin-routes.ts";
 
-export interface ProxyServer<Config> {
+export interface ProxyServer<Config> extends ObservedProxy {
   /**
    * Listens. Resolves once clients are served.
    *
@@ -22,7 +21,4 @@ export interface ProxyServer<Config> {
   drain(signal: AbortSignal): Promise<number>;
   /** Closes everything at once. May be called twice. */
   close(): void;
-  status(): GatewayStatus;
-  /** The rows that /metrics has from this proxy. */
-  readonly metrics: readonly Metric[];
 }

@@ -130,8 +130,7 @@ class Service<Config extends ServiceConfig> {
     if (metrics === undefined) return;
     this.#admin = await startAdminService(metrics, {
       ...{ lookup, isAccess, log: this.#rootLog, mayWait: reusePort },
-      status: () => this.#proxy.status(),
-      metrics: this.#proxy.metrics,
+      proxy: this.#proxy,
       texts: () => provider.texts(),
     });
   }

@@ -1,14 +1,14 @@
 // Notifies systemd that a service is ready, reloads, stops and is alive, and of its state
 // (sd_notify(3)). Without NOTIFY_SOCKET it does nothing.
 import type { Clock } from "../core/clock.ts";
-import type { GatewayStatus } from "../observe/status.ts";
+import type { ProxyStatus } from "../observe/status.ts";
 import { processId } from "../os/process.ts";
 import { monotonicMicroseconds, notifySystemd } from "../os/systemd.ts";
 
 export interface SystemdNotifierDeps {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
-  readonly status: () => GatewayStatus;
+  readonly status: () => ProxyStatus;
 }
 
 const STATUS_MS = 5000;

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import packageJson from "../../package.json" with { type: "json" };
 import { commandsByWords, listedFlags } from "../../src/cli/command.ts";
 import { allFlags, commands, program, run } from "../../src/commands/commands.ts";
+import { proxyStatus, stubStatus } from "../support/status-stub.ts";
 
 /** Runs the program in this process. */
 async function ran(...args: string[]) {
@@ -96,6 +97,20 @@ describe("status", () => {
     await server.stop(true);
     expect([status, printed]).toEqual([1, ""]);
     expect(errors).toEndWith(": what answers there is not etcd-gateway\n");
+  });
+
+  test("prints of a proxy that does not relay what every proxy has", async () => {
+    const body = JSON.stringify(stubStatus({ gateway: proxyStatus({ accepted: 7 }) }));
+    const { server, flag } = stranger(200, body);
+    const { status, printed } = await ran("status", flag);
+    await server.stop(true);
+    expect(status).toBe(0);
+    expect(printed.split("\n").slice(0, 4)).toEqual([
+      "etcd-gateway 1.2.3 on 10.0.0.5:23790, up 1m40s",
+      "clients: 0 of at most 1000, 7 accepted",
+      "refused: none",
+      "bytes: 0 B to servers, 0 B to clients, 0 B buffered",
+    ]);
   });
 });
 

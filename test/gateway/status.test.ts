@@ -1,6 +1,6 @@
 // Gateway.status() and the access log: their counters add up to what happened.
 import { afterEach, describe, expect, test } from "bun:test";
-import type { GatewayStatus } from "../../src/observe/status.ts";
+import type { GatewayStatus } from "../../src/gateway/gateway-status.ts";
 import type { LocalGateway } from "../support/local-gateway.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 import { createScene, deadPort, local } from "../support/scene.ts";

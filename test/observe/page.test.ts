@@ -5,7 +5,7 @@ import { Closers } from "../support/gateway-command.ts";
 import CHECKS from "../support/page-checks.js" with { type: "text" };
 import { pollNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
 import { until } from "../support/peer.ts";
-import { endpointStatus, fullStatus, gatewayStatus, processStatus, StatusStub, stubStatus } from "../support/status-stub.ts"; // prettier-ignore
+import { endpointStatus, fullStatus, gatewayStatus, processStatus, proxyStatus, StatusStub, stubStatus } from "../support/status-stub.ts"; // prettier-ignore
 
 setDefaultTimeout(30_000);
 
@@ -84,6 +84,15 @@ describe("the status page", () => {
     stub.respond = () => Response.json(stub.status);
     await pollNow(page);
     await page.shows("#state", /^serving$/);
+  });
+
+  test("shows a proxy that does not relay, without the gateway's own figures", async () => {
+    const page = await scene.show(
+      stubOf(stubStatus({ gateway: proxyStatus({ accepted: 7 }) })).url,
+    );
+    await page.shows("#state", /^serving$/);
+    expect(await page.text(figure("Accepted"))).toBe("7\n–");
+    expect(await page.text("#ended")).toContain("none yet");
   });
 
   test("shows the time since the last response", async () => {

@@ -4,7 +4,7 @@ import type { GatewayConfig } from "../../src/core/gateway-config.ts";
 import { Gateway, type GatewayDeps } from "../../src/gateway/gateway.ts";
 import { createNetwork } from "../../src/commands/network.ts";
 import type { Network } from "../../src/resolver/cluster-io.ts";
-import type { GatewayStatus } from "../../src/observe/status.ts";
+import type { GatewayStatus } from "../../src/gateway/gateway-status.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock, wallClock } from "../../src/os/clock.ts";
 import * as system from "../../src/os/tcp.ts";

@@ -2,10 +2,11 @@
 // sets. There is no gateway.
 import { PAGE, PAGE_HEADERS } from "../../src/observe/page.ts";
 import type { LogEvent, Sample } from "../../src/observe/history.ts";
-import type { EndpointStatus, GatewayStatus, ProcessStatus } from "../../src/observe/status.ts";
+import type { GatewayStatus } from "../../src/gateway/gateway-status.ts";
+import type { EndpointStatus, ProcessStatus, ProxyStatus } from "../../src/observe/status.ts";
 
 export interface Status {
-  readonly gateway: GatewayStatus;
+  readonly gateway: ProxyStatus;
   readonly process: ProcessStatus;
   readonly config: Readonly<Record<string, string>>;
   readonly moments: readonly Sample[];
@@ -78,6 +79,12 @@ export function gatewayStatus(overrides: Partial<GatewayStatus> = {}): GatewaySt
     discovery: [],
     ...overrides,
   };
+}
+
+/** Returns what a proxy has that does not relay connections. */
+export function proxyStatus(overrides: Partial<ProxyStatus> = {}): ProxyStatus {
+  const { relayed: _relayed, ended: _ended, ...common } = gatewayStatus(overrides);
+  return common;
 }
 
 export function processStatus(overrides: Partial<ProcessStatus> = {}): ProcessStatus {

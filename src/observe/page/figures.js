@@ -13,7 +13,7 @@ function figuresOf({ gateway, process }, currentRate) {
   const toClients = bytesPerSecond(currentRate(({ bytesToClients }) => bytesToClients));
   return [
     ["Clients", count(active), ...limitNote(active, maxConnections)],
-    ["Accepted", count(accepted), `${acceptRate}; ${count(relayed)} relayed`],
+    ["Accepted", count(accepted), acceptRate + relayedNote(relayed)],
     ["Refused", count(sum(refused)), listCounts(refused), sum(refused) > 0],
     ["To servers", toServers, `${size(gateway.bytesToServers)} total`],
     ["To clients", toClients, `${size(gateway.bytesToClients)} total`],
@@ -28,6 +28,11 @@ function figuresOf({ gateway, process }, currentRate) {
       eventLoopDelaySeconds >= 0.25,
     ],
   ];
+}
+
+/** Only the L4 gateway relays. */
+function relayedNote(relayed) {
+  return relayed === undefined ? "" : `; ${count(relayed)} relayed`;
 }
 
 /** Returns a note with the limit of a figure, and whether the figure is near it. */
@@ -52,7 +57,7 @@ function renderFigures(status, currentRate) {
 }
 
 function renderTables({ gateway, config }) {
-  const { ended, discovery } = gateway;
+  const { ended = {}, discovery } = gateway;
   const causes = Object.entries(ended)
     .filter(([, n]) => n > 0)
     .toSorted(([, a], [, b]) => b - a)
