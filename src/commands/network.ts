@@ -1,23 +1,31 @@
 // The network as a proxy's own requests use it: name lookups, TLS and HTTP. Each part
 // is loaded when it is first needed, since a proxy whose endpoints are addresses
 // needs none of them.
+import type { TlsFiles } from "../core/gateway-config.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 
-const TLS_FLAGS = {
+/** The flags by which the gateway names each file, for errors. */
+const GATEWAY_TLS_FLAGS: Readonly<Record<keyof TlsFiles, string>> = {
   trustedCaFile: "--trusted-ca-file",
   certFile: "--cert-file",
   keyFile: "--key-file",
 };
 
-/** Opens nothing yet. `environment` has the variables that the C library's resolver obeys. */
-export function createNetwork(environment: Readonly<Record<string, string | undefined>>): Network {
+/**
+ * Opens nothing yet. `environment` has the variables that the C library's resolver obeys;
+ * `tlsFlags` are the flags that set the files.
+ */
+export function createNetwork(
+  environment: Readonly<Record<string, string | undefined>>,
+  tlsFlags = GATEWAY_TLS_FLAGS,
+): Network {
   const names = once(async () => {
     const { createNameResolver } = await import("./name-resolver.ts");
     return createNameResolver(environment);
   });
   const etcd = once(async () => {
     const { createEtcdClient } = await import("../os/network.ts");
-    return createEtcdClient(TLS_FLAGS);
+    return createEtcdClient(tlsFlags);
   });
 
   return {
