@@ -5,7 +5,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { UsageError } from "../core/usage-error.ts";
 import { StartError } from "../core/start-error.ts";
 import { readTextFile } from "../os/files.ts";
-import { type Command, commandsByWords, flagsOfAll } from "../cli/command.ts";
+import { type Command, commandsByWords, flagsOfAll, listedFlags } from "../cli/command.ts";
 import { findFlag, type FlagTable } from "../cli/flag.ts";
 import { commandHelp, type Program, programHelp } from "../cli/help.ts";
 import type { Output } from "../cli/output.ts";
@@ -149,7 +149,7 @@ function checkFlags(command: Command, typed: string, given: Argv["given"]): void
     const [first] = given.keys();
     throw new UsageError(`Cannot use --${first} with "${typed}": it takes no flags`);
   }
-  const owners = commands.filter(({ flags }) => findFlag(flags, stray) !== undefined);
+  const owners = commands.filter((other) => listedFlags(other).includes(stray));
   const quoted = owners.map(({ words }) => `"${words}"`);
   throw new UsageError(
     `Cannot use --${stray} with "${typed}": it is a flag of ${quoted.join(" and ")}`,
