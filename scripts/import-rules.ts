@@ -8,10 +8,11 @@ import { functionsIn } from "./function-lengths.ts";
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   main: ["commands", "os"],
   // network.ts wires dns to os for the resolver.
-  commands: ["service", "gateway", "resolver", "dns", "cli", "observe", "os", "core"],
+  commands: ["service", "gateway", "grpc-proxy", "resolver", "dns", "cli", "observe", "os", "core"],
   service: ["observe", "net", "os", "core"],
   cli: ["core"],
   gateway: ["resolver", "relay", "net", "observe", "core"],
+  "grpc-proxy": ["resolver", "http2", "protobuf", "net", "observe", "core"],
   resolver: ["dns", "net", "observe", "core"],
   dns: ["core"],
   relay: ["net", "core"],

@@ -2,14 +2,35 @@
 // date. Commands, flags and examples come from the commands and their flag tables; this
 // file owns the rest, such as the signals.
 import packageJson from "../package.json" with { type: "json" };
-import { type Example, takersOf, type UsagePart } from "../src/cli/command.ts";
+import {
+  type Example,
+  flagsOfAll,
+  listedFlags,
+  takersOf,
+  type UsagePart,
+} from "../src/cli/command.ts";
 import { ENVIRONMENT_PREFIX, type Flag, type FlagTable, variableOf } from "../src/cli/flag.ts";
 import { exitStatusText } from "../src/cli/help.ts";
 import { allFlags, commands, program } from "../src/commands/commands.ts";
+import { gatewayCommand } from "../src/commands/gateway.ts";
+import { grpcProxyCommand } from "../src/commands/grpc-proxy.ts";
 
 const WIDTH = 76;
 const MONTHS =
   "January February March April May June July August September October November December";
+
+/** Those that are explained first: of the gateway, and of the commands that ask it. */
+const gatewayCommands = commands.filter((command) => command !== grpcProxyCommand);
+const gatewayFlags = flagsOfAll(
+  gatewayCommands.map((command) => ({
+    ...command,
+    flags: pick(command.flags, listedFlags(command)),
+  })),
+);
+/** Flags of the gRPC proxy that are those of the gateway. */
+const sharedFlags = Object.entries(grpcProxyCommand.flags)
+  .filter(([name, flag]) => gatewayCommand.flags[name] === flag)
+  .map(([name]) => name);
 
 const [year, month, day] = (process.argv[2] ?? "").split("-").map(Number);
 if (year === undefined || month === undefined || day === undefined)
@@ -32,6 +53,10 @@ const page = [
     'It neither parses requests nor terminates TLS: bytes pass unchanged, so every protocol that etcd serves works. It replaces "etcd gateway start" with the same flags, defaults and log messages.',
   ),
   ".Pp",
+  ...text(
+    'The gRPC proxy does parse requests and may terminate TLS. It replaces "etcd grpc-proxy start" with the same flags and defaults.',
+  ),
+  ".Pp",
   ...text(`This page describes version ${packageJson.version}.`),
   ".Sh COMMANDS",
   ...tagged(usages().map(({ usage, about }) => [usage, about])),
@@ -39,16 +64,19 @@ const page = [
   ...text(
     "Flags may come before or after the command. A value follows = or is the next argument; the value of a boolean flag must follow =. A flag overrides its environment variable, and the variable overrides the key in the config file. A DURATION is a number with a unit (ns, us, ms, s, m, h), for example 1m30s.",
   ),
-  ...tagged(
-    Object.entries(allFlags).map(([name, flag]) => [
-      flagMacros(name, flag.value),
-      flagText(name, flag),
-    ]),
-  ),
+  ...tagged(Object.entries(gatewayFlags).map(flagItem)),
   ...tagged([
     ["Fl h , \\-help", text("Print help about the command.")],
     ["Fl v , \\-version", text("Print the version.")],
   ]),
+  ".Ss Options of the gRPC proxy",
+  ...text(`As above: ${sharedFlags.map((name) => `--${name}`).join(", ")}.`),
+  ...text("Its own flags, or flags of the same name with its own meaning:"),
+  ...tagged(
+    Object.entries(grpcProxyCommand.flags)
+      .filter(([name]) => !sharedFlags.includes(name))
+      .map(flagItem),
+  ),
   ".Sh ENVIRONMENT",
   ...text(
     `Each flag has a variable. The gateway logs a warning for an unknown variable whose name begins with ${ENVIRONMENT_PREFIX}.`,
@@ -143,15 +171,24 @@ function partMacros(part: string | UsagePart, flags: FlagTable): string {
   return part.isOptional ? `Oo ${macros} Oc` : macros;
 }
 
+function pick(flags: FlagTable, names: readonly string[]): FlagTable {
+  return Object.fromEntries(names.map((name) => [name, flags[name]!]));
+}
+
 function flagMacros(name: string, value: string): string {
   const flag = `Fl ${escaped(`-${name}`)}`;
   if (value === "") return flag;
   return `${flag} Ns = Ns ${value === value.toUpperCase() ? "Ar" : "Cm"} ${escaped(value)}`;
 }
 
+function flagItem([name, flag]: [string, Flag<unknown>]): Item {
+  return [flagMacros(name, flag.value), flagText(name, flag)];
+}
+
 function flagText(name: string, flag: Flag<unknown>): string[] {
   const { summary, default: preset = "not set", example: form } = flag;
-  const takers = takersOf(name, commands);
+  const isGateways = gatewayFlags[name] === flag;
+  const takers = isGateways ? takersOf(name, gatewayCommands) : undefined;
   const only = takers === undefined ? "" : ` Only for ${takers.join(" and ")}.`;
   return text(`${summary}${only} Default: ${preset}. Example: --${name}=${form}`);
 }

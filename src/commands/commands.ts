@@ -14,6 +14,7 @@ import type { Environment } from "../cli/read-config.ts";
 import { checkCommand } from "./check.ts";
 import { completionCommand } from "./completion.ts";
 import { etcdGatewayCommand, gatewayCommand } from "./gateway.ts";
+import { grpcProxyCommand, grpcProxyHolderCommand } from "./grpc-proxy.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
 import { statusCommand } from "./status.ts";
 import { versionCommand } from "./version.ts";
@@ -21,12 +22,14 @@ import { versionCommand } from "./version.ts";
 export const program: Program = {
   name: packageJson.name,
   description: `etcd-gateway is a TCP gateway for etcd: applications connect to a local address,
-and it relays each connection to an endpoint of the cluster that is up.`,
+and it relays each connection to an endpoint of the cluster that is up. It is a
+gRPC proxy for etcd as well, which forwards each call.`,
   notes: [
     `Try it:
   etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379
   ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:23790 endpoint status`,
-    '"etcd-gateway help start" explains every flag.',
+    `"etcd-gateway help start" explains every flag of the gateway, and
+"etcd-gateway help grpc-proxy start" those of the gRPC proxy.`,
   ],
 };
 
@@ -43,6 +46,8 @@ const helpCommand: Command = {
 export const commands: readonly Command[] = [
   gatewayCommand,
   etcdGatewayCommand,
+  grpcProxyCommand,
+  grpcProxyHolderCommand,
   checkCommand,
   statusCommand,
   healthcheckCommand,
@@ -53,7 +58,7 @@ export const commands: readonly Command[] = [
 
 const byWords = commandsByWords(commands);
 
-/** The flags of all commands. A name means the same kind of flag, switch or not, in each. */
+/** The flags of all commands. A name means the same kind of flag, switch or not, in each; the row is the first's. */
 export const allFlags: FlagTable = flagsOfAll(commands);
 
 /**
@@ -73,11 +78,15 @@ export async function run(
       return 1;
     }
     if (!(error instanceof UsageError)) throw error;
-    output.printError(
-      `etcd-gateway: ${error.message}\n"etcd-gateway help start" explains every flag.\n`,
-    );
+    output.printError(`etcd-gateway: ${error.message}\n${helpHint(args)}\n`);
     return 2;
   }
+}
+
+/** Returns where the flags are explained that the arguments seem to be about. */
+function helpHint(args: readonly string[]): string {
+  const { words } = args.includes(grpcProxyHolderCommand.words) ? grpcProxyCommand : gatewayCommand;
+  return `"etcd-gateway help ${words}" explains every flag.`;
 }
 
 /** What the arguments mean. */

@@ -1,7 +1,7 @@
 // `healthcheck`: reports by its exit status whether the running gateway serves.
+import { anyProxyFlags } from "./any-proxy-flags.ts";
 import { ask, adminAddress, noAnswer, notAGateway } from "./ask-gateway.ts";
 import { WRONG_INPUT } from "./config-text.ts";
-import { gatewayFlags } from "./gateway-flags.ts";
 import type { Command } from "../cli/command.ts";
 import { escapeControlCharacters } from "../cli/control-characters.ts";
 import { variableOf } from "../cli/flag.ts";
@@ -15,11 +15,11 @@ export const healthcheckCommand: Command = {
 check of a container. Says something only if it does not.`,
   usage: [{ flag: "metrics-addr" }],
   shortUsage: [{ argument: "flags", isOptional: true }],
-  flags: gatewayFlags,
+  flags: anyProxyFlags,
   listedFlags: ["metrics-addr", "config-file"],
   notes: [
     `The address may also come from the variable ${variableOf("metrics-addr")} or the
---config-file, as the gateway has it.`,
+--config-file, as the gateway or the gRPC proxy has it.`,
   ],
   exitStatus: [
     "an endpoint is up and it is not draining",
@@ -37,7 +37,7 @@ check of a container. Says something only if it does not.`,
  * @throws {UsageError} if the address of the gateway is missing.
  */
 async function healthcheck(input: ConfigSource, { printError }: Output): Promise<number> {
-  const address = adminAddress((await loadConfig(gatewayFlags, input)).config.metrics);
+  const address = adminAddress((await loadConfig(anyProxyFlags, input)).config.metrics);
   try {
     const { status, body } = await ask(address, "/readyz");
     if (status === 200 && body === "ok\n") return 0;

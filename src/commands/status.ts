@@ -5,6 +5,7 @@ import { sleep } from "../os/clock.ts";
 import { formatDuration } from "../core/duration.ts";
 import { isOutputTerminal } from "../os/process.ts";
 import type { HostPort } from "../core/address.ts";
+import { anyProxyFlags } from "./any-proxy-flags.ts";
 import { ask, adminAddress, noAnswer, notAGateway } from "./ask-gateway.ts";
 import type { Command } from "../cli/command.ts";
 import { variableOf } from "../cli/flag.ts";
@@ -12,10 +13,9 @@ import { type ConfigSource, loadConfig } from "../cli/load-config.ts";
 import type { Output } from "../cli/output.ts";
 import { table } from "../cli/table.ts";
 import { WRONG_INPUT } from "./config-text.ts";
-import { gatewayFlags } from "./gateway-flags.ts";
 import { outputFlags, watchFlags } from "./output-flags.ts";
 
-const flags = { ...gatewayFlags, ...outputFlags, ...watchFlags };
+const flags = { ...anyProxyFlags, ...outputFlags, ...watchFlags };
 
 export const statusCommand: Command = {
   words: "status",
@@ -31,8 +31,9 @@ export const statusCommand: Command = {
   listedFlags: ["metrics-addr", "config-file", "output", "watch"],
   notes: [
     `The address may also come from the variable ${variableOf("metrics-addr")} or the
---config-file, as the gateway has it. All flags of "start" are taken and not used,
-so that a unit's command line works with the one word changed.`,
+--config-file, as the gateway or the gRPC proxy has it. All flags of "start" and of
+"grpc-proxy start" are taken and not used, so that a unit's command line works with
+the words changed.`,
   ],
   exitStatus: ["it answered", "it did not, or the config file cannot be read", WRONG_INPUT],
   run: status,

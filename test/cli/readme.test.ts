@@ -1,6 +1,8 @@
 // What README.md and docs/ say of the command line is what the flag tables say.
 import { describe, expect, test } from "bun:test";
-import { variableOf } from "../../src/cli/flag.ts";
+import { type Flag, type FlagTable, fixedFlags, variableOf } from "../../src/cli/flag.ts";
+import { gatewayFlags } from "../../src/commands/gateway-flags.ts";
+import { grpcProxyFlags } from "../../src/commands/grpc-proxy-flags.ts";
 import {
   flagNamed,
   flagNames,
@@ -30,8 +32,34 @@ describe("docs/flags.md", () => {
     expect(docs).toBe(await printed("scripts/flags-docs.ts"));
   });
 
+  const [gatewayDocs = "", proxyDocs = ""] = docs.split("\n## The gRPC proxy\n");
+
+  test("has a section for each flag of the gRPC proxy, or a link to the gateway's", () => {
+    const sections = proxyDocs.split(/\n###? /);
+    const gateway: FlagTable = gatewayFlags;
+    for (const [name, flag] of Object.entries<Flag<unknown>>(grpcProxyFlags)) {
+      const own = sections.filter((text) => text.startsWith(`\`--${name}\`\n`));
+      if (gateway[name] === flag) {
+        expect([name, own.length]).toEqual([name, 0]);
+        expect(proxyDocs).toContain(`[\`--${name}\`](#--${name})`);
+        continue;
+      }
+      expect([name, own.length]).toEqual([name, 1]);
+      expect(own[0]!.replaceAll("\\_", "_")).toContain(`\n\n${flag.summary}`);
+      expect(own[0]).toContain(
+        `- default: ${flag.default === undefined ? "not set" : `\`${flag.default}\``}\n`,
+      );
+    }
+  });
+
+  test("names the flags of the gRPC proxy that only a restart changes", () => {
+    const [, sentence = ""] = /^Only a restart changes (.*);/m.exec(proxyDocs) ?? [];
+    const named = [...sentence.matchAll(/`--([\w-]+)`/g)].map(([, name]) => name);
+    expect(named).toEqual(fixedFlags(grpcProxyFlags));
+  });
+
   test("has a section for each flag: meaning, default, example, variable and key", () => {
-    const [, ...sections] = docs.split("\n### ");
+    const [, ...sections] = gatewayDocs.split("\n### ");
     expect(sections.map((section) => section.split("\n")[0])).toEqual(
       flagNames.map((name) => `\`--${name}\``),
     );

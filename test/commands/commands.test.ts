@@ -71,6 +71,41 @@ describe("commands", () => {
 });
 
 describe("run()", () => {
+  test.each<[args: string[], message: string]>([
+    [["--bogus"], 'Unknown flag "--bogus"'],
+    [["--idle-timeout=1h"], 'Cannot use --idle-timeout with "grpc-proxy start": it is a flag of "start" and "check"'],
+    [["--resolver-ttl=5"], 'Cannot use --resolver-ttl "5": invalid resolver-prefix ""'],
+    [["--experimental-leasing-prefix", "p"], 'Cannot use --experimental-leasing-prefix "p": leasing is not supported'],
+    [["--max-send-bytes"], "Missing value of --max-send-bytes: for example --max-send-bytes=10485760"],
+    [["now"], 'Unexpected argument "now" after "grpc-proxy start"'],
+  ])("refuses grpc-proxy start %p, and refers to its help", async (args, message) => {
+    const { status, printed, errors } = await ran("grpc-proxy", "start", ...args);
+    expect([status, printed]).toEqual([2, ""]);
+    expect(errors).toStartWith(`etcd-gateway: ${message}`);
+    expect(errors).toEndWith('\n"etcd-gateway help grpc-proxy start" explains every flag.\n');
+  }); // prettier-ignore
+
+  test("exits with 1 if the password file of grpc-proxy start does not exist", async () => {
+    const { status, errors } = await ran(
+      "grpc-proxy",
+      "start",
+      "--user=u",
+      "--password-file=/gone",
+    );
+    expect(status).toBe(1);
+    expect(errors).toBe(
+      'etcd-gateway: Cannot read --password-file "/gone": there is no such file\n',
+    );
+  });
+
+  test("refuses a flag of the gRPC proxy for the gateway, and names its command", async () => {
+    const { status, errors } = await ran("start", "--namespace=a/");
+    expect(status).toBe(2);
+    expect(errors).toBe(
+      'etcd-gateway: Cannot use --namespace with "start": it is a flag of "grpc-proxy start"\n"etcd-gateway help start" explains every flag.\n',
+    );
+  });
+
   test("names the commands that take a flag", async () => {
     const { status, errors } = await ran("healthcheck", "--watch");
     expect(status).toBe(2);
@@ -111,6 +146,26 @@ describe("status", () => {
       "refused: none",
       "bytes: 0 B to servers, 0 B to clients, 0 B buffered",
     ]);
+  });
+});
+
+describe("status and healthcheck", () => {
+  // Alone, some of these are half of a pair for the other proxy.
+  const units: string[][] = [
+    ["--trusted-ca-file=ca", "--discovery-srv=example.com", "--idle-timeout=1h"],
+    ["--cacert=ca", "--namespace=a/", "--endpoints=unix:///run/m0", "--advertise-client-url="],
+    ["--trusted-ca-file=ca", "--listen-addr=127.0.0.1:9"],
+  ];
+  test.each(units)("take the flags of either proxy: %p", async (...unit) => {
+    const body = JSON.stringify(stubStatus({ gateway: proxyStatus() }));
+    const { server, flag } = stranger(200, body);
+    const url = flag.replace("=", "=http://");
+    expect(await ran("status", url, ...unit)).toMatchObject({ status: 0, errors: "" });
+    expect(await ran("healthcheck", url, ...unit)).toMatchObject({
+      status: 1,
+      errors: expect.stringContaining("what answers there is not etcd-gateway"),
+    });
+    await server.stop(true);
   });
 });
 

@@ -54,6 +54,12 @@ describe("etcd-gateway prints requested text to standard output and exits with 0
       ],
     ],
     ["gateway", 'Holds "start"', ["gateway", "gateway --help", "gateway -h", "help gateway"]],
+    [
+      "grpc-proxy start",
+      "Listens on a local address and forwards each gRPC call",
+      ["help grpc-proxy start", "grpc-proxy start --help", "grpc-proxy --help start"],
+    ],
+    ["grpc-proxy", 'Holds "start"', ["grpc-proxy", "grpc-proxy --help", "help grpc-proxy"]],
     ["version", "Prints the version", ["help version", "version --help", "version -h"]],
     ["help", "Explains a command", ["help help"]],
   ];
@@ -99,7 +105,7 @@ describe("etcd-gateway rejects a wrong command line on standard error and exits 
     ["--endpoints=a:1", 'Missing command: to run the gateway, "etcd-gateway start"'],
     [
       "bogus",
-      'Unknown command "bogus": the commands are start, gateway start, check, status, healthcheck, completion, version and help',
+      'Unknown command "bogus": the commands are start, gateway start, grpc-proxy start, check, status, healthcheck, completion, version and help',
     ],
     ["gateway bogus", 'Unexpected argument "bogus" after "gateway"'],
     ["start now", 'Unexpected argument "now" after "start"'],

@@ -8,6 +8,7 @@ import { commandsByWords } from "../../src/cli/command.ts";
 import { commands as allCommands } from "../../src/commands/commands.ts";
 import { output, requireTool, run } from "../support/gateway-command.ts";
 import { gatewayBinary } from "../support/gateway-process.ts";
+import { grpcProxyFlags } from "../../src/commands/grpc-proxy-flags.ts";
 import { startFlagNames } from "../support/flags.ts";
 
 setDefaultTimeout(60_000);
@@ -164,14 +165,16 @@ function completionsIn(completed: string, line: string): string[] {
   return [...new Set(words)].sort();
 }
 
-const commands = [...commandsByWords(allCommands).keys()].filter((name) => /^\w+$/.test(name));
+const commands = [...commandsByWords(allCommands).keys()].filter((name) => /^[\w-]+$/.test(name));
 const policies = ["least-connections", "round-robin"];
 
 const lines: [line: string, expected: string[]][] = [
   ["", commands],
   ["st", commands.filter((name) => name.startsWith("st"))],
   ["gateway ", ["start"]],
+  ["grpc-proxy ", ["start"]],
   ["help gat", ["gateway"]],
+  ["help grpc-proxy ", ["start"]],
   ["help gateway ", ["start"]],
   ["completion ", ["bash", "fish", "zsh"]],
   ["nonsense ", []],
@@ -184,6 +187,14 @@ const lines: [line: string, expected: string[]][] = [
   ["gateway --pol", ["--policy"]],
   ["version --", ["--help"]],
   ["start --outp", []],
+  ["grpc-proxy start --", ["--help", ...Object.keys(grpcProxyFlags).map((name) => `--${name}`)]],
+  ["grpc-proxy --namesp", ["--namespace", "--namespace-strict"]],
+  ["start --namesp", []],
+  ["grpc-proxy start --tls-min-version=", ["TLS1.2", "TLS1.3"]],
+  ["grpc-proxy start --tls-min-version ", ["TLS1.2", "TLS1.3"]],
+  ["grpc-proxy start --auto-tls=", ["false", "true"]],
+  ["grpc-proxy start --cacert gate", ["gateway-a.yaml", "gateway-b.yaml"]],
+  ["grpc-proxy start --data-dir gate", ["gateway-a.yaml", "gateway-b.yaml"]],
   ["check --outp", ["--output"]],
 
   ["start --policy=", policies],

@@ -7,8 +7,12 @@ import { join } from "node:path";
 import { commandsByWords } from "../../src/cli/command.ts";
 import { commands as allCommands } from "../../src/commands/commands.ts";
 import { output, requireTool, run } from "../support/gateway-command.ts";
-import { variableOf } from "../../src/cli/flag.ts";
+import { type Flag, type FlagTable, variableOf } from "../../src/cli/flag.ts";
+import { gatewayFlags } from "../../src/commands/gateway-flags.ts";
+import { grpcProxyFlags } from "../../src/commands/grpc-proxy-flags.ts";
 import { flagNamed, flagNames, parseArgv } from "../support/flags.ts";
+
+const byWords = commandsByWords(allCommands);
 
 let source: string;
 /** The page on a terminal of 200 columns, without bold and underline. */
@@ -21,9 +25,24 @@ beforeAll(async () => {
 });
 
 describe("etcd-gateway(1)", () => {
-  test("has every flag with its value, default, example and variable", () => {
-    const [, options = ""] = shown.split(/^OPTIONS$/m);
+  const PROXY_OPTIONS = "   Options of the gRPC proxy\n";
+
+  test("has every flag of the gRPC proxy, in full or among those of the gateway", () => {
+    const [, options = ""] = shown.split(PROXY_OPTIONS);
     const [flags = "", variables = ""] = options.split(/^ENVIRONMENT$/m);
+    const [shared = ""] = flags.split("Its own flags");
+    const gateway: FlagTable = gatewayFlags;
+    for (const [name, flag] of Object.entries<Flag<unknown>>(grpcProxyFlags)) {
+      if (gateway[name] === flag) expect(shared).toMatch(new RegExp(`--${name}[,.]`));
+      else expect(flags).toMatch(new RegExp(`^     --${name}(=.*)?$`, "m"));
+      expect(variables).toMatch(new RegExp(`^     ${variableOf(name)}\n +--${name}$`, "m"));
+    }
+  });
+
+  test("has every flag of the gateway with its value, default, example and variable", () => {
+    const [, options = ""] = shown.split(/^OPTIONS$/m);
+    const [all = "", variables = ""] = options.split(/^ENVIRONMENT$/m);
+    const [flags = ""] = all.split(PROXY_OPTIONS);
     for (const name of flagNames) {
       const { value, default: text = "not set" } = flagNamed(name);
       const head = value === "" ? `     --${name}\n` : `     --${name}=${value}\n`;
@@ -37,9 +56,7 @@ describe("etcd-gateway(1)", () => {
 
   test("has every command", () => {
     const [, commands = ""] = shown.split(/^COMMANDS$/m);
-    for (const name of [...commandsByWords(allCommands).keys()].filter((name) =>
-      /^(\w+|gateway start)$/.test(name),
-    ))
+    for (const name of [...byWords.keys()].filter((name) => /^([\w-]+|[\w-]+ start)$/.test(name)))
       expect(commands).toMatch(new RegExp(`^     ${name}\\b`, "m"));
   });
 
@@ -55,7 +72,8 @@ describe("etcd-gateway(1)", () => {
     const [, examples = ""] = shown.split(/^EXAMPLES$/m);
     const lines = [...examples.matchAll(/^ +etcd-gateway (.*)$/gm)].map(([, words]) => words!);
     expect(lines.length).toBeGreaterThanOrEqual(3);
-    for (const line of lines) expect(parseArgv(line.split(" ")).words).toHaveLength(1);
+    for (const line of lines)
+      expect([...byWords.keys()]).toContain(parseArgv(line.split(" ")).words.join(" "));
   });
 
   test("does not hyphenate flags and commands", () => {
