@@ -1,8 +1,9 @@
 // Collects the gateway's state for a request of /status or /metrics. It counts only
 // the bytes of open relays; all else is counted where it happens.
 import { formatHostPort, type HostPort } from "../core/address.ts";
-import type { Counts, EndpointStatus, ProxyStatus } from "../observe/status.ts";
+import type { Counts, ProxyStatus } from "../observe/status.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
+import { endpointStatus } from "../resolver/endpoint-status.ts";
 import type { Cluster } from "../resolver/cluster.ts";
 import type { ConnectionTable } from "./connection-table.ts";
 import type { Statistics } from "./statistics.ts";
@@ -63,33 +64,8 @@ export function gatewayStatus(parts: StatusParts): GatewayStatus {
     bytesToClients: statistics.bytesToClients + all.toClients,
     heldBytes,
     endpoints: cluster.pool.endpoints.map((endpoint) =>
-      endpointStatus(endpoint, open.get(endpoint), now),
+      endpointStatus(endpoint, now, open.get(endpoint)),
     ),
     discovery: cluster.discoveryStatus(),
-  };
-}
-
-function endpointStatus(
-  endpoint: Endpoint,
-  open: OpenBytes | undefined,
-  now: number,
-): EndpointStatus {
-  const { spec, dialStatistics } = endpoint;
-  const healthy = endpoint.health === "healthy";
-  return {
-    address: endpoint.label,
-    origin: spec.origin,
-    priority: spec.priority,
-    weight: spec.weight,
-    up: endpoint.isUp,
-    healthy,
-    health: endpoint.health,
-    why: endpoint.isUp && healthy ? null : (endpoint.downReason ?? null),
-    sinceMs: now - endpoint.stateChangedAt,
-    connections: endpoint.connections,
-    bytesToServer: endpoint.bytesToServer + (open?.toServer ?? 0),
-    bytesToClients: endpoint.bytesToClients + (open?.toClients ?? 0),
-    dials: { ...dialStatistics.outcomes },
-    dialTimes: dialStatistics.times,
   };
 }

@@ -1,5 +1,6 @@
 // What a metric is, and how metrics are encoded in the Prometheus text format.
 // https://prometheus.io/docs/instrumenting/exposition_formats/
+import type { Counts } from "./status.ts";
 
 /** What a metric is called. */
 export interface MetricHead {
@@ -34,6 +35,10 @@ export const PREFIX = "etcd_gateway_";
 
 /** Returns the samples of a metric without labels. */
 export const single = (value: number): Sample[] => [{ value }];
+
+/** Returns a sample for each count; `label` holds its name. */
+export const perCount = (counts: Counts, label: string): Sample[] =>
+  Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
 
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
