@@ -2,7 +2,7 @@
 // lookups, dials, SRV, member list, health requests. Used by a proxy and by `check`.
 import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
-import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
+import type { ClusterConfig, TlsFiles } from "../core/gateway-config.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { Verify } from "./endpoint-verifier.ts";
 import { checkHealth } from "./health-request.ts";
@@ -11,7 +11,7 @@ import { MemberList, type MemberRequest } from "./member-list.ts";
 import { DnsCache } from "./dns-cache.ts";
 import type { IsSelf } from "./self-address.ts";
 import { type SrvRecord, SrvSource } from "./srv.ts";
-import { Connector } from "./connector.ts";
+import { Connector, type DialLimits } from "./connector.ts";
 
 /**
  * The network as the proxy's own requests use it. `servers` are DNS servers; none:
@@ -52,7 +52,7 @@ export interface Network {
 
 export interface ClusterIoDeps {
   /** Returns the current configuration. */
-  readonly config: () => GatewayConfig;
+  readonly config: () => ClusterConfig & DialLimits;
   readonly clock: Clock;
   readonly network: Network;
   readonly system: TcpSystem;

@@ -2,7 +2,6 @@
 // each is reached. It assembles the resolver and owns everything that it starts.
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
-import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import type { DiscoveryStatus } from "../observe/status.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
@@ -13,11 +12,14 @@ import type { DnsCache } from "./dns-cache.ts";
 import { Endpoint } from "./endpoint.ts";
 import { Pool } from "./pool.ts";
 import { ClusterLog } from "./cluster-log.ts";
-import type { Connector } from "./connector.ts";
-import { EndpointCheck } from "./endpoint-check.ts";
+import type { Connector, DialLimits } from "./connector.ts";
+import { type CheckedConfig, EndpointCheck } from "./endpoint-check.ts";
 import { createClusterIo, type Network } from "./cluster-io.ts";
 import type { IsSelf } from "./self-address.ts";
 import { checkTlsFiles } from "./start-checks.ts";
+
+/** What the resolver reads of a proxy's configuration. */
+export type ResolverConfig = CheckedConfig & DialLimits;
 
 export interface ClusterDeps {
   readonly clock: Clock;
@@ -48,7 +50,7 @@ export class Cluster {
   readonly #names: DnsCache;
   readonly health: PassiveHealth;
   readonly dialer: Connector;
-  #config: GatewayConfig;
+  #config: ResolverConfig;
   readonly #deps: ClusterDeps;
   readonly #log: ClusterLog;
   readonly #discovery: Discovery;
@@ -57,7 +59,7 @@ export class Cluster {
   #listener: ClusterListener | undefined;
 
   /** Stores; `start` starts. */
-  constructor(config: GatewayConfig, deps: ClusterDeps) {
+  constructor(config: ResolverConfig, deps: ClusterDeps) {
     const { clock, network, system, isSelf } = deps;
     this.#config = config;
     this.#deps = deps;
@@ -134,7 +136,7 @@ export class Cluster {
    * @throws {StartError} if a name resolves to that address, or a file cannot be used.
    * @throws {StartError} if no endpoint resolves.
    */
-  async check(config: GatewayConfig): Promise<void> {
+  async check(config: ResolverConfig): Promise<void> {
     await checkTlsFiles(this.#deps.network, config.tls);
     await this.#endpointCheck.check(config, this.#config);
   }
@@ -166,7 +168,7 @@ export class Cluster {
   }
 
   /** Applies another configuration, and resolves when every lookup was repeated. */
-  reconfigure(config: GatewayConfig): Promise<void> {
+  reconfigure(config: ResolverConfig): Promise<void> {
     const before = this.#config;
     this.#config = config;
     // Discovery may take long, and health checks do not wait for it.

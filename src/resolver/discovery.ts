@@ -2,7 +2,7 @@
 // Decides when to refresh, and keeps the last good set while a refresh fails.
 import type { Clock } from "../core/clock.ts";
 import { type EndpointSpec, isSameAddress, labelOf } from "../core/endpoint-spec.ts";
-import type { GatewayConfig, SrvConfig } from "../core/gateway-config.ts";
+import type { ClusterConfig, SrvConfig } from "../core/gateway-config.ts";
 import { EndpointVerifier, type EndpointVerifierDeps } from "./endpoint-verifier.ts";
 import { checkReachable, UnreachableMembersError } from "./member-reachability.ts";
 import { withCertificateNames, withInheritedPriority } from "./member-specs.ts";
@@ -32,7 +32,7 @@ const MIN_GAP_MS = 1000;
 
 export class Discovery {
   readonly #deps: DiscoveryDeps;
-  #config: GatewayConfig;
+  #config: ClusterConfig;
   /** Endpoints from SRV, or those of --endpoints. */
   #seeds: readonly EndpointSpec[] = [];
   /** The cluster's member list; undefined until there is one. */
@@ -52,7 +52,7 @@ export class Discovery {
   readonly refreshStats = new RefreshStats();
   readonly #changes = new SpecChanges();
 
-  constructor(config: GatewayConfig, deps: DiscoveryDeps) {
+  constructor(config: ClusterConfig, deps: DiscoveryDeps) {
     this.#config = config;
     this.#deps = deps;
     this.#srvVerifier = new EndpointVerifier(deps.verifier, () => this.#enqueue(true, false));
@@ -115,7 +115,7 @@ export class Discovery {
   }
 
   /** Applies another configuration and refreshes every source. */
-  async reconfigure(config: GatewayConfig): Promise<void> {
+  async reconfigure(config: ClusterConfig): Promise<void> {
     const before = this.#config;
     this.#config = config;
     this.#generation++;
@@ -280,6 +280,6 @@ function isStatic({ origin }: EndpointSpec): boolean {
   return origin === "--endpoints";
 }
 
-function sourcesOf({ srv, endpoints }: GatewayConfig): string {
+function sourcesOf({ srv, endpoints }: ClusterConfig): string {
   return JSON.stringify([srv, endpoints.map(labelOf)]);
 }

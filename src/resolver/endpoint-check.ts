@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
-import type { GatewayConfig } from "../core/gateway-config.ts";
+import type { ClusterConfig, ServiceConfig } from "../core/gateway-config.ts";
 import { UsageError } from "../core/usage-error.ts";
 import { DnsCache, UNTIL_ANSWERED } from "./dns-cache.ts";
 import { StartError } from "../core/start-error.ts";
@@ -40,6 +40,9 @@ export async function checkEndpoint(
   return addresses === undefined ? (error?.code ?? "no address") : undefined;
 }
 
+/** What a check reads of a proxy's configuration. */
+export type CheckedConfig = ClusterConfig & Pick<ServiceConfig, "listen">;
+
 export interface EndpointCheckDeps {
   /** Caches the addresses for later dials. */
   readonly names: DnsCache;
@@ -67,7 +70,7 @@ const SETTLE_MS = 250;
 export class EndpointCheck {
   readonly #deps: EndpointCheckDeps;
   /** The configuration that passed the last check. */
-  #checked: GatewayConfig | undefined;
+  #checked: CheckedConfig | undefined;
   #isClosed = false;
 
   constructor(deps: EndpointCheckDeps) {
@@ -82,7 +85,7 @@ export class EndpointCheck {
    * @throws {UsageError} if an endpoint resolves to the gateway itself.
    * @throws {StartError} if none resolves, and there is no SRV domain that may name others.
    */
-  async check(config: GatewayConfig, current: GatewayConfig): Promise<void> {
+  async check(config: CheckedConfig, current: CheckedConfig): Promise<void> {
     const before = this.#checked;
     this.#checked = config;
     try {
@@ -98,7 +101,7 @@ export class EndpointCheck {
     this.#isClosed = true;
   }
 
-  async #check(config: GatewayConfig, names: DnsCache): Promise<void> {
+  async #check(config: CheckedConfig, names: DnsCache): Promise<void> {
     const { clock, isSelf } = this.#deps;
     const { endpoints, srv } = config;
     const listen = formatHostPort(config.listen);
@@ -127,19 +130,19 @@ export class EndpointCheck {
   }
 
   /** Returns the shared cache if the same DNS servers are asked, so that the addresses serve later. */
-  #namesFor({ discoveryServers }: GatewayConfig, current: GatewayConfig): DnsCache {
+  #namesFor({ discoveryServers }: ClusterConfig, current: ClusterConfig): DnsCache {
     const { names, network, clock } = this.#deps;
     const isSame = JSON.stringify(discoveryServers) === JSON.stringify(current.discoveryServers);
     if (isSame) return names;
     return new DnsCache((host, signal) => network.lookup(host, discoveryServers, signal), clock);
   }
 
-  #logUnresolved(config: GatewayConfig, spec: EndpointSpec, why: string): void {
+  #logUnresolved(config: CheckedConfig, spec: EndpointSpec, why: string): void {
     if (config.srv === undefined && this.#isNews(config)) this.#deps.log.unresolved(spec, why);
   }
 
   /** Whether a result concerns the current configuration, and nothing was closed since. */
-  #isNews(config: GatewayConfig): boolean {
+  #isNews(config: CheckedConfig): boolean {
     return !this.#isClosed && this.#checked === config;
   }
 }

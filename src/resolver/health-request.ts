@@ -3,7 +3,7 @@
 // decides when to check and what follows from the results.
 import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
-import type { GatewayConfig, TlsFiles } from "../core/gateway-config.ts";
+import type { ClusterConfig, TlsFiles } from "../core/gateway-config.ts";
 import type { HealthUrl } from "../core/health-url.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type HealthResult, parseHealthResponse } from "./active-health.ts";
@@ -27,7 +27,7 @@ export interface HealthQuery {
     },
   ) => Promise<{ readonly status: number; readonly body: string }>;
   readonly isSelf: IsSelf;
-  readonly config: GatewayConfig & { readonly healthUrl: HealthUrl };
+  readonly config: ClusterConfig & { readonly healthUrl: HealthUrl };
 }
 
 /** Checks the health of an endpoint once. Never rejects. */
