@@ -16,6 +16,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   resolver: ["dns", "net", "observe", "core"],
   dns: ["core"],
   relay: ["net", "core"],
+  http2: ["net", "core"],
+  protobuf: [],
   net: ["core"],
   observe: ["net", "core"],
   os: ["core"],

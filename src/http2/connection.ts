@@ -1,0 +1,297 @@
+// An HTTP/2 connection (RFC 9113) in either role: the settings, PING, GOAWAY, and how it
+// begins and ends. It owns the socket, but opens none, and it knows no gRPC.
+import type { SocketOwner } from "../net/tcp-socket.ts";
+import type {
+  ConnectionListener,
+  ConnectionOptions,
+  ConnectionSocket,
+} from "./connection-listener.ts";
+import { FloodGuard } from "./flood-guard.ts";
+import {
+  DRAIN_PING,
+  FrameDispatcher,
+  KEEPALIVE_PING,
+  MAX_HEADER_LIST_BYTES,
+} from "./frame-dispatcher.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { FrameWriter } from "./frame-writer.ts";
+import type { HeaderList } from "./header-list.ts";
+import { HpackEncoder } from "./hpack-encoder.ts";
+import { PingGuard } from "./ping-guard.ts";
+import {
+  ConnectionError,
+  ErrorCode,
+  FrameType,
+  MAX_31_BITS,
+  PREFACE,
+  Setting,
+  writeUint32,
+} from "./protocol.ts";
+import { ReceiveWindows } from "./receive-windows.ts";
+import { encodeSettings, PeerSettings } from "./settings.ts";
+import type { Stream, StreamListener } from "./stream.ts";
+import { StreamReceiver } from "./stream-receiver.ts";
+import { StreamTable } from "./stream-table.ts";
+
+/** `open`: until the first FIN, reset or fault. `closing`: the rest is being written. */
+type State = "open" | "closing" | "closed";
+
+// Our encoder's dynamic table (RFC 7541), unless the peer wants a smaller one.
+const MAX_TABLE_BYTES = 4096;
+
+// Time for the peer's preface and SETTINGS.
+const PREFACE_TIMEOUT_MS = 10_000;
+// Time for the peer to close after our last bytes.
+const CLOSE_TIMEOUT_MS = 1000;
+// Frames that are not DATA are not flow controlled. A peer that has us answer, and does not
+// read, is cut off at this size of what is not written.
+const MAX_UNWRITTEN_BYTES = 1024 * 1024;
+// A connection on which this much waits takes no new streams of ours.
+const MAX_UNWRITTEN_FOR_OPEN = 256 * 1024;
+
+export class Connection implements SocketOwner {
+  /** How often bytes have arrived: a sign of life. */
+  receptions = 0;
+  readonly #options: ConnectionOptions;
+  readonly #listener: ConnectionListener;
+  readonly #writer = new FrameWriter();
+  readonly #peer = new PeerSettings();
+  readonly #windows: ReceiveWindows;
+  readonly #streams: StreamTable;
+  readonly #receiver: StreamReceiver;
+  readonly #dispatcher: FrameDispatcher;
+  readonly #reader: FrameReader;
+  #state: State = "open";
+  #socket: ConnectionSocket | undefined;
+  /** Bytes of the client's preface that have not arrived. */
+  #prefaceBytes: number;
+  /** Whether one of the two sides has announced the end of new streams. */
+  #isGoingAway = false;
+  /** Whether the first of our two GOAWAYs was sent, and the second was not. */
+  #isAnnouncing = false;
+  #cancelTimer = () => {};
+
+  constructor(options: ConnectionOptions, listener: ConnectionListener) {
+    const { role, clock, buffered, maxConcurrentStreams, minPingMs } = options;
+    this.#options = options;
+    this.#listener = listener;
+    this.#prefaceBytes = role === "server" ? PREFACE.length : 0;
+    const flood = new FloodGuard(clock);
+    this.#windows = new ReceiveWindows(this.#writer, buffered, role === "server");
+    const parts = { role, clock, flood, writer: this.#writer, windows: this.#windows };
+    const encoder = new HpackEncoder({ maxTableBytes: MAX_TABLE_BYTES });
+    this.#streams = new StreamTable(
+      { ...parts, encoder, peer: this.#peer },
+      { emptied: () => this.#emptied(), faulted: (error) => listener.faulted(error) },
+    );
+    this.#receiver = new StreamReceiver(
+      { ...parts, streams: this.#streams, maxConcurrentStreams },
+      listener,
+    );
+    this.#dispatcher = new FrameDispatcher(
+      {
+        ...parts,
+        ...{ encoder, peer: this.#peer, streams: this.#streams, receiver: this.#receiver },
+        pings: role === "server" ? new PingGuard(clock, flood, minPingMs) : undefined,
+      },
+      {
+        ready: () => this.#ready(),
+        goneAway: (...args) => this.#goneAway(...args),
+        drainAcknowledged: () => this.#drainAcknowledged(),
+      },
+    );
+    this.#reader = new FrameReader(this.#dispatcher);
+  }
+
+  /** Whether a new stream of ours can be opened now. */
+  get canOpen(): boolean {
+    return (
+      this.#state === "open" &&
+      this.#dispatcher.hasSettings &&
+      !this.#isGoingAway &&
+      !this.isFull &&
+      this.#writer.pendingBytes < MAX_UNWRITTEN_FOR_OPEN
+    );
+  }
+
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  /** Whether the peer allows no more streams at the same time, or no ids are left. */
+  get isFull(): boolean {
+    return this.#streams.size >= this.#peer.maxConcurrentStreams || !this.#streams.hasIds;
+  }
+
+  /** Opens a stream. The caller has checked `canOpen`. */
+  open(list: HeaderList, isEnd: boolean, listener: StreamListener): Stream {
+    return this.#streams.open(list, isEnd, listener);
+  }
+
+  /** Sends a PING; its answer shows in `receptions`. */
+  ping(): void {
+    this.#writer.frame(FrameType.PING, 0, 0, KEEPALIVE_PING);
+  }
+
+  /**
+   * Takes no new streams and closes when the last one has ended. A server announces it
+   * twice, so that streams that are on their way are served (RFC 9113, section 6.8).
+   */
+  drain(): void {
+    if (this.#isGoingAway || this.#state !== "open") return;
+    this.#isGoingAway = true;
+    if (this.#options.role === "server") {
+      this.#isAnnouncing = true;
+      this.#writeGoAway(MAX_31_BITS, ErrorCode.NO_ERROR, "");
+      this.#writer.frame(FrameType.PING, 0, 0, DRAIN_PING);
+    } else this.#emptied();
+  }
+
+  /** Ends the connection and its streams now. Reports `code` and `reason` to the peer. May be called twice. */
+  close(code: number, reason: string): void {
+    if (this.#state !== "open") return;
+    this.#state = "closing";
+    this.#dispatcher.isReading = false;
+    this.#cancelTimer();
+    this.#writeGoAway(this.#receiver.lastPeerId, code, reason);
+    const isAlive = this.#writer.flush();
+    this.#end(reason);
+    if (!isAlive) {
+      this.#terminate();
+      return;
+    }
+
+    this.#socket!.shutdown();
+    this.#cancelTimer = this.#options.clock.after(CLOSE_TIMEOUT_MS, () => this.#terminate());
+  }
+
+  /** Ends the connection without a word. May be called twice. */
+  terminate(reason: string): void {
+    if (this.#state === "open") {
+      this.#state = "closing";
+      this.#dispatcher.isReading = false;
+      this.#end(reason);
+    }
+    this.#terminate();
+  }
+
+  // The events of the socket.
+
+  opened(socket: ConnectionSocket): void {
+    const { role, clock, maxConcurrentStreams } = this.#options;
+    this.#socket = socket;
+    this.#cancelTimer = clock.after(PREFACE_TIMEOUT_MS, () =>
+      this.close(ErrorCode.SETTINGS_TIMEOUT, "no HTTP/2 preface"),
+    );
+
+    const writer = this.#writer;
+    if (role === "client") {
+      writer.reserve(PREFACE.length);
+      writer.buffer.set(PREFACE, writer.end);
+      writer.end += PREFACE.length;
+    }
+    const own: readonly [number, number] =
+      role === "client"
+        ? [Setting.ENABLE_PUSH, 0]
+        : [Setting.MAX_CONCURRENT_STREAMS, maxConcurrentStreams];
+    const settings = encodeSettings([own, [Setting.MAX_HEADER_LIST_SIZE, MAX_HEADER_LIST_BYTES]]);
+    writer.frame(FrameType.SETTINGS, 0, 0, settings);
+    this.#windows.start();
+    writer.start(socket);
+  }
+
+  received(chunk: Uint8Array): void {
+    this.receptions++;
+    try {
+      this.#reader.push(this.#prefaceBytes > 0 ? this.#withoutPreface(chunk) : chunk);
+      if (this.#writer.pendingBytes > MAX_UNWRITTEN_BYTES)
+        throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read");
+    } catch (error) {
+      if (error instanceof ConnectionError) this.close(error.code, error.message);
+      else {
+        this.#listener.faulted(error);
+        this.close(ErrorCode.INTERNAL_ERROR, "internal error");
+      }
+    }
+  }
+
+  /** Compares the bytes with the client's preface (RFC 9113, section 3.4). Returns the rest. */
+  #withoutPreface(chunk: Uint8Array): Uint8Array {
+    const start = PREFACE.length - this.#prefaceBytes;
+    const bytes = Math.min(this.#prefaceBytes, chunk.length);
+    for (let i = 0; i < bytes; i++)
+      if (chunk[i] !== PREFACE[start + i])
+        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface");
+    this.#prefaceBytes -= bytes;
+    return chunk.subarray(bytes);
+  }
+
+  #ready(): void {
+    this.#cancelTimer();
+    this.#listener.ready();
+  }
+
+  writable(): void {
+    if (this.#state !== "open" || !this.#writer.isBlocked) return;
+    if (!this.#writer.flush()) this.terminate("connection reset by peer");
+    else if (!this.#writer.isBlocked) this.#streams.queue.pump();
+  }
+
+  /** The peer sends nothing more. As in Go, that ends the connection. */
+  ended(): void {
+    if (this.#state === "open") this.terminate("closed by peer");
+    else this.#terminate();
+  }
+
+  closed(error: Error | undefined): void {
+    const { code } = (error ?? {}) as { code?: string };
+    this.terminate(code === undefined ? "closed by peer" : `connection lost (${code})`);
+  }
+
+  #emptied(): void {
+    if (this.#isGoingAway && this.#streams.size === 0 && !this.#isAnnouncing)
+      this.close(ErrorCode.NO_ERROR, "drained");
+    else this.#listener.emptied();
+  }
+
+  #drainAcknowledged(): void {
+    if (!this.#isAnnouncing) return;
+    this.#isAnnouncing = false;
+    this.#receiver.lastAcceptedId = this.#receiver.lastPeerId;
+    this.#writeGoAway(this.#receiver.lastPeerId, ErrorCode.NO_ERROR, "");
+    this.#emptied();
+  }
+
+  #goneAway(lastId: number, code: number, debugData: string): void {
+    this.#isGoingAway = true;
+    this.#listener.goneAway(code, debugData);
+    this.#streams.goneAway(lastId);
+    this.#emptied();
+  }
+
+  #writeGoAway(lastId: number, code: number, debugData: string): void {
+    const payload = new Uint8Array(8 + debugData.length);
+    writeUint32(payload, 0, lastId);
+    writeUint32(payload, 4, code);
+    new TextEncoder().encodeInto(debugData, payload.subarray(8));
+    this.#writer.frame(FrameType.GOAWAY, 0, 0, payload);
+  }
+
+  /** Ends all streams and reports the end. */
+  #end(reason: string): void {
+    this.#streams.lose(reason);
+    this.#listener.closed(reason);
+  }
+
+  #terminate(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#cancelTimer();
+    this.#writer.close();
+    this.#socket?.terminate();
+  }
+}

@@ -1,0 +1,95 @@
+// Flow control of what we receive (RFC 9113, section 5.2). The connection's window is
+// returned on receipt, a stream's when its bytes are consumed: a reader that stalls holds up
+// its own stream and no other.
+import type { FrameWriter } from "./frame-writer.ts";
+import { ConnectionError, ErrorCode, FrameType, INITIAL_WINDOW_BYTES } from "./protocol.ts";
+import type { Stream } from "./stream.ts";
+
+// The window of a connection, for a round trip of 30 ms at 1 Gbit/s.
+const CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024;
+
+// The window of a stream doubles up to here, while its reader keeps up.
+const MAX_STREAM_WINDOW_BYTES = 1024 * 1024;
+
+// What a client may have us hold on all streams of its connection together. A connection
+// to etcd has no such ceiling: one client that does not read must not stop the others.
+const MAX_CONNECTION_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** The bytes that all connections of a process have received and not passed on. */
+export interface BufferedBytes {
+  /** `bytes` may be negative. */
+  add(bytes: number): void;
+  /** Whether windows may grow: memory is not short. */
+  readonly mayGrow: boolean;
+}
+
+export class ReceiveWindows {
+  readonly #writer: FrameWriter;
+  readonly #buffered: BufferedBytes;
+  readonly #maxBufferBytes: number;
+  /** Bytes that the peer may still send on all streams together. */
+  #window = INITIAL_WINDOW_BYTES;
+  #bufferedBytes = 0;
+
+  /** `isLimited`: whether the connection's buffer has a ceiling of its own. */
+  constructor(writer: FrameWriter, buffered: BufferedBytes, isLimited: boolean) {
+    this.#writer = writer;
+    this.#buffered = buffered;
+    this.#maxBufferBytes = isLimited ? MAX_CONNECTION_BUFFER_BYTES : Number.POSITIVE_INFINITY;
+  }
+
+  /** Enlarges the connection's window to its size. */
+  start(): void {
+    this.#returnConnection();
+  }
+
+  /** Counts the payload of a DATA frame against the connection's window. */
+  received(bytes: number): void {
+    this.#window -= bytes;
+    if (this.#window < 0)
+      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "connection window exceeded");
+    if (this.#window < CONNECTION_WINDOW_BYTES / 2) this.#returnConnection();
+  }
+
+  /** Counts it against the stream's window. Returns false if that is exceeded. */
+  receivedBy(stream: Stream, dataBytes: number, padding: number): boolean {
+    stream.receiveWindow -= dataBytes + padding;
+    if (stream.receiveWindow < 0) return false;
+    stream.bufferedBytes += dataBytes;
+    this.addBuffered(dataBytes);
+    if (padding > 0) this.returnStream(stream, padding);
+    return true;
+  }
+
+  /** The stream's reader has consumed `bytes`: returns them to the peer in batches. */
+  returnStream(stream: Stream, bytes: number): void {
+    stream.unreturnedBytes += bytes;
+    const { windowBytes } = stream;
+    if (stream.unreturnedBytes < windowBytes / 2) return;
+
+    let increment = stream.unreturnedBytes;
+    const keepsUp = stream.bufferedBytes < windowBytes / 4;
+    if (keepsUp && windowBytes < MAX_STREAM_WINDOW_BYTES && this.#buffered.mayGrow) {
+      increment += windowBytes;
+      stream.windowBytes += windowBytes;
+    }
+    stream.unreturnedBytes = 0;
+    stream.receiveWindow += increment;
+    this.#writer.uint32Frame(FrameType.WINDOW_UPDATE, stream.id, increment);
+  }
+
+  /** Adds `bytes` (may be negative) to what is held for readers. */
+  addBuffered(bytes: number): void {
+    if (bytes === 0) return;
+    this.#bufferedBytes += bytes;
+    this.#buffered.add(bytes);
+    if (bytes < 0 && this.#window < CONNECTION_WINDOW_BYTES / 2) this.#returnConnection();
+  }
+
+  #returnConnection(): void {
+    if (this.#bufferedBytes > this.#maxBufferBytes) return;
+    const increment = CONNECTION_WINDOW_BYTES - this.#window;
+    this.#window = CONNECTION_WINDOW_BYTES;
+    this.#writer.uint32Frame(FrameType.WINDOW_UPDATE, 0, increment);
+  }
+}

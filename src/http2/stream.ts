@@ -1,0 +1,144 @@
+// One stream of a connection (RFC 9113, section 5): its state, its two windows, and the
+// bytes that wait to be sent. Its connection drives it; its owner uses the public methods.
+import type { HeaderList } from "./header-list.ts";
+import { ErrorCode, INITIAL_WINDOW_BYTES } from "./protocol.ts";
+
+/** RFC 9113, section 5.1. A stream object exists from its HEADERS frame on. */
+export type StreamState = "open" | "half-closed (local)" | "half-closed (remote)" | "closed";
+
+/**
+ * Why a stream ended early. `reset`: the peer sent RST_STREAM. `refused`: the peer did not
+ * process it (REFUSED_STREAM, or above the last stream of a GOAWAY). `lost`: the connection
+ * ended. `malformed`: the peer broke the protocol on this stream, and we reset it.
+ */
+export type EndCause = "reset" | "refused" | "lost" | "malformed";
+
+/** Receives the events of one stream. An exception resets the stream. */
+export interface StreamListener {
+  /** A header list: the response's, or trailers if a list came before. */
+  headers(list: HeaderList, isEnd: boolean): void;
+  /**
+   * Bytes of the body. `isEnd`: the last ones; they may be empty. The receiver owns the
+   * chunk, and calls `stream.consumed` when it no longer holds the bytes.
+   */
+  data(chunk: Uint8Array, isEnd: boolean): void;
+  /** `bytes` more of the written bytes were handed to the connection. */
+  sent(bytes: number): void;
+  /**
+   * The stream ended early; nothing follows. Bytes that were received and not consumed stay
+   * counted until `stream.release`. `code` is a value of `ErrorCode`; `reason` is for a log.
+   */
+  closed(cause: EndCause, code: number, reason: string): void;
+}
+
+/** What a stream asks of its connection. */
+export interface StreamConnection {
+  sendHeaders(stream: Stream, list: HeaderList, isEnd: boolean): void;
+  sendData(stream: Stream, chunk: Uint8Array, isEnd: boolean): void;
+  sendReset(stream: Stream, code: number): void;
+  returnWindow(stream: Stream, bytes: number): void;
+  addBuffered(bytes: number): void;
+}
+
+/** What ends the sending side: an empty DATA frame, or trailers. */
+type Finish = "end" | HeaderList;
+
+export class Stream {
+  readonly id: number;
+  /** Must be set before the connection's next event. */
+  listener!: StreamListener;
+  readonly #connection: StreamConnection;
+
+  // The fields below are the connection's.
+  state: StreamState = "open";
+  /** Bytes that the peer may still send. */
+  receiveWindow = INITIAL_WINDOW_BYTES;
+  /** The size of the whole receive window. */
+  windowBytes = INITIAL_WINDOW_BYTES;
+  /** Bytes consumed and not yet returned to the peer by WINDOW_UPDATE. */
+  unreturnedBytes = 0;
+  /** Bytes received and not consumed. */
+  bufferedBytes = 0;
+  /** Bytes that we may still send; negative after the peer has shrunk its initial window. */
+  sendWindow: number;
+  /** Whether a header list was received. */
+  hasHeaders = false;
+  /** Bytes of the body that content-length still promises; undefined: not given. */
+  promisedBytes: number | undefined;
+  /** Bytes that wait for a window or for the socket. */
+  readonly pending: Uint8Array[] = [];
+  pendingBytes = 0;
+  finish: Finish | undefined;
+  /** Whether the stream waits in the connection's queue. */
+  isQueued = false;
+  /** On the connection's clock. */
+  readonly openedAt: number;
+
+  constructor(
+    id: number,
+    connection: StreamConnection,
+    { sendWindow, openedAt }: { readonly sendWindow: number; readonly openedAt: number },
+  ) {
+    this.id = id;
+    this.#connection = connection;
+    this.sendWindow = sendWindow;
+    this.openedAt = openedAt;
+  }
+
+  /** Whether we may still send. */
+  get isWritable(): boolean {
+    return (
+      this.finish === undefined && (this.state === "open" || this.state === "half-closed (remote)")
+    );
+  }
+
+  /** Whether the peer may still send. */
+  get isReadable(): boolean {
+    return this.state === "open" || this.state === "half-closed (local)";
+  }
+
+  /** Sends a header list: a response's. Does nothing if the stream is not writable. */
+  headers(list: HeaderList): void {
+    if (this.isWritable) this.#connection.sendHeaders(this, list, false);
+  }
+
+  /**
+   * Sends bytes of the body, or keeps them until the windows and the socket have room;
+   * `listener.sent` follows. The chunk must not change afterwards.
+   */
+  write(chunk: Uint8Array, isEnd = false): void {
+    if (!this.isWritable) return;
+    if (isEnd) this.finish = "end";
+    this.#connection.sendData(this, chunk, isEnd);
+  }
+
+  /** Ends the sending side after the bytes that wait, with trailers if there are any. */
+  end(trailers?: HeaderList): void {
+    if (!this.isWritable) return;
+    this.finish = trailers ?? "end";
+    if (this.pendingBytes > 0) return; // the queue does it
+    if (trailers === undefined) this.#connection.sendData(this, EMPTY, true);
+    else this.#connection.sendHeaders(this, trailers, true);
+  }
+
+  /** Ends both sides at once. The listener is not called any more. May be called twice. */
+  reset(code: number = ErrorCode.CANCEL): void {
+    this.#connection.sendReset(this, code);
+    this.release();
+  }
+
+  /** Reports that `bytes` received bytes are no longer held, so that the peer may send more. */
+  consumed(bytes: number): void {
+    this.bufferedBytes -= bytes;
+    this.#connection.addBuffered(-bytes);
+    if (this.isReadable) this.#connection.returnWindow(this, bytes);
+  }
+
+  /** Reports that all received bytes are dropped. */
+  release(): void {
+    this.#connection.addBuffered(-this.bufferedBytes);
+    this.bufferedBytes = 0;
+  }
+}
+
+const EMPTY = new Uint8Array(0);
