@@ -1,4 +1,5 @@
 // `grpc-proxy start`: runs the gRPC proxy.
+import { hostname } from "node:os";
 import type { Command, CommandInput } from "../cli/command.ts";
 import { logOptionFailures } from "../gateway/option-failures.ts";
 import { systemClock } from "../os/clock.ts";
@@ -86,6 +87,7 @@ async function start(input: CommandInput): Promise<number> {
         system: logOptionFailures(system, log.from("os/tcp.ts")),
         random,
         isLocalAddress: system.isLocalAddress,
+        hostname: hostname(),
       }),
   });
 }

@@ -55,6 +55,11 @@ export class Endpoint {
     return new EndpointDial(this, now);
   }
 
+  /** Counts what uses a connection that was dialled earlier, until it is released. */
+  acquire(): void {
+    this.connections++;
+  }
+
   /** Takes off a connection that has closed, and adds its bytes to the totals. */
   release(bytesToServer = 0, bytesToClient = 0): void {
     this.connections--;

@@ -1,0 +1,180 @@
+// A client's connection: finds out whether it speaks HTTP/2 or HTTP/1.1, and serves the
+// streams that it opens. gRPC calls go to members; other requests are answered here.
+import type { Clock } from "../core/clock.ts";
+import type { SocketOwner, TcpSocket } from "../net/tcp-socket.ts";
+import { Connection } from "../http2/connection.ts";
+import type { ConnectionListener } from "../http2/connection-listener.ts";
+import { headerValue, type HeaderList } from "../http2/header-list.ts";
+import { Keepalive } from "../http2/keepalive.ts";
+import { PREFACE } from "../http2/protocol.ts";
+import type { BufferedBytes } from "../http2/receive-windows.ts";
+import type { Stream, StreamListener } from "../http2/stream.ts";
+import type { HttpRoutes } from "./http-routes.ts";
+import { Http1Client } from "./http1-client.ts";
+
+/** Limits and pings of clients, in milliseconds. Read when a client connects. */
+export interface ClientLimits {
+  readonly maxConcurrentStreams: number;
+  readonly clientPings: {
+    readonly minTimeMs: number;
+    readonly intervalMs: number;
+    readonly timeoutMs: number;
+  };
+}
+
+export interface ClientParts {
+  readonly clock: Clock;
+  readonly buffered: BufferedBytes;
+  readonly limits: () => ClientLimits;
+  readonly routes: HttpRoutes;
+  readonly listener: ClientListener;
+}
+
+/** What a client's connection asks of its proxy. */
+export interface ClientListener {
+  /** A client calls an RPC. Returns who receives the stream's events. */
+  call(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener;
+  /** The connection is closed. */
+  clientClosed(client: Client): void;
+  faulted(error: unknown): void;
+}
+
+// Time for the first byte. Without it, idle connections would be free.
+const FIRST_BYTE_TIMEOUT_MS = 10_000;
+
+export class Client implements SocketOwner, ConnectionListener {
+  readonly #parts: ClientParts;
+  #socket: TcpSocket;
+  #connection: Connection | undefined;
+  #keepalive: Keepalive | undefined;
+  #cancelTimer: () => void;
+
+  /** Takes over an accepted socket. */
+  constructor(socket: TcpSocket, parts: ClientParts) {
+    this.#parts = parts;
+    this.#socket = socket;
+    socket.data = this;
+    this.#cancelTimer = parts.clock.after(FIRST_BYTE_TIMEOUT_MS, () => socket.terminate());
+  }
+
+  /** The streams that are open. */
+  get streamCount(): number {
+    return this.#connection?.streamCount ?? 0;
+  }
+
+  get address(): string {
+    return this.#socket.remoteAddress;
+  }
+
+  /** Takes no new calls, and closes when the last has ended. */
+  drain(): void {
+    if (this.#connection === undefined) this.#socket.terminate();
+    else this.#connection.drain();
+  }
+
+  /** Ends the connection and its calls. May be called twice. */
+  terminate(): void {
+    if (this.#connection === undefined) this.#socket.terminate();
+    else this.#connection.terminate("shutdown");
+  }
+
+  // The events of the socket, until the protocol is known.
+
+  opened(): void {}
+
+  received(chunk: Uint8Array): void {
+    this.#cancelTimer();
+    const owner =
+      chunk[0] === PREFACE[0] && (chunk.length === 1 || chunk[1] === PREFACE[1])
+        ? this.#speakHttp2()
+        : new Http1Client(this.#parts.routes, this.#parts.clock, () => this.#over());
+    this.#socket.data = owner;
+    owner.opened(this.#socket);
+    owner.received(chunk);
+  }
+
+  writable(): void {}
+
+  ended(): void {
+    this.#socket.terminate();
+  }
+
+  /** Also the event of the connection. */
+  closed(): void {
+    this.#keepalive?.close();
+    this.#over();
+  }
+
+  #over(): void {
+    this.#cancelTimer();
+    this.#parts.listener.clientClosed(this);
+  }
+
+  #speakHttp2(): Connection {
+    const { clock, buffered, limits } = this.#parts;
+    const { maxConcurrentStreams, clientPings } = limits();
+    const connection = new Connection(
+      ...([
+        {
+          role: "server" as const,
+          clock,
+          buffered,
+          maxConcurrentStreams,
+          minPingMs: clientPings.minTimeMs,
+        },
+        this,
+      ] as const),
+    );
+    this.#connection = connection;
+    this.#keepalive = new Keepalive(clock, connection, {
+      timeMs: clientPings.intervalMs,
+      timeoutMs: clientPings.timeoutMs,
+      isWithoutStreams: true,
+    });
+    return connection;
+  }
+
+  // The events of the connection.
+
+  ready(): void {
+    this.#keepalive!.start();
+  }
+
+  request(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener {
+    const contentType = headerValue(list, "content-type") ?? "";
+    if (contentType.startsWith("application/grpc"))
+      return this.#parts.listener.call(stream, list, isEnd);
+    void this.#answer(stream, list);
+    return PLAIN_REQUEST(stream);
+  }
+
+  goneAway(): void {}
+
+  emptied(): void {}
+
+  faulted(error: unknown): void {
+    this.#parts.listener.faulted(error);
+  }
+
+  /** Answers a request that is not gRPC. */
+  async #answer(stream: Stream, list: HeaderList): Promise<void> {
+    const method = headerValue(list, ":method")!;
+    const [path] = headerValue(list, ":path")!.split("?");
+    try {
+      const { status, contentType, body } = await this.#parts.routes.answer(method, path!);
+      stream.headers([":status", String(status), "content-type", contentType]);
+      stream.write(new TextEncoder().encode(method === "HEAD" ? "" : body), true);
+    } catch (error) {
+      stream.reset();
+      this.#parts.listener.faulted(error);
+    }
+  }
+}
+
+/** Receives the body of a request that needs none. */
+const PLAIN_REQUEST = (stream: Stream): StreamListener => ({
+  headers() {},
+  data: (chunk) => stream.consumed(chunk.length),
+  sent() {},
+  closed() {},
+});

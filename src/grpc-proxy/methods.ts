@@ -1,0 +1,82 @@
+// The RPCs of etcd that the proxy knows by name, and the counters of all that it carried.
+// A method that is not known passes as well.
+
+/** The type in the metrics of go-grpc-prometheus. */
+export type MethodType = "unary" | "client_stream" | "server_stream" | "bidi_stream";
+
+/** One RPC, and what was counted of it. */
+export interface Method {
+  /** Such as `etcdserverpb.KV`. */
+  readonly service: string;
+  /** Such as `Range`. */
+  readonly name: string;
+  readonly type: MethodType;
+  /** Whether it changes nothing, so that it may be sent again if its answer was lost. */
+  readonly isRead: boolean;
+  started: number;
+  /** Ended calls by gRPC code, from 0 to 16. */
+  readonly handled: number[];
+  messagesReceived: number;
+  messagesSent: number;
+}
+
+const READS = new Set([
+  "/etcdserverpb.KV/Range",
+  "/etcdserverpb.Lease/LeaseTimeToLive",
+  "/etcdserverpb.Lease/LeaseLeases",
+  "/etcdserverpb.Cluster/MemberList",
+  "/etcdserverpb.Maintenance/Status",
+  "/etcdserverpb.Maintenance/Hash",
+  "/etcdserverpb.Maintenance/HashKV",
+  "/etcdserverpb.Auth/AuthStatus",
+  "/etcdserverpb.Auth/UserGet",
+  "/etcdserverpb.Auth/UserList",
+  "/etcdserverpb.Auth/RoleGet",
+  "/etcdserverpb.Auth/RoleList",
+  "/grpc.health.v1.Health/Check",
+]);
+
+const STREAMS: Readonly<Record<string, MethodType>> = {
+  "/etcdserverpb.KV/RangeStream": "server_stream",
+  "/etcdserverpb.Watch/Watch": "bidi_stream",
+  "/etcdserverpb.Lease/LeaseKeepAlive": "bidi_stream",
+  "/etcdserverpb.Maintenance/Snapshot": "server_stream",
+  "/v3electionpb.Election/Observe": "server_stream",
+  "/grpc.health.v1.Health/Watch": "server_stream",
+  "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": "bidi_stream",
+  "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "bidi_stream",
+};
+
+// A client can invent names; those above this number are counted as one.
+const MAX_METHODS = 200;
+const OTHER = "/unknown/unknown";
+
+export class MethodTable {
+  readonly #byPath = new Map<string, Method>();
+
+  /** Returns the method of a path, such as `/etcdserverpb.KV/Range`. */
+  find(path: string): Method {
+    const known = this.#byPath.get(path);
+    if (known !== undefined) return known;
+    if (this.#byPath.size >= MAX_METHODS && path !== OTHER) return this.find(OTHER);
+
+    const [, service = "unknown", name = "unknown"] = path.split("/");
+    const method: Method = {
+      service,
+      name,
+      type: STREAMS[path] ?? "unary",
+      isRead: READS.has(path),
+      started: 0,
+      handled: Array.from({ length: 17 }, () => 0),
+      messagesReceived: 0,
+      messagesSent: 0,
+    };
+    this.#byPath.set(path, method);
+    return method;
+  }
+
+  /** All methods that were called. */
+  get all(): Iterable<Method> {
+    return this.#byPath.values();
+  }
+}

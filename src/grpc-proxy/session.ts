@@ -1,0 +1,118 @@
+// An HTTP/2 connection to a member, on which calls open streams. It checks that the member
+// is alive; it dials nothing.
+import { formatHostPort } from "../core/address.ts";
+import type { Clock } from "../core/clock.ts";
+import { Connection } from "../http2/connection.ts";
+import type { ConnectionListener } from "../http2/connection-listener.ts";
+import { headerValue, type HeaderList } from "../http2/header-list.ts";
+import { Keepalive, type KeepaliveOptions } from "../http2/keepalive.ts";
+import type { BufferedBytes } from "../http2/receive-windows.ts";
+import type { Stream, StreamListener } from "../http2/stream.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
+
+export interface SessionOptions {
+  readonly clock: Clock;
+  readonly buffered: BufferedBytes;
+  readonly keepalive: KeepaliveOptions;
+  /** Whether the connection is encrypted. */
+  readonly isSecure: boolean;
+}
+
+/** The events of a session. */
+export interface SessionListener {
+  /** The member speaks HTTP/2: calls may begin. */
+  ready(session: Session): void;
+  /** The member takes no new calls; those that it has go on. */
+  goneAway(session: Session, reason: string): void;
+  /** The session is over, and so are its calls. Called once. */
+  closed(session: Session, reason: string): void;
+  faulted(error: unknown): void;
+}
+
+export class Session implements ConnectionListener {
+  readonly endpoint: Endpoint;
+  readonly connection: Connection;
+  readonly #keepalive: Keepalive;
+  readonly #listener: SessionListener;
+  readonly #scheme: "http" | "https";
+  readonly #authority: string;
+  /** Header lists of clients, which repeat, and what the member is sent for them. */
+  readonly #rewritten = new WeakMap<HeaderList, HeaderList>();
+
+  constructor(endpoint: Endpoint, options: SessionOptions, listener: SessionListener) {
+    const { clock, buffered, keepalive, isSecure } = options;
+    this.endpoint = endpoint;
+    this.#listener = listener;
+    this.#scheme = isSecure ? "https" : "http";
+    this.#authority = formatHostPort(endpoint.address);
+    this.connection = new Connection(
+      { role: "client", clock, buffered, maxConcurrentStreams: 0, minPingMs: 0 },
+      this,
+    );
+    this.#keepalive = new Keepalive(clock, this.connection, keepalive);
+  }
+
+  /** Whether a call can begin now. */
+  get canOpen(): boolean {
+    return this.connection.canOpen;
+  }
+
+  /** Begins a call: opens a stream with the client's header list. */
+  open(list: HeaderList, isEnd: boolean, listener: StreamListener): Stream {
+    let rewritten = this.#rewritten.get(list);
+    if (rewritten === undefined) {
+      rewritten = this.#rewrite(list);
+      this.#rewritten.set(list, rewritten);
+    }
+    return this.connection.open(rewritten, isEnd, listener);
+  }
+
+  /** The fields that name the proxy name the member instead. */
+  #rewrite(list: HeaderList): HeaderList {
+    const rewritten = [...list];
+    for (let i = 0; i < rewritten.length; i += 2) {
+      if (rewritten[i] === ":authority") rewritten[i + 1] = this.#authority;
+      else if (rewritten[i] === ":scheme") rewritten[i + 1] = this.#scheme;
+    }
+    if (headerValue(list, ":authority") === undefined)
+      rewritten.unshift(":authority", this.#authority);
+    return rewritten;
+  }
+
+  /** Begins no more calls, and closes when the last has ended. */
+  drain(): void {
+    this.connection.drain();
+  }
+
+  /** Ends the session and its calls. May be called twice. */
+  terminate(reason: string): void {
+    this.connection.terminate(reason);
+  }
+
+  // The events of the connection.
+
+  ready(): void {
+    this.#keepalive.start();
+    this.#listener.ready(this);
+  }
+
+  /** A member opens no streams: it must not push. */
+  request(): StreamListener {
+    throw new Error("a server opened a stream");
+  }
+
+  goneAway(code: number, debugData: string): void {
+    this.#listener.goneAway(this, debugData === "" ? `GOAWAY ${code}` : debugData);
+  }
+
+  emptied(): void {}
+
+  closed(reason: string): void {
+    this.#keepalive.close();
+    this.#listener.closed(this, reason);
+  }
+
+  faulted(error: unknown): void {
+    this.#listener.faulted(error);
+  }
+}

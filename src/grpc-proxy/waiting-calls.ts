@@ -1,0 +1,101 @@
+// Calls that wait because no member has a session. One failover serves all of them, and is
+// repeated until a member connects or no call waits any more.
+import type { Clock } from "../core/clock.ts";
+import type { DialError } from "../net/dial-error.ts";
+import { Failover, type FailoverCluster } from "../resolver/failover.ts";
+import type { SessionHandle } from "./sessions.ts";
+
+// Milliseconds between two failovers.
+const RETRY_MS = 250;
+
+const NOTHING_UP = "no endpoint accepts connections";
+
+export interface WaitingCallsParts {
+  readonly clock: Clock;
+  readonly cluster: FailoverCluster<SessionHandle>;
+  readonly attemptDelayMs: () => number;
+}
+
+/** One of the two is called, once, unless the waiting is cancelled. */
+export interface WaitingCall {
+  /** A session is there. */
+  connected(): void;
+  /** No session was there in time. `reason` says why. */
+  timedOut(reason: string): void;
+}
+
+export class WaitingCalls {
+  readonly #parts: WaitingCallsParts;
+  /** Each with the function that cancels its timer. */
+  readonly #calls = new Map<WaitingCall, () => void>();
+  #isRetrying = false;
+  #failover: Failover<SessionHandle> | undefined;
+  #cancelTimer = () => {};
+  #reason = NOTHING_UP;
+
+  constructor(parts: WaitingCallsParts) {
+    this.#parts = parts;
+  }
+
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  /** Adds a call for at most `timeoutMs`. The function returned cancels it. */
+  add(call: WaitingCall, timeoutMs: number): () => void {
+    const cancelTimer = this.#parts.clock.after(timeoutMs, () => {
+      this.#calls.delete(call);
+      call.timedOut(this.#reason);
+    });
+    this.#calls.set(call, cancelTimer);
+    this.#start();
+    return () => {
+      cancelTimer();
+      this.#calls.delete(call);
+    };
+  }
+
+  /** A session is there: all calls go on. */
+  release(): void {
+    const calls = [...this.#calls];
+    this.#calls.clear();
+    for (const [call, cancelTimer] of calls) {
+      cancelTimer();
+      call.connected();
+    }
+  }
+
+  /** Stops dialling. Calls that wait get nothing more. May be called twice. */
+  close(): void {
+    for (const cancelTimer of this.#calls.values()) cancelTimer();
+    this.#calls.clear();
+    this.#cancelTimer();
+    this.#failover?.abort();
+    this.#failover = undefined;
+  }
+
+  #start(): void {
+    if (this.#failover !== undefined || this.#isRetrying) return;
+    const failover = new Failover<SessionHandle>(this.#parts, {
+      connected: (_, endpoint) => {
+        this.#failover = undefined;
+        endpoint.release();
+        this.release();
+      },
+      failed: (error) => this.#failed(error),
+    });
+    this.#failover = failover;
+    failover.start();
+  }
+
+  #failed(error: DialError | undefined): void {
+    this.#failover = undefined;
+    this.#reason = error?.message ?? NOTHING_UP;
+    if (this.#calls.size === 0) return;
+    this.#isRetrying = true;
+    this.#cancelTimer = this.#parts.clock.after(RETRY_MS, () => {
+      this.#isRetrying = false;
+      if (this.#calls.size > 0) this.#start();
+    });
+  }
+}
