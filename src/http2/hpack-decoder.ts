@@ -46,17 +46,16 @@ export class HpackDecoder {
    */
   decode(block: Uint8Array): HeaderList | undefined {
     const { generation } = this.table;
-    const cached = this.#cache?.find(block, generation);
+    const cached = this.#cache?.find(block);
     if (cached !== undefined) return cached;
 
     this.#list = [];
     this.#listBytes = 0;
     this.#decodeFields(new BlockReader(block, this.#maxStringBytes));
     const list = this.#takeList();
-    if (list !== undefined && this.table.generation === generation) {
-      this.#cache ??= new BlockCache();
-      this.#cache.add(block, list, this.#listBytes, generation);
-    }
+    if (this.table.generation !== generation) this.#cache?.clear();
+    else if (list !== undefined)
+      (this.#cache ??= new BlockCache()).add(block, list, this.#listBytes);
     return list;
   }
 
@@ -231,38 +230,36 @@ interface CachedBlock {
 
 /** Lists by blocks that did not change the table. gRPC peers repeat the same few. */
 class BlockCache {
-  /** By hash of the block. Undefined: seen once, since most blocks that are not repeated soon never are. */
+  /** By hash. Undefined: seen once; most blocks that are not repeated soon never are. */
   readonly #blocks = new Map<number, CachedBlock | undefined>();
   #bytes = 0;
-  /** The table's generation that the blocks refer to. */
-  #generation = 0;
 
-  /** Returns the list of an equal block that was added in this generation. */
-  find(block: Uint8Array, generation: number): HeaderList | undefined {
-    if (this.#generation !== generation || block.length > MAX_CACHED_BLOCK_BYTES) return undefined;
+  /** Returns the list of an equal block. */
+  find(block: Uint8Array): HeaderList | undefined {
+    if (block.length > MAX_CACHED_BLOCK_BYTES) return undefined;
     const cached = this.#blocks.get(hashOf(block));
     return cached !== undefined && isEqual(cached.block, block) ? cached.list : undefined;
   }
 
   /** Adds a block that `find()` did not find, the second time that it comes. */
-  add(block: Uint8Array, list: HeaderList, listBytes: number, generation: number): void {
+  add(block: Uint8Array, list: HeaderList, listBytes: number): void {
     const bytes = block.length + listBytes;
     if (block.length > MAX_CACHED_BLOCK_BYTES || bytes > MAX_CACHED_BYTES) return;
 
-    if (this.#generation !== generation) this.#clear();
-    this.#generation = generation;
     const hash = hashOf(block);
     if (!this.#blocks.has(hash)) {
-      if (this.#blocks.size >= MAX_CACHED_BLOCKS) this.#clear();
+      if (this.#blocks.size >= MAX_CACHED_BLOCKS) this.clear();
       this.#blocks.set(hash, undefined);
     } else if (this.#blocks.get(hash) === undefined) {
-      if (this.#bytes + bytes > MAX_CACHED_BYTES) this.#clear();
+      if (this.#bytes + bytes > MAX_CACHED_BYTES) this.clear();
+      // Not slice(), which returns a view if the block is a Buffer.
       this.#blocks.set(hash, { block: new Uint8Array(block), list });
       this.#bytes += bytes;
     }
   }
 
-  #clear(): void {
+  /** Forgets all blocks, since the table that they refer to has changed. */
+  clear(): void {
     if (this.#blocks.size > 0) this.#blocks.clear();
     this.#bytes = 0;
   }

@@ -47,7 +47,7 @@ export class HpackEncoder {
   #peerTableBytes = DEFAULT_TABLE_BYTES;
   /** The smallest size of the table since the last block; undefined: no update is due. */
   #smallestUpdate: number | undefined;
-  #blocks: BlockMemory | undefined;
+  #blocks: BlockCache | undefined;
   /** Whether the current list has a value that will hardly repeat. */
   #hasVariable = false;
 
@@ -75,6 +75,7 @@ export class HpackEncoder {
 
   #setTableBytes(bytes: number): void {
     this.table.setMaxBytes(bytes);
+    this.#blocks = undefined;
     this.#smallestUpdate = Math.min(bytes, this.#smallestUpdate ?? bytes);
   }
 
@@ -86,7 +87,7 @@ export class HpackEncoder {
   encode(list: HeaderList, out: Uint8Array, offset: number): number {
     const start = this.#smallestUpdate === undefined ? offset : this.#sizeUpdates(out, offset);
     const { generation } = this.table;
-    const block = this.#blocks?.find(list, generation);
+    const block = this.#blocks?.find(list);
     if (block !== undefined) {
       out.set(block, start);
       return start + block.length;
@@ -95,10 +96,8 @@ export class HpackEncoder {
     this.#hasVariable = false;
     let end = start;
     for (let i = 0; i < list.length; i += 2) end = this.#field(list[i]!, list[i + 1]!, out, end);
-    if (!this.#hasVariable && this.table.generation === generation) {
-      this.#blocks ??= new BlockMemory();
-      this.#blocks.add(list, copyOf(out, start, end), generation);
-    }
+    if (this.table.generation !== generation) this.#blocks = undefined;
+    else if (!this.#hasVariable) (this.#blocks ??= new BlockCache()).add(list, out, start, end);
     return end;
   }
 
@@ -137,33 +136,30 @@ export class HpackEncoder {
 }
 
 // Limits the blocks that one encoder remembers, with their overhead.
-const MAX_REMEMBERED_BYTES = 256 * 1024;
+const MAX_CACHED_BYTES = 256 * 1024;
 const BLOCK_OVERHEAD_BYTES = 100;
 
-/**
- * Blocks of lists, by the identity of the list: a proxy forwards the lists that its decoders
- * remember. Only lists whose blocks did not change the table.
- */
-class BlockMemory {
+/** Blocks by the identity of their list: decoders return the same list for a block that repeats. */
+class BlockCache {
   #blocks = new WeakMap<HeaderList, Uint8Array>();
   #bytes = 0;
-  /** The table's generation that the blocks refer to. */
-  #generation = 0;
 
-  find(list: HeaderList, generation: number): Uint8Array | undefined {
-    return this.#generation === generation ? this.#blocks.get(list) : undefined;
+  find(list: HeaderList): Uint8Array | undefined {
+    return this.#blocks.get(list);
   }
 
-  /** Adds a block that `find()` did not find. Forgets all others if they are too many. */
-  add(list: HeaderList, block: Uint8Array, generation: number): void {
-    const bytes = block.length + BLOCK_OVERHEAD_BYTES;
-    if (this.#generation !== generation || this.#bytes + bytes > MAX_REMEMBERED_BYTES) {
-      this.#generation = generation;
+  /** Adds the block from `start` to `end` of `out`. It must not have changed the table. */
+  add(list: HeaderList, out: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    this.#bytes += length + BLOCK_OVERHEAD_BYTES;
+    if (this.#bytes > MAX_CACHED_BYTES) {
+      this.#bytes = length + BLOCK_OVERHEAD_BYTES;
       this.#blocks = new WeakMap();
-      this.#bytes = 0;
     }
+    // Not slice(), which returns a view if `out` is a Buffer.
+    const block = new Uint8Array(length);
+    for (let i = 0; i < length; i++) block[i] = out[start + i]!;
     this.#blocks.set(list, block);
-    this.#bytes += bytes;
   }
 }
 
