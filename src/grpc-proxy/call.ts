@@ -14,6 +14,7 @@ import {
   tooLarge,
 } from "./grpc-status.ts";
 import { Credit } from "./credit.ts";
+import type { Deadlines, TimedCall } from "./deadlines.ts";
 import { KeptRequest } from "./kept-request.ts";
 import { MessagePipe, Rejection, type Rewrite } from "./message-pipe.ts";
 import { MemberSide, type MemberEvents } from "./member-side.ts";
@@ -28,6 +29,7 @@ export interface CallParts {
   pick(): Session | undefined;
   /** Waits for a session. The function returned cancels that. */
   wait(call: WaitingCall, timeoutMs: number): () => void;
+  readonly deadlines: Deadlines;
   /** The largest messages that pass, in bytes. */
   readonly limits: { readonly maxSendBytes: number; readonly maxRecvBytes: number };
   /** The call is over. Bytes of its response may still be on their way to the client. */
@@ -57,7 +59,7 @@ const MAX_WAIT_MS = 5000;
 // Members that one call is sent to.
 const MAX_ATTEMPTS = 3;
 
-export class Call implements StreamListener, MemberEvents, WaitingCall {
+export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCall {
   readonly method: Method;
   /** The gRPC code, once the call is over. */
   code = GrpcCode.OK as number;
@@ -68,6 +70,8 @@ export class Call implements StreamListener, MemberEvents, WaitingCall {
   #session: Session | undefined;
   #member: Stream | undefined;
   #attempts = 0;
+  /** The tick of its deadline; undefined: it has none. */
+  #deadline: number | undefined;
   #cancelWait = () => {};
   readonly #request: KeptRequest;
   readonly #requestCredit = new Credit();
@@ -95,6 +99,8 @@ export class Call implements StreamListener, MemberEvents, WaitingCall {
   /** Sends the call to a member, or waits for one. */
   start(): void {
     this.method.started++;
+    const timeoutMs = parseTimeout(headerValue(this.#list, "grpc-timeout"));
+    if (timeoutMs !== undefined) this.#deadline = this.#parts.deadlines.add(this, timeoutMs);
     this.#forward();
   }
 
@@ -120,8 +126,7 @@ export class Call implements StreamListener, MemberEvents, WaitingCall {
     }
 
     this.#state = "waiting";
-    const timeoutMs = parseTimeout(headerValue(this.#list, "grpc-timeout")) ?? MAX_WAIT_MS;
-    const cancel = this.#parts.wait(this, Math.min(timeoutMs, MAX_WAIT_MS));
+    const cancel = this.#parts.wait(this, MAX_WAIT_MS);
     if (this.#state === "waiting") this.#cancelWait = cancel;
   }
 
@@ -137,6 +142,10 @@ export class Call implements StreamListener, MemberEvents, WaitingCall {
     for (const [i, chunk] of chunks.entries())
       member.write(chunk, isComplete && i === chunks.length - 1);
     this.#request.dropIfLarge();
+  }
+
+  expired(): void {
+    this.fail({ code: GrpcCode.DEADLINE_EXCEEDED, message: "context deadline exceeded" });
   }
 
   // While it waits.
@@ -282,6 +291,7 @@ export class Call implements StreamListener, MemberEvents, WaitingCall {
     if (this.#state === "over") return;
     this.#state = "over";
     this.#cancelWait();
+    if (this.#deadline !== undefined) this.#parts.deadlines.remove(this, this.#deadline);
     this.#request.drop();
     this.code = code;
     this.method.handled[code]!++;

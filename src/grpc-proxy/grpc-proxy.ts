@@ -16,6 +16,7 @@ import { endpointStatus } from "../resolver/endpoint-status.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { Call, type CallParts } from "./call.ts";
 import { Client, type ClientListener, type ClientParts } from "./client.ts";
+import { Deadlines } from "./deadlines.ts";
 import { GrpcCode } from "./grpc-status.ts";
 import { GRPC_PROXY_METRICS } from "./grpc-proxy-metrics.ts";
 import type { GrpcProxyStatus } from "./grpc-proxy-status.ts";
@@ -54,6 +55,7 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
   #listen: HostPort;
   readonly #startedAt: number;
   readonly #buffered = new Buffered();
+  readonly deadlines: Deadlines;
   readonly #methods = new MethodTable();
   readonly #upstream: Upstream;
   readonly #members: Members;
@@ -74,6 +76,7 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
     this.#log = deps.log.from("grpc-proxy/grpc-proxy.ts");
     this.#listen = config.listen;
     this.#startedAt = clock.now();
+    this.deadlines = new Deadlines(clock);
     this.#upstream = new Upstream(config, {
       ...deps,
       buffered: this.#buffered,
@@ -174,6 +177,7 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
     for (const client of [...this.#clients]) client.terminate();
     void this.#members.close();
     this.#upstream.close();
+    this.deadlines.close();
   }
 
   /** Returns a snapshot of the proxy's state. */
