@@ -5,20 +5,12 @@ import type { Clock } from "../core/clock.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
-import { BufferLimit } from "../relay/buffer-limit.ts";
-import { IdleTimeout } from "../relay/idle-timeout.ts";
+import { BufferLimit, type BufferLimitListener } from "../relay/buffer-limit.ts";
+import { type ExpiryReason, IdleTimeout, type IdleTimeoutListener } from "../relay/idle-timeout.ts";
 import type { RelayEnd } from "../relay/relay-end.ts";
-import { Relay, type RelayDeps } from "../relay/relay.ts";
+import { Relay, type RelayDeps, type RelayListener } from "../relay/relay.ts";
 import { StallTimeout } from "../relay/stall-timeout.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-
-export interface ConnectionTableDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly system: TcpSystem;
-  /** Milliseconds after which a relay that is closing and makes no progress is reset. */
-  readonly stallTimeoutMs?: number | undefined;
-}
 
 export interface ConnectionTableListener {
   /** A relay has closed and left the table. `endpoint` is set if it was joined to one. */
@@ -34,8 +26,10 @@ const RESET_MESSAGES = {
   endpoint_unhealthy: "reset relays to an unhealthy endpoint",
 };
 
-export class ConnectionTable {
-  #config: GatewayConfig;
+export class ConnectionTable
+  implements RelayListener, IdleTimeoutListener<Relay>, BufferLimitListener
+{
+  #hasAccessLog = false;
   readonly #log: Logger;
   /** The endpoint of each relay; undefined while endpoints are being dialled. */
   readonly #endpoints = new Map<Relay, Endpoint | undefined>();
@@ -46,48 +40,42 @@ export class ConnectionTable {
   #listener: ConnectionTableListener | undefined;
   #onEmpty: (() => void) | undefined;
 
-  /** Opens nothing; `start` starts the timeouts. */
-  constructor(config: GatewayConfig, { clock, log, system, stallTimeoutMs }: ConnectionTableDeps) {
-    this.#config = config;
+  /**
+   * Opens nothing; `start` starts the timeouts. A relay that is closing is reset after
+   * `stallTimeoutMs` without progress.
+   */
+  constructor(
+    clock: Clock,
+    log: Logger,
+    system: TcpSystem,
+    stallTimeoutMs: number = STALL_TIMEOUT_MS,
+  ) {
     this.#log = log;
-    const relays = () => this.#endpoints.keys();
-    this.#stallTimeout = new StallTimeout(clock, stallTimeoutMs ?? STALL_TIMEOUT_MS);
-    this.#idleTimeout = new IdleTimeout({
-      clock,
-      relays,
-      limits: () => this.#config,
-      onExpired: (relay, reason) =>
-        log.debug("reset relay", { client: relay.clientAddress, reason }),
-    });
-    this.#bufferLimit = new BufferLimit({
-      clock,
-      relays,
-      limitBytes: () => this.#config.maxBufferBytes,
-      onReset: (count, bufferedBytes) =>
-        log.warn("reset relays whose peers do not read: --max-buffer-memory reached", {
-          relays: count,
-          "held-bytes": bufferedBytes,
-        }),
-    });
+    this.#stallTimeout = new StallTimeout(clock, stallTimeoutMs);
+    this.#idleTimeout = new IdleTimeout(clock, this.#endpoints);
+    this.#bufferLimit = new BufferLimit(clock, this.#endpoints);
     this.#relayDeps = {
       clock,
       system,
       stallTimeout: this.#stallTimeout,
       bufferLimit: this.#bufferLimit,
-      onClosed: (relay) => this.#remove(relay),
+      listener: this,
     };
   }
 
-  /** Starts the idle timeout. `listener` is notified of relays that close. */
-  start(listener: ConnectionTableListener): void {
+  /** Starts the timeouts. Relays may be added from now on; `listener` is notified when they close. */
+  start(config: GatewayConfig, listener: ConnectionTableListener): void {
     this.#listener = listener;
-    this.#idleTimeout.start();
+    this.#hasAccessLog = config.hasAccessLog;
+    this.#idleTimeout.start(config, this);
+    this.#bufferLimit.start(config.maxBufferBytes, this);
   }
 
   /** Applies another configuration to open relays and to new ones. */
   reconfigure(config: GatewayConfig): void {
-    this.#config = config;
-    this.#idleTimeout.start();
+    this.#hasAccessLog = config.hasAccessLog;
+    this.#idleTimeout.setLimits(config);
+    this.#bufferLimit.setLimit(config.maxBufferBytes);
     if (!config.hasAccessLog) return;
     for (const relay of this.#endpoints.keys()) relay.rememberClient();
   }
@@ -104,7 +92,7 @@ export class ConnectionTable {
   /** Adds a relay for an accepted client. The relay leaves the table when it closes. */
   add(client: TcpSocket): Relay {
     const relay = new Relay(client, this.#relayDeps);
-    if (this.#config.hasAccessLog) relay.rememberClient();
+    if (this.#hasAccessLog) relay.rememberClient();
     this.#endpoints.set(relay, undefined);
     return relay;
   }
@@ -151,11 +139,22 @@ export class ConnectionTable {
     this.#bufferLimit.close();
   }
 
-  #remove(relay: Relay): void {
+  closed(relay: Relay): void {
     const endpoint = this.#endpoints.get(relay);
     endpoint?.release(relay.bytesToServer, relay.bytesToClient);
     this.#endpoints.delete(relay);
     this.#listener?.closed(relay, endpoint);
     if (this.#endpoints.size === 0) this.#onEmpty?.();
+  }
+
+  expired(relay: Relay, reason: ExpiryReason): void {
+    this.#log.debug("reset relay", { client: relay.clientAddress, reason });
+  }
+
+  relaysReset(relays: number, bufferedBytes: number): void {
+    this.#log.warn("reset relays whose peers do not read: --max-buffer-memory reached", {
+      relays,
+      "held-bytes": bufferedBytes,
+    });
   }
 }

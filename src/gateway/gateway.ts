@@ -75,10 +75,7 @@ export class Gateway
     this.#listen = config.listen;
     this.#refusals = new EpisodeLog(log);
     this.#statistics = new Statistics(clock.now());
-    this.#connections = new ConnectionTable(config, {
-      ...{ clock, log, system },
-      stallTimeoutMs: deps.stallTimeoutMs,
-    });
+    this.#connections = new ConnectionTable(clock, log, system, deps.stallTimeoutMs);
     this.#draining = new DrainingEndpoints(clock, this.#connections);
     this.#cluster = new Cluster(config, {
       ...{ clock, log: deps.log, network, system, random },
@@ -117,6 +114,7 @@ export class Gateway
     }
 
     if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
+    this.#connections.start(this.#config, this);
     try {
       this.#listen = this.#acceptor.listen(this.#listen, this);
     } catch (error) {
@@ -124,7 +122,6 @@ export class Gateway
     }
 
     this.#cluster.follow();
-    this.#connections.start(this);
     this.#log.info("ready to proxy client requests", { endpoints: this.#cluster.labels() });
     return this.#listen;
   }

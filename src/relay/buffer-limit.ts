@@ -11,13 +11,9 @@ export interface BufferedRelay {
   terminate(reason: "memory_limit"): void;
 }
 
-export interface BufferLimitDeps<Relay extends BufferedRelay> {
-  readonly clock: Clock;
-  readonly relays: () => Iterable<Relay>;
-  /** Read at each check, so a reload takes effect. 0: no limit. */
-  readonly limitBytes: () => number;
-  /** Called after a check that reset relays. `bufferedBytes` is the total before the reset. */
-  readonly onReset: (relays: number, bufferedBytes: number) => void;
+export interface BufferLimitListener {
+  /** A check has reset relays. `bufferedBytes` is the total before the reset. */
+  relaysReset(relays: number, bufferedBytes: number): void;
 }
 
 const CHECK_INTERVAL_MS = 1000;
@@ -39,12 +35,29 @@ interface Stall {
 
 export class BufferLimit<Relay extends BufferedRelay> {
   #bytes = 0;
-  readonly #deps: BufferLimitDeps<Relay>;
+  /** 0: no limit. */
+  #limitBytes = 0;
+  readonly #clock: Clock;
+  readonly #relays: Pick<ReadonlyMap<Relay, unknown>, "keys">;
+  #listener: BufferLimitListener | undefined;
   #stalls = new Map<Relay, Stall>();
   #cancelTimer: (() => void) | undefined;
 
-  constructor(deps: BufferLimitDeps<Relay>) {
-    this.#deps = deps;
+  /** The keys of `relays` are checked, those that it has at the time. */
+  constructor(clock: Clock, relays: Pick<ReadonlyMap<Relay, unknown>, "keys">) {
+    this.#clock = clock;
+    this.#relays = relays;
+  }
+
+  /** Limits the memory from now on. */
+  start(limitBytes: number, listener: BufferLimitListener): void {
+    this.#limitBytes = limitBytes;
+    this.#listener = listener;
+  }
+
+  /** Changes the limit. 0: no limit. It takes effect at the next byte or check. */
+  setLimit(limitBytes: number): void {
+    this.#limitBytes = limitBytes;
   }
 
   /** Adds `bytes` (may be negative) to the total. */
@@ -60,12 +73,12 @@ export class BufferLimit<Relay extends BufferedRelay> {
   }
 
   get #isTracking(): boolean {
-    const limit = this.#deps.limitBytes();
+    const limit = this.#limitBytes;
     return limit > 0 && this.#bytes > limit * TRACKING_THRESHOLD;
   }
 
   #scheduleCheck(): void {
-    this.#cancelTimer = this.#deps.clock.after(CHECK_INTERVAL_MS, () => {
+    this.#cancelTimer = this.#clock.after(CHECK_INTERVAL_MS, () => {
       if (this.#isTracking) {
         this.#check();
         this.#scheduleCheck();
@@ -79,11 +92,10 @@ export class BufferLimit<Relay extends BufferedRelay> {
 
   /** Updates the stalls, then resets stalled relays until the rest fits the limit. */
   #check(): void {
-    const { relays, limitBytes, onReset } = this.#deps;
     const before = this.#stalls;
     this.#stalls = new Map();
     const stalled: Relay[] = [];
-    for (const relay of relays()) {
+    for (const relay of this.#relays.keys()) {
       const progress = relay.bufferedBytes > 0 ? relay.progress() : undefined;
       if (progress === undefined) continue;
 
@@ -94,7 +106,7 @@ export class BufferLimit<Relay extends BufferedRelay> {
     }
 
     const bufferedBytes = this.#bytes;
-    let excess = bufferedBytes - limitBytes();
+    let excess = bufferedBytes - this.#limitBytes;
     let resets = 0;
     for (const relay of stalled.toSorted((a, b) => b.bufferedBytes - a.bufferedBytes)) {
       if (excess <= 0) break;
@@ -103,6 +115,6 @@ export class BufferLimit<Relay extends BufferedRelay> {
       relay.terminate("memory_limit");
     }
 
-    if (resets > 0) onReset(resets, bufferedBytes);
+    if (resets > 0) this.#listener!.relaysReset(resets, bufferedBytes);
   }
 }

@@ -22,13 +22,9 @@ export interface IdleLimits {
   readonly userTimeoutMs: number;
 }
 
-export interface IdleTimeoutDeps<Relay extends ExpiringRelay> {
-  readonly clock: Clock;
-  readonly relays: () => Iterable<Relay>;
-  /** Read at each check. */
-  readonly limits: () => IdleLimits;
-  /** Called before a relay is terminated. */
-  readonly onExpired: (relay: Relay, reason: ExpiryReason) => void;
+export interface IdleTimeoutListener<Relay extends ExpiringRelay> {
+  /** The relay is about to be terminated. */
+  expired(relay: Relay, reason: ExpiryReason): void;
 }
 
 // Checks per shortest limit: a relay outlives that limit by at most a quarter of it.
@@ -36,26 +32,29 @@ const CHECKS_PER_LIMIT = 4;
 const MIN_PERIOD_MS = 50;
 
 export class IdleTimeout<Relay extends ExpiringRelay> {
-  readonly #deps: IdleTimeoutDeps<Relay>;
+  readonly #clock: Clock;
+  readonly #relays: Pick<ReadonlyMap<Relay, unknown>, "keys">;
+  #limits: IdleLimits = { idleTimeoutMs: 0, userTimeoutMs: 0 };
+  #listener: IdleTimeoutListener<Relay> | undefined;
   #lastActivity = new WeakMap<Relay, { bytes: number; at: number }>();
   #cancelTimer = () => {};
 
-  constructor(deps: IdleTimeoutDeps<Relay>) {
-    this.#deps = deps;
+  /** The keys of `relays` are checked, those that it has at the time. */
+  constructor(clock: Clock, relays: Pick<ReadonlyMap<Relay, unknown>, "keys">) {
+    this.#clock = clock;
+    this.#relays = relays;
   }
 
-  /** Starts checking. Call again to apply changed limits. */
-  start(): void {
-    this.#cancelTimer();
-    const { idleTimeoutMs, userTimeoutMs } = this.#deps.limits();
-    const limits = [idleTimeoutMs, userTimeoutMs].filter((ms) => ms > 0);
-    if (limits.length === 0) return;
+  /** Starts checking. */
+  start(limits: IdleLimits, listener: IdleTimeoutListener<Relay>): void {
+    this.#listener = listener;
+    this.setLimits(limits);
+  }
 
-    const periodMs = Math.max(MIN_PERIOD_MS, Math.min(...limits) / CHECKS_PER_LIMIT);
-    this.#cancelTimer = this.#deps.clock.after(periodMs, () => {
-      this.#check();
-      this.start();
-    });
+  /** Applies changed limits. The next check is a whole period away. */
+  setLimits(limits: IdleLimits): void {
+    this.#limits = limits;
+    this.#scheduleCheck();
   }
 
   /** Stops checking. May be called twice. */
@@ -63,23 +62,35 @@ export class IdleTimeout<Relay extends ExpiringRelay> {
     this.#cancelTimer();
   }
 
-  #check(): void {
-    const { relays, limits, onExpired } = this.#deps;
-    const { idleTimeoutMs, userTimeoutMs } = limits();
+  #scheduleCheck(): void {
+    this.#cancelTimer();
+    const { idleTimeoutMs, userTimeoutMs } = this.#limits;
+    const limits = [idleTimeoutMs, userTimeoutMs].filter((ms) => ms > 0);
+    if (limits.length === 0) return;
 
-    for (const relay of [...relays()]) {
+    const periodMs = Math.max(MIN_PERIOD_MS, Math.min(...limits) / CHECKS_PER_LIMIT);
+    this.#cancelTimer = this.#clock.after(periodMs, () => {
+      this.#check();
+      this.#scheduleCheck();
+    });
+  }
+
+  #check(): void {
+    const { idleTimeoutMs, userTimeoutMs } = this.#limits;
+
+    for (const relay of [...this.#relays.keys()]) {
       const isIdle = idleTimeoutMs > 0 && this.#idleMs(relay) >= idleTimeoutMs;
       const hasVanished = !isIdle && userTimeoutMs > 0 && relay.hasClientVanished(userTimeoutMs);
       if (!isIdle && !hasVanished) continue;
 
       const reason = isIdle ? "idle" : "client_vanished";
-      onExpired(relay, reason);
+      this.#listener!.expired(relay, reason);
       relay.terminate(reason);
     }
   }
 
   #idleMs(relay: Relay): number {
-    const now = this.#deps.clock.now();
+    const now = this.#clock.now();
     const bytes = relay.receivedBytes();
     if (bytes === undefined) return 0;
 

@@ -18,8 +18,12 @@ export interface RelayDeps extends FlowDeps {
   readonly clock: Clock;
   readonly stallTimeout: StallTimeout;
   readonly system: FlowDeps["system"] & Pick<TcpSystem, "unsentBytes" | "hasVanished" | "isReset">;
-  /** Called once for each relay, when its last socket is closed. */
-  readonly onClosed: (relay: Relay) => void;
+  readonly listener: RelayListener;
+}
+
+export interface RelayListener {
+  /** The relay's last socket is closed. Called once. */
+  closed(relay: Relay): void;
 }
 
 // A reset waits until the other peer has acknowledged all bytes. The kernel sends
@@ -211,7 +215,7 @@ export class Relay implements FlowEvents, EndingRelay, BufferedRelay, ExpiringRe
     const { dialing } = this;
     this.dialing = undefined;
     dialing?.abort();
-    this.#deps.onClosed(this);
+    this.#deps.listener.closed(this);
   }
 }
 

@@ -18,20 +18,19 @@ class FakeRelay implements BufferedRelay {
 function setUp(sizes: readonly number[], limitBytes = 100) {
   const clock = new ManualClock();
   const relays = sizes.map((size) => new FakeRelay(size));
-  const limit = { bytes: limitBytes };
   const resets: [relays: number, bufferedBytes: number][] = [];
-  const bufferLimit = new BufferLimit<FakeRelay>({
-    clock,
-    relays: () => relays.filter((relay) => !relay.isTerminated),
-    limitBytes: () => limit.bytes,
-    onReset: (count, bufferedBytes) => {
+  const bufferLimit = new BufferLimit<FakeRelay>(clock, {
+    keys: () => relays.filter((relay) => !relay.isTerminated).values(),
+  });
+  bufferLimit.start(limitBytes, {
+    relaysReset: (count, bufferedBytes) => {
       resets.push([count, bufferedBytes]);
     },
   });
   for (const size of sizes) bufferLimit.add(size);
 
   const terminated = () => relays.map((relay) => relay.isTerminated);
-  return { clock, relays, resets, bufferLimit, limit, terminated };
+  return { clock, relays, resets, bufferLimit, terminated };
 }
 
 describe("BufferLimit", () => {
@@ -83,9 +82,9 @@ describe("BufferLimit", () => {
   });
 
   test("resets no relay after a reload has removed the limit", () => {
-    const { clock, terminated, limit } = setUp([45, 45]);
+    const { clock, terminated, bufferLimit } = setUp([45, 45]);
     clock.advance(20_000);
-    limit.bytes = 0;
+    bufferLimit.setLimit(0);
     clock.advance(20_000);
     expect([terminated(), clock.pending]).toEqual([[false, false], 0]);
   });

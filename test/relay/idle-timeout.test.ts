@@ -18,20 +18,17 @@ class FakeRelay implements ExpiringRelay {
 function setUp(limits: { idleTimeoutMs: number; userTimeoutMs: number }) {
   const clock = new ManualClock();
   const pair: [FakeRelay, FakeRelay] = [new FakeRelay(), new FakeRelay()];
-  const relays = new Set(pair);
+  const relays = new Map(pair.map((relay) => [relay, undefined]));
   const reasons: string[] = [];
-  const idleTimeout = new IdleTimeout<FakeRelay>({
-    clock,
-    relays: () => relays,
-    limits: () => limits,
-    onExpired: (relay, reason) => {
+  const idleTimeout = new IdleTimeout<FakeRelay>(clock, relays);
+  idleTimeout.start(limits, {
+    expired: (relay, reason) => {
       reasons.push(reason);
       relays.delete(relay);
     },
   });
-  idleTimeout.start();
 
-  return { clock, relays: pair, reasons, idleTimeout, limits };
+  return { clock, relays: pair, reasons, idleTimeout };
 }
 
 describe("IdleTimeout", () => {
@@ -77,13 +74,11 @@ describe("IdleTimeout", () => {
     expect(reasons).toEqual(["client_vanished"]);
   });
 
-  test("start() applies changed limits, and close() may be called twice", () => {
-    const { clock, idleTimeout, limits } = setUp({ idleTimeoutMs: 1000, userTimeoutMs: 1000 });
-    idleTimeout.start();
+  test("setLimits() applies changed limits, and close() may be called twice", () => {
+    const { clock, idleTimeout } = setUp({ idleTimeoutMs: 1000, userTimeoutMs: 1000 });
+    idleTimeout.setLimits({ idleTimeoutMs: 2000, userTimeoutMs: 0 });
     expect(clock.pending).toBe(1);
-    limits.idleTimeoutMs = 0;
-    limits.userTimeoutMs = 0;
-    idleTimeout.start();
+    idleTimeout.setLimits({ idleTimeoutMs: 0, userTimeoutMs: 0 });
     expect(clock.pending).toBe(0);
     idleTimeout.close();
     idleTimeout.close();

@@ -44,7 +44,7 @@ function setUp() {
       peek: () => 0,
       skip: () => {},
     },
-    onClosed: () => closedRelays++,
+    listener: { closed: () => closedRelays++ },
   });
   relay.join(server as unknown as TcpSocket);
 
