@@ -4,19 +4,19 @@ import { formatHostPort, type HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
-import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import { EndpointVerifier } from "../resolver/endpoint-verifier.ts";
 import { withCertificateNames, withInheritedPriority } from "../resolver/member-specs.ts";
 import { UNTIL_ANSWERED } from "../resolver/dns-cache.ts";
 import { Pool } from "../resolver/pool.ts";
-import { type IsLocalAddress, type IsSelf, isSelf } from "../resolver/self-address.ts";
+import { type IsSelf, isSelf } from "../resolver/self-address.ts";
 import { describeTlsError } from "../resolver/tls-error.ts";
 import { mustVerify } from "../resolver/srv.ts";
-import { createClusterIo, type Network, type ClusterIo } from "../resolver/cluster-io.ts";
+import { createClusterIo, type ClusterIo } from "../resolver/cluster-io.ts";
 import { checkEndpoint } from "../resolver/endpoint-check.ts";
 import { resolveListenHost } from "../net/listen-address.ts";
 import { checkTlsFiles } from "../resolver/start-checks.ts";
+import type { GatewayDeps } from "./gateway.ts";
 
 // These interfaces are what `check --output json` prints; scripts rely on them.
 
@@ -48,13 +48,6 @@ export interface CheckReport {
   readonly errors: readonly string[];
 }
 
-export interface CheckDeps {
-  readonly clock: Clock;
-  readonly network: Network;
-  readonly system: TcpSystem;
-  readonly isLocalAddress: IsLocalAddress;
-}
-
 /**
  * Checks everything once.
  *
@@ -62,7 +55,10 @@ export interface CheckDeps {
  * @throws {StartError} if a file that is named cannot be used, or a name resolves to the gateway itself.
  * @throws {StartError} if the listen address does not resolve.
  */
-export async function checkConfig(config: GatewayConfig, deps: CheckDeps): Promise<CheckReport> {
+export async function checkConfig(
+  config: GatewayConfig,
+  deps: Pick<GatewayDeps, "clock" | "network" | "system" | "isLocalAddress">,
+): Promise<CheckReport> {
   const { clock, network, system, isLocalAddress } = deps;
   await checkTlsFiles(network, config.tls);
   const listen: HostPort = await resolveListenHost(
