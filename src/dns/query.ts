@@ -1,10 +1,9 @@
 // Queries the servers in turn for one absolute name, until one of them answers or reports
 // that the name has no such record.
-import { exchange } from "./exchange.ts";
+import type { HostPort } from "../core/address.ts";
 import { type Message, type Question, TYPES } from "./message.ts";
 import type { ResolverConfig } from "./resolv-conf.ts";
 import { BAD_RESPONSE, LAME_REFERRAL, NOT_FOUND, type Result, TIMED_OUT } from "./result.ts";
-import type { ExchangeDeps } from "./transport.ts";
 
 const NXDOMAIN = 3;
 
@@ -16,14 +15,9 @@ const CODES: Readonly<Record<number, string>> = {
   5: "EREFUSED",
 };
 
-export interface QueryDeps extends ExchangeDeps {
-  /** Runs `work` when the number of concurrent exchanges permits. */
-  readonly limit: <T>(work: () => Promise<T>) => Promise<T>;
-}
-
 /**
  * Queries each server in turn, beginning with the one at `offset`, and repeats that up to
- * `attempts` times. Ends with the first answer that has a record of the type, or with
+ * `attempts` times or until `signal` aborts. `ask` sends the question to one server, once. Ends with the first answer that has a record of the type, or with
  * NOT_FOUND if a server reports that there is none. After any other answer, an error or a
  * timeout, the next server is queried. If all fail, returns the last failure.
  *
@@ -31,17 +25,16 @@ export interface QueryDeps extends ExchangeDeps {
  */
 export async function query(
   question: Question,
-  config: ResolverConfig,
+  { servers, attempts }: Pick<ResolverConfig, "servers" | "attempts">,
   offset: number,
-  deps: QueryDeps,
+  ask: (server: HostPort) => Promise<Result<Message>>,
   signal: AbortSignal,
 ): Promise<Result<Message>> {
-  const { servers, attempts } = config;
   let code = TIMED_OUT;
 
   for (let i = 0; i < attempts * servers.length && !signal.aborted; i++) {
     const server = servers[(offset + i) % servers.length]!;
-    const answer = await deps.limit(() => exchange(server, question, config, deps, signal));
+    const answer = await ask(server);
     if ("code" in answer) {
       code = answer.code;
       continue;

@@ -4,6 +4,7 @@
 import type { HostPort } from "../core/address.ts";
 import { type SourceAddress, sortAddresses } from "./address-order.ts";
 import { isDomainName, searchNames } from "./domain-name.ts";
+import { exchange } from "./exchange.ts";
 import { limiter } from "./limiter.ts";
 import {
   type Message,
@@ -13,16 +14,22 @@ import {
   type SrvData,
   TYPES,
 } from "./message.ts";
-import { query, type QueryDeps } from "./query.ts";
+import { query } from "./query.ts";
 import { DEFAULTS, type ResolverConfig } from "./resolv-conf.ts";
 import { BAD_RESPONSE, CANCELLED, NOT_FOUND, type Result } from "./result.ts";
-import { SystemConfig, type SystemConfigDeps } from "./system-config.ts";
-import type { ExchangeDeps } from "./transport.ts";
+import { SystemConfig } from "./system-config.ts";
+import type { ExchangeDeps, FileReader } from "./transport.ts";
 
 // Concurrent exchanges. Each has a socket; resolver/descriptor-cost.ts reserves descriptors.
 export const MAX_EXCHANGES = 32;
 
-export interface StubResolverDeps extends ExchangeDeps, SystemConfigDeps {
+/** The system as the resolver uses it. */
+export interface StubResolverDeps extends ExchangeDeps {
+  readonly files: FileReader;
+  /** Returns the name of this machine; undefined if it has none. */
+  readonly hostname: () => string | undefined;
+  /** Whether getaddrinfo must do all lookups, as on macOS; see prefersGetaddrinfo() in os/dns.ts. */
+  readonly prefersSystem: boolean;
   readonly sourceAddress: SourceAddress;
   /** Calls getaddrinfo, for sources that only the C library implements. Returns at least one address. */
   readonly systemLookup: (host: string, signal: AbortSignal) => Promise<Result<readonly string[]>>;
@@ -45,7 +52,7 @@ const NEVER = new AbortController().signal;
 
 export class StubResolver {
   readonly #deps: StubResolverDeps;
-  readonly #queryDeps: QueryDeps;
+  readonly #limit = limiter(MAX_EXCHANGES);
   readonly #system: SystemConfig;
   /** The number of questions so far, for the option `rotate`. */
   #rotation = 0;
@@ -53,9 +60,8 @@ export class StubResolver {
   /** Opens nothing. Files are read when a lookup first needs them. */
   constructor(deps: StubResolverDeps) {
     this.#deps = deps;
-    const { transport, clock, randomId } = deps;
-    this.#queryDeps = { transport, clock, randomId, limit: limiter(MAX_EXCHANGES) };
-    this.#system = new SystemConfig(deps);
+    const { files, clock, hostname, prefersSystem } = deps;
+    this.#system = new SystemConfig(files, clock, hostname, prefersSystem);
   }
 
   /**
@@ -154,7 +160,10 @@ export class StubResolver {
     signal: AbortSignal,
   ): Promise<Result<Message>> {
     const offset = config.rotate ? this.#rotation++ : 0;
-    return query({ name, type }, config, offset, this.#queryDeps, signal);
+    const question = { name, type };
+    const ask = (server: HostPort) =>
+      this.#limit(() => exchange(server, question, config, this.#deps, signal));
+    return query(question, config, offset, ask, signal);
   }
 
   #sorted(found: readonly string[], ttlSeconds: number | undefined): Result<HostAnswer> {

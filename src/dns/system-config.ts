@@ -7,15 +7,6 @@ import { type LookupOrder, lookupOrder, type OrderFacts, parseNsswitch } from ".
 import { parseResolvConf, type ResolverConfig } from "./resolv-conf.ts";
 import type { FileReader } from "./transport.ts";
 
-export interface SystemConfigDeps {
-  readonly files: FileReader;
-  readonly clock: Clock;
-  /** Returns the name of this machine; undefined if it has none. */
-  readonly hostname: () => string | undefined;
-  /** Whether getaddrinfo must do all lookups, as on macOS; see prefersGetaddrinfo() in os/dns.ts. */
-  readonly prefersSystem: boolean;
-}
-
 /** The sources for the lookup of a host, and the configuration for queries to DNS. */
 export interface HostPlan {
   readonly order: LookupOrder;
@@ -23,16 +14,26 @@ export interface HostPlan {
 }
 
 export class SystemConfig {
-  readonly #deps: SystemConfigDeps;
+  readonly #hostname: () => string | undefined;
+  readonly #prefersSystem: boolean;
   readonly #resolvConf: CachedFile<{ config: ResolverConfig; isUsable: boolean }>;
   readonly #nsswitch: CachedFile<OrderFacts["sources"]>;
   readonly #hosts: CachedFile<ReturnType<typeof parseHosts>>;
   readonly #mdnsAllow: CachedFile<boolean>;
 
-  /** Reads nothing. Each file is read when it is first needed. */
-  constructor(deps: SystemConfigDeps) {
-    this.#deps = deps;
-    const { files, clock } = deps;
+  /**
+   * Reads nothing. Each file is read when it is first needed. `hostname` returns the name
+   * of this machine, undefined if it has none. `prefersSystem`: getaddrinfo must do all
+   * lookups, as on macOS.
+   */
+  constructor(
+    files: FileReader,
+    clock: Clock,
+    hostname: () => string | undefined,
+    prefersSystem: boolean,
+  ) {
+    this.#hostname = hostname;
+    this.#prefersSystem = prefersSystem;
     this.#resolvConf = new CachedFile({
       path: "/etc/resolv.conf",
       parse: (file) => this.#readResolvConf(file),
@@ -57,16 +58,16 @@ export class SystemConfig {
    * @see Go net/conf.go, lookupOrder
    */
   async plan(host: string): Promise<HostPlan> {
-    const { prefersSystem, hostname } = this.#deps;
     if (!this.#resolvConf.isFresh) await this.#resolvConf.refresh();
     const { config, isUsable } = this.#resolvConf.value;
-    if (prefersSystem || !isUsable || config.hasUnknownOption) return { order: "system", config };
+    if (this.#prefersSystem || !isUsable || config.hasUnknownOption)
+      return { order: "system", config };
 
     if (!this.#nsswitch.isFresh) await this.#nsswitch.refresh();
     const sources = this.#nsswitch.value;
     const hasMdns = Array.isArray(sources) && sources.some(({ name }) => name.startsWith("mdns"));
     if (hasMdns && !this.#mdnsAllow.isFresh) await this.#mdnsAllow.refresh();
-    const facts = { sources, hostname: hostname(), hasMdnsAllow: this.#mdnsAllow.value };
+    const facts = { sources, hostname: this.#hostname(), hasMdnsAllow: this.#mdnsAllow.value };
     return { order: lookupOrder(host, facts), config };
   }
 
@@ -79,7 +80,7 @@ export class SystemConfig {
   #readResolvConf(file: FileText): { config: ResolverConfig; isUsable: boolean } {
     const text = "text" in file ? file.text : undefined;
     return {
-      config: parseResolvConf(text, this.#deps.hostname() ?? ""),
+      config: parseResolvConf(text, this.#hostname() ?? ""),
       isUsable: "text" in file || isAbsent(file.code),
     };
   }
