@@ -12,9 +12,8 @@ import { ClientAcl } from "./client-acl.ts";
 import { ClientLimit } from "./client-limit.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
-import type { EpisodeLog } from "./episode-log.ts";
+import { EpisodeLog } from "./episode-log.ts";
 import type { ConnectionTable } from "./connection-table.ts";
-import type { Statistics } from "./statistics.ts";
 
 const AT_LIMIT = "connection limit reached";
 
@@ -34,54 +33,69 @@ const HANDSHAKE_MS = 300;
 // Silence after which the hand-over is considered complete.
 const SILENCE_MS = 100;
 
-export interface AcceptorDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly refusals: EpisodeLog;
-  readonly system: TcpSystem;
-  readonly relays: Pick<ConnectionTable, "count" | "reapReset">;
-  readonly statistics: Statistics;
-  /** The descriptor of a socket that listens already; undefined: the acceptor opens one. */
-  readonly inherited: number | undefined;
-}
-
 export interface AcceptorListener {
   /** Takes over a client that may connect. Returns its relay; undefined if that has closed already. */
   accepted(client: TcpSocket): Relay | undefined;
+  /** A client was reset. */
+  denied(reason: DenyReason): void;
 }
+
+/** Why a client may not connect. */
+export type DenyReason = "connection_limit" | keyof typeof DENY_REASONS;
 
 export class Acceptor implements GuardedListener {
   #maxConnections = 0;
-  readonly #deps: AcceptorDeps;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #relays: Pick<ConnectionTable, "count" | "reapReset">;
+  readonly #episodes: EpisodeLog;
   readonly #acl = new ClientAcl();
   readonly #clientLimit = new ClientLimit();
   readonly #rateLimitedLog: RateLimitedLog;
   readonly #listener: Listener;
   #owner: AcceptorListener | undefined;
-  #keepAliveMs: number;
-  readonly #reusePort: boolean;
+  #keepAliveMs = 0;
+  #reusePort = false;
   #address: HostPort | undefined;
+  #inherited: number | undefined;
+  /** Clients so far, including those that were denied. */
+  #clients = 0;
   readonly #guard: DescriptorGuard;
   #maySearchReset = true;
 
   /** Opens nothing; `listen` does. */
-  constructor(config: GatewayConfig, deps: AcceptorDeps) {
-    this.#deps = deps;
-    this.#rateLimitedLog = new RateLimitedLog(deps.log, deps.clock);
-    this.#guard = new DescriptorGuard(deps.clock, deps.system.hasDescriptors);
-    this.#listener = new Listener(deps.system, (client) => this.#accept(client));
-    this.#keepAliveMs = config.keepAliveMs;
-    this.#reusePort = config.reusePort;
-    this.#setLimits(config);
+  constructor(
+    clock: Clock,
+    log: Logger,
+    system: TcpSystem,
+    relays: Pick<ConnectionTable, "count" | "reapReset">,
+  ) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#relays = relays;
+    this.#episodes = new EpisodeLog(log);
+    this.#rateLimitedLog = new RateLimitedLog(log, clock);
+    this.#guard = new DescriptorGuard(clock, system.hasDescriptors);
+    this.#listener = new Listener(system, (client) => this.#accept(client));
   }
 
   /**
-   * Listens on an IP literal and returns the address, with its real port.
+   * Listens on an IP literal and returns the address, with its real port. `inherited` is
+   * the descriptor of a socket that listens there already.
    *
    * @throws {Error} with a `code` such as EADDRINUSE.
    */
-  listen(address: HostPort, owner: AcceptorListener): HostPort {
+  listen(
+    address: HostPort,
+    inherited: number | undefined,
+    config: GatewayConfig,
+    owner: AcceptorListener,
+  ): HostPort {
     this.#owner = owner;
+    this.#inherited = inherited;
+    this.#keepAliveMs = config.keepAliveMs;
+    this.#reusePort = config.reusePort;
+    this.#setLimits(config);
     this.#address = address;
     this.#address = this.#bind();
     this.#guard.watch(this);
@@ -90,17 +104,16 @@ export class Acceptor implements GuardedListener {
   }
 
   #logListening(address: string): void {
-    const { log } = this.#deps;
-    log.info("listening", { address, "max-connections": this.maxConnections });
+    this.#log.info("listening", { address, "max-connections": this.maxConnections });
     if (isLoopback(this.#address!.host) || !this.#acl.isOpen) return;
-    log.warn("accepting clients from any address (--allow-cidr restricts them)", { address });
+    this.#log.warn("accepting clients from any address (--allow-cidr restricts them)", { address });
   }
 
   #bind(): HostPort {
     return this.#listener.start(this.#address!, {
       keepAliveMs: this.#keepAliveMs,
       reusePort: this.#reusePort,
-      inherited: this.#deps.inherited,
+      inherited: this.#inherited,
     });
   }
 
@@ -129,7 +142,7 @@ export class Acceptor implements GuardedListener {
   setMaxConnections({ maxConnections, warning }: ConnectionLimit): void {
     const before = this.#maxConnections;
     const isLogged = warning !== undefined && (maxConnections > 0 || before > 0);
-    if (isLogged && maxConnections !== before) this.#deps.log.warn(warning);
+    if (isLogged && maxConnections !== before) this.#log.warn(warning);
     this.#maxConnections = before > 0 ? Math.max(1, maxConnections) : maxConnections;
   }
 
@@ -137,7 +150,7 @@ export class Acceptor implements GuardedListener {
   release(relay: Relay): void {
     this.#clientLimit.release(relay);
     // Not at the first relay that closes: at the limit, each client would log two lines.
-    if (this.#deps.relays.count <= this.maxConnections * 0.9) this.#deps.refusals.end(AT_LIMIT);
+    if (this.#relays.count <= this.maxConnections * 0.9) this.#episodes.end(AT_LIMIT);
   }
 
   /**
@@ -152,10 +165,10 @@ export class Acceptor implements GuardedListener {
       // loop goes on.
       for (const index of [1, 0] as const) {
         this.#listener.directClients(index);
-        await pause(this.#deps.clock, HANDSHAKE_MS, { signal });
-        const before = this.#deps.statistics.accepted;
-        await pause(this.#deps.clock, SILENCE_MS, { signal });
-        if (this.#deps.statistics.accepted === before) break;
+        await pause(this.#clock, HANDSHAKE_MS, { signal });
+        const before = this.#clients;
+        await pause(this.#clock, SILENCE_MS, { signal });
+        if (this.#clients === before) break;
       }
     }
     this.close();
@@ -181,49 +194,46 @@ export class Acceptor implements GuardedListener {
   suspend(): void {
     this.#listener.close();
     // An inherited socket stays open in the process that passed it on, so clients queue there.
-    const effect = this.#deps.inherited === undefined ? "refusing clients" : "clients wait";
-    this.#deps.log.warn(`out of file descriptors: ${effect}`, {
-      relays: this.#deps.relays.count,
+    const effect = this.#inherited === undefined ? "refusing clients" : "clients wait";
+    this.#log.warn(`out of file descriptors: ${effect}`, {
+      relays: this.#relays.count,
     });
   }
 
   /** For the descriptor guard: listens again. */
   resume(): void {
     this.#bind();
-    this.#deps.log.info("file descriptors available: listening again");
+    this.#log.info("file descriptors available: listening again");
   }
 
   #isFull(): boolean {
-    const { relays } = this.#deps;
-    if (relays.count < this.maxConnections) return false;
+    if (this.#relays.count < this.maxConnections) return false;
 
     // Bun accepts all waiting clients before it reports that any has closed. When
     // many clients connect and reset at once, relays whose clients are gone may
     // therefore reach the limit.
     if (this.#maySearchReset) this.#searchReset();
-    return relays.count >= this.maxConnections;
+    return this.#relays.count >= this.maxConnections;
   }
 
   /** Ends relays of reset clients. After a search that finds few, this turn of the event loop has no other. */
   #searchReset(): void {
-    const { clock, relays } = this.#deps;
-    const before = relays.count;
-    relays.reapReset();
-    this.#maySearchReset = before - relays.count >= before * WORTHWHILE_FRACTION;
+    const before = this.#relays.count;
+    this.#relays.reapReset();
+    this.#maySearchReset = before - this.#relays.count >= before * WORTHWHILE_FRACTION;
     if (this.#maySearchReset) return;
-    clock.soon(() => {
+    this.#clock.soon(() => {
       this.#maySearchReset = true;
     });
   }
 
   #accept(client: TcpSocket): void {
-    const { refusals, statistics } = this.#deps;
-    statistics.accepted++;
+    this.#clients++;
 
     if (this.#isFull()) {
-      statistics.refused.connection_limit++;
+      this.#owner!.denied("connection_limit");
       client.terminate();
-      refusals.begin(AT_LIMIT, { "max-connections": this.maxConnections });
+      this.#episodes.begin(AT_LIMIT, { "max-connections": this.maxConnections });
       return;
     }
 
@@ -240,7 +250,7 @@ export class Acceptor implements GuardedListener {
       if (relay !== undefined) this.#clientLimit.acquire(relay, address);
       return;
     }
-    statistics.refused[reason]++;
+    this.#owner!.denied(reason);
     client.terminate();
     this.#rateLimitedLog.warn(`refusing clients: ${DENY_REASONS[reason]}`, { client: address });
   }

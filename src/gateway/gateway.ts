@@ -19,7 +19,7 @@ import type { FailoverDeps } from "../resolver/failover.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
 import { logAccess } from "./access-log.ts";
-import { Acceptor, type AcceptorListener } from "./acceptor.ts";
+import { Acceptor, type AcceptorListener, type DenyReason } from "./acceptor.ts";
 import { ClientConnection, type ClientConnectionListener } from "./client-connection.ts";
 import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
 import { ConnectionTable, type ConnectionTableListener } from "./connection-table.ts";
@@ -81,13 +81,7 @@ export class Gateway
       ...{ clock, log: deps.log, network, system, random },
       isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
     });
-    this.#acceptor = new Acceptor(config, {
-      ...{ clock, log, system },
-      refusals: this.#refusals,
-      relays: this.#connections,
-      statistics: this.#statistics,
-      inherited: deps.inheritedListener,
-    });
+    this.#acceptor = new Acceptor(clock, log, system, this.#connections);
     this.#failoverDeps = {
       cluster: this.#cluster,
       clock,
@@ -116,7 +110,8 @@ export class Gateway
     if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
     this.#connections.start(this.#config, this);
     try {
-      this.#listen = this.#acceptor.listen(this.#listen, this);
+      const { inheritedListener } = this.#deps;
+      this.#listen = this.#acceptor.listen(this.#listen, inheritedListener, this.#config, this);
     } catch (error) {
       throw listenFailure(listen, error);
     }
@@ -189,9 +184,15 @@ export class Gateway
   }
 
   accepted(client: TcpSocket): Relay | undefined {
+    this.#statistics.accepted++;
     const relay = this.#connections.add(client);
     new ClientConnection(relay, this).connect(this.#failoverDeps);
     return this.#connections.has(relay) ? relay : undefined;
+  }
+
+  denied(reason: DenyReason): void {
+    this.#statistics.accepted++;
+    this.#statistics.refused[reason]++;
   }
 
   joined(relay: Relay, endpoint: Endpoint): void {
