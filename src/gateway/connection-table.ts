@@ -5,7 +5,7 @@ import type { Clock } from "../core/clock.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
-import { BufferLimit, type BufferLimitListener } from "../relay/buffer-limit.ts";
+import { BufferLimit, type BufferLimitListener } from "../net/buffer-limit.ts";
 import { type ExpiryReason, IdleTimeout, type IdleTimeoutListener } from "../relay/idle-timeout.ts";
 import type { RelayEnd } from "../relay/relay-end.ts";
 import { Relay, type RelayDeps, type RelayListener } from "../relay/relay.ts";
@@ -151,7 +151,7 @@ export class ConnectionTable
     this.#log.debug("reset relay", { client: relay.clientAddress, reason });
   }
 
-  relaysReset(relays: number, bufferedBytes: number): void {
+  holdersEnded(relays: number, bufferedBytes: number): void {
     this.#log.warn("reset relays whose peers do not read: --max-buffer-memory reached", {
       relays,
       "held-bytes": bufferedBytes,

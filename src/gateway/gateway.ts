@@ -1,6 +1,5 @@
 // The L4 gateway: wires the acceptor, the cluster and the connection table together,
 // and starts, reconfigures, drains and closes them. It owns all of them.
-import { isIP } from "node:net";
 import type { HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import { formatDuration } from "../core/duration.ts";
@@ -19,12 +18,12 @@ import type { FailoverDeps } from "../resolver/failover.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
 import { logAccess } from "./access-log.ts";
-import { Acceptor, type AcceptorListener, type DenyReason } from "./acceptor.ts";
+import { Acceptor, type AcceptorListener, type DenyReason } from "../clients/acceptor.ts";
 import { ClientConnection, type ClientConnectionListener } from "./client-connection.ts";
-import { type ConnectionLimit, connectionLimit } from "./connection-limit.ts";
+import { type ConnectionLimit, connectionLimit } from "../clients/connection-limit.ts";
 import { ConnectionTable, type ConnectionTableListener } from "./connection-table.ts";
 import { DrainingEndpoints } from "./draining-endpoints.ts";
-import { EpisodeLog } from "./episode-log.ts";
+import { EpisodeLog } from "../observe/episode-log.ts";
 import { GATEWAY_METRICS } from "./gateway-metrics.ts";
 import { type GatewayStatus, gatewayStatus } from "./gateway-status.ts";
 import { Statistics } from "./statistics.ts";
@@ -46,11 +45,17 @@ export interface GatewayDeps {
   readonly stallTimeoutMs?: number;
 }
 
+const DESCRIPTORS_PER_RELAY = 2;
+
 const NO_DESCRIPTORS = "out of file descriptors or memory";
 const NOTHING_UP = "no endpoint accepts connections";
 
 export class Gateway
-  implements AcceptorListener, ClientConnectionListener, ClusterListener, ConnectionTableListener
+  implements
+    AcceptorListener<Relay>,
+    ClientConnectionListener,
+    ClusterListener,
+    ConnectionTableListener
 {
   #config: GatewayConfig;
   readonly #deps: GatewayDeps;
@@ -60,7 +65,7 @@ export class Gateway
   readonly #connections: ConnectionTable;
   readonly #draining: DrainingEndpoints;
   readonly #cluster: Cluster;
-  readonly #acceptor: Acceptor;
+  readonly #acceptor: Acceptor<Relay>;
   readonly #failoverDeps: FailoverDeps<TcpSocket>;
   #listen: HostPort;
   #isDraining = false;
@@ -81,7 +86,7 @@ export class Gateway
       ...{ clock, log: deps.log, network, system, random },
       isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
     });
-    this.#acceptor = new Acceptor(clock, log, system, this.#connections);
+    this.#acceptor = new Acceptor<Relay>(clock, log, system, this.#connections);
     this.#failoverDeps = {
       cluster: this.#cluster,
       clock,
@@ -246,11 +251,8 @@ export class Gateway
   #limit(): ConnectionLimit {
     return connectionLimit(this.#config.maxConnections, {
       descriptorLimit: this.#deps.descriptorLimit,
-      endpoints: this.#cluster.pool.endpoints.length,
-      hasDiscovery:
-        this.#cluster.hasDiscovery ||
-        this.#config.healthUrl !== undefined ||
-        this.#config.endpoints.some(({ address }) => isIP(address.host) === 0),
+      perClient: DESCRIPTORS_PER_RELAY,
+      forEndpoints: this.#cluster.descriptors,
       hasAdminServer: this.#config.metrics !== undefined,
     });
   }

@@ -8,7 +8,7 @@ import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EndingRelay, StallTimeout } from "./stall-timeout.ts";
 import { Flow, type FlowDeps, type FlowEvents } from "./flow.ts";
-import type { BufferedRelay } from "./buffer-limit.ts";
+import type { BufferHolder } from "../net/buffer-limit.ts";
 import type { RelayEnd } from "./relay-end.ts";
 import type { ExpiringRelay } from "./idle-timeout.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
@@ -30,7 +30,7 @@ export interface RelayListener {
 // no event for that, so it is polled: after 1 ms, then doubling up to this.
 const MAX_RESET_POLL_MS = 100;
 
-export class Relay implements FlowEvents, EndingRelay, BufferedRelay, ExpiringRelay {
+export class Relay implements FlowEvents, EndingRelay, BufferHolder, ExpiringRelay {
   /** The dial to abort if the client leaves before `join`. The caller sets and clears it. */
   dialing: { abort(): void } | undefined;
   /** Why the relay ended: the first reset or `terminate`, or in an orderly end the first FIN. */

@@ -1,10 +1,12 @@
 // The cluster that a proxy serves: which endpoints exist, which are up, and how
 // each is reached. It assembles the resolver and owns everything that it starts.
+import { isIP } from "node:net";
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
 import type { Logger } from "../observe/log.ts";
 import type { DiscoveryStatus } from "../observe/status.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
+import { resolverDescriptors } from "./descriptor-cost.ts";
 import { Discovery } from "./discovery.ts";
 import { type HealthResult, ActiveHealth } from "./active-health.ts";
 import { PassiveHealth } from "./passive-health.ts";
@@ -165,6 +167,16 @@ export class Cluster {
   /** Whether there is a source that `refresh` can ask. */
   get hasDiscovery(): boolean {
     return this.#discovery.hasDiscovery;
+  }
+
+  /** Descriptors that the resolver itself may need while the proxy runs. */
+  get descriptors(): number {
+    const { healthUrl, endpoints } = this.#config;
+    const hasRequests =
+      this.hasDiscovery ||
+      healthUrl !== undefined ||
+      endpoints.some(({ address }) => isIP(address.host) === 0);
+    return resolverDescriptors(this.pool.endpoints.length, hasRequests);
   }
 
   /** Applies another configuration, and resolves when every lookup was repeated. */

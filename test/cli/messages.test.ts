@@ -31,19 +31,19 @@ const INDIRECT: Readonly<Record<string, string>> = {
   "observe/log.ts message": "hands the caller's message on to consola",
   "observe/rate-limited-log.ts message":
     "takes it from the acceptor's call, which is found here too",
-  "gateway/acceptor.ts warning": "WARNINGS has the texts of gateway/connection-limit.ts",
+  "clients/acceptor.ts warning": "WARNINGS has the texts of clients/connection-limit.ts",
   "service/run.ts warning": "WARNINGS has the texts of cli/config-warnings.ts",
   "service/reload.ts warning": "WARNINGS has the texts of cli/config-warnings.ts",
   "service/run.ts error.message": "the message of a StartError, which is found here too",
   "resolver/start-checks.ts (error": "WARNINGS has the text of os/tls.ts",
   "gateway/gateway.ts error.message": "the message of an SrvError, which is found here too",
-  "gateway/gateway.ts this.#limit": "WARNINGS has the texts of gateway/connection-limit.ts",
+  "gateway/gateway.ts this.#limit": "WARNINGS has the texts of clients/connection-limit.ts",
   "service/run.ts tooManySockets": "WARNINGS has the text of tooManySockets",
 };
 
 /** Messages that are made in one place and logged in another. */
 const WARNINGS: readonly [file: string, pattern: string][] = [
-  ["gateway/connection-limit.ts", `warning: (${LITERAL})`],
+  ["clients/connection-limit.ts", `warning: (${LITERAL})`],
   ["cli/config-warnings.ts", `(?:return|=>) (\`[^\`]*\`)`],
   ["service/run.ts", `return (\`[^\`]*\`)`],
   ["os/tls.ts", `new TlsFileError\\((${LITERAL})`],
@@ -55,8 +55,8 @@ const WARNINGS: readonly [file: string, pattern: string][] = [
 
 /** Messages with a part, VALUE, that has few values, and where these are. */
 const VALUES: readonly [message: string, file: string, pattern: RegExp][] = [
-  ["refusing clients: VALUE", "gateway/acceptor.ts", /^const AT_\w+ = "(.*)"/gm],
-  ["refusing clients: VALUE", "gateway/acceptor.ts", /^ {2}\w+: "(.*-.*)",$/gm],
+  ["refusing clients: VALUE", "clients/acceptor.ts", /^const AT_\w+ = "(.*)"/gm],
+  ["refusing clients: VALUE", "clients/acceptor.ts", /^ {2}\w+: "(.*-.*)",$/gm],
   ["refusing clients: VALUE", "gateway/gateway.ts", /^const NO\w+ = "(.*)"/gm],
   ["endpoint is VALUE", "resolver/endpoint.ts", /"(un\w+)"/g],
   [

@@ -385,7 +385,7 @@ describe("start with a low descriptor limit", () => {
     // This client is in the queue when accept(2) fails.
     expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNRESET" });
     const message = "out of file descriptors: refusing clients";
-    expect(await gateway.logged(message)).toMatchObject({ level: "warn", relays: 1 });
+    expect(await gateway.logged(message)).toMatchObject({ level: "warn", connections: 1 });
     const ticksBefore = gateway.cpuTicks;
     for (let i = 0; i < 10; i++) {
       expect(await visit(gateway.port)).toMatchObject({ outcome: "ECONNREFUSED" });

@@ -1,9 +1,9 @@
-// Limits the memory that all relays together hold for peers that do not read.
-// Above the limit it resets stalled relays, those with the largest buffers first.
+// Limits the memory that a proxy holds for peers that do not read. Above the limit it ends
+// stalled holders (relays, calls), those with the largest buffers first.
 import type { Clock } from "../core/clock.ts";
 
-/** A relay, as the buffer limit uses it. */
-export interface BufferedRelay {
+/** What holds bytes for a peer: a relay, or a call. */
+export interface BufferHolder {
   /** Memory held for bytes that the peers have not taken. */
   readonly bufferedBytes: number;
   /** Bytes that the peers have acknowledged so far; undefined if there is nothing to wait for. */
@@ -12,17 +12,17 @@ export interface BufferedRelay {
 }
 
 export interface BufferLimitListener {
-  /** A check has reset relays. `bufferedBytes` is the total before the reset. */
-  relaysReset(relays: number, bufferedBytes: number): void;
+  /** A check has ended `count` holders. `bufferedBytes` is the total before. */
+  holdersEnded(count: number, bufferedBytes: number): void;
 }
 
 const CHECK_INTERVAL_MS = 1000;
 
 // Fraction of the limit above which stalls are tracked, so that the stalled
-// relays are already known when the limit is reached.
+// holders are already known when the limit is reached.
 const TRACKING_THRESHOLD = 0.5;
 
-// Consecutive checks without progress that make a relay stalled. A peer's reads
+// Consecutive checks without progress that make a holder stalled. A peer's reads
 // show only when its kernel reopens the receive window: after a sixteenth of its
 // buffer, on loopback after 64 KiB. So a peer that reads 5 KiB/s is not stalled.
 const STALLED_CHECKS = 15;
@@ -33,20 +33,20 @@ interface Stall {
   readonly checks: number;
 }
 
-export class BufferLimit<Relay extends BufferedRelay> {
+export class BufferLimit<Holder extends BufferHolder> {
   #bytes = 0;
   /** 0: no limit. */
   #limitBytes = 0;
   readonly #clock: Clock;
-  readonly #relays: Pick<ReadonlyMap<Relay, unknown>, "keys">;
+  readonly #holders: Pick<ReadonlyMap<Holder, unknown>, "keys">;
   #listener: BufferLimitListener | undefined;
-  #stalls = new Map<Relay, Stall>();
+  #stalls = new Map<Holder, Stall>();
   #cancelTimer: (() => void) | undefined;
 
-  /** The keys of `relays` are checked, those that it has at the time. */
-  constructor(clock: Clock, relays: Pick<ReadonlyMap<Relay, unknown>, "keys">) {
+  /** The keys of `holders` are checked, those that it has at the time. */
+  constructor(clock: Clock, holders: Pick<ReadonlyMap<Holder, unknown>, "keys">) {
     this.#clock = clock;
-    this.#relays = relays;
+    this.#holders = holders;
   }
 
   /** Limits the memory from now on. */
@@ -90,31 +90,31 @@ export class BufferLimit<Relay extends BufferedRelay> {
     });
   }
 
-  /** Updates the stalls, then resets stalled relays until the rest fits the limit. */
+  /** Updates the stalls, then resets stalled holders until the rest fits the limit. */
   #check(): void {
     const before = this.#stalls;
     this.#stalls = new Map();
-    const stalled: Relay[] = [];
-    for (const relay of this.#relays.keys()) {
-      const progress = relay.bufferedBytes > 0 ? relay.progress() : undefined;
+    const stalled: Holder[] = [];
+    for (const holder of this.#holders.keys()) {
+      const progress = holder.bufferedBytes > 0 ? holder.progress() : undefined;
       if (progress === undefined) continue;
 
-      const last = before.get(relay);
+      const last = before.get(holder);
       const checks = last?.progress === progress ? last.checks + 1 : 0;
-      this.#stalls.set(relay, { progress, checks });
-      if (checks >= STALLED_CHECKS) stalled.push(relay);
+      this.#stalls.set(holder, { progress, checks });
+      if (checks >= STALLED_CHECKS) stalled.push(holder);
     }
 
     const bufferedBytes = this.#bytes;
     let excess = bufferedBytes - this.#limitBytes;
     let resets = 0;
-    for (const relay of stalled.toSorted((a, b) => b.bufferedBytes - a.bufferedBytes)) {
+    for (const holder of stalled.toSorted((a, b) => b.bufferedBytes - a.bufferedBytes)) {
       if (excess <= 0) break;
-      excess -= relay.bufferedBytes;
+      excess -= holder.bufferedBytes;
       resets++;
-      relay.terminate("memory_limit");
+      holder.terminate("memory_limit");
     }
 
-    if (resets > 0) this.#listener!.relaysReset(resets, bufferedBytes);
+    if (resets > 0) this.#listener!.holdersEnded(resets, bufferedBytes);
   }
 }

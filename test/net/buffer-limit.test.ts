@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { BufferLimit, type BufferedRelay } from "../../src/relay/buffer-limit.ts";
+import { BufferLimit, type BufferHolder } from "../../src/net/buffer-limit.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
-class FakeRelay implements BufferedRelay {
+class FakeRelay implements BufferHolder {
   acknowledged: number | undefined = 0;
   isTerminated = false;
 
@@ -23,7 +23,7 @@ function setUp(sizes: readonly number[], limitBytes = 100) {
     keys: () => relays.filter((relay) => !relay.isTerminated).values(),
   });
   bufferLimit.start(limitBytes, {
-    relaysReset: (count, bufferedBytes) => {
+    holdersEnded: (count, bufferedBytes) => {
       resets.push([count, bufferedBytes]);
     },
   });

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { connectionLimit } from "../../src/gateway/connection-limit.ts";
+import { connectionLimit } from "../../src/clients/connection-limit.ts";
+import { resolverDescriptors } from "../../src/resolver/descriptor-cost.ts";
 
 const room = (descriptorLimit: number) => ({
   descriptorLimit,
-  endpoints: 3,
-  hasDiscovery: false,
+  perClient: 2,
+  forEndpoints: resolverDescriptors(3, false),
   hasAdminServer: false,
 });
 
@@ -40,7 +41,9 @@ describe("connectionLimit()", () => {
   });
 
   test("leaves room for following the cluster", () => {
-    expect(connectionLimit(0, { ...room(1024), hasDiscovery: true })).toEqual({
+    expect(
+      connectionLimit(0, { ...room(1024), forEndpoints: resolverDescriptors(3, true) }),
+    ).toEqual({
       maxConnections: 446,
     });
   });

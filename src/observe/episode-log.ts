@@ -1,6 +1,6 @@
-// Logs refused clients by episode: one line when the gateway begins to refuse clients
-// for a reason, and one with their number when it serves clients again.
-import type { Fields, Logger } from "../observe/log.ts";
+// Logs refused clients by episode: one line when a proxy begins to refuse clients for a
+// reason, and one with their number when it serves clients again.
+import type { Fields, Logger } from "./log.ts";
 
 export class EpisodeLog {
   readonly #log: Logger;

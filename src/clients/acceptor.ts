@@ -1,19 +1,17 @@
-// Accepts clients, up to the connection limit and from allowed addresses only.
-// Resets all others before it uses further resources for them. It does not dial.
+// Accepts the clients of a proxy, up to the connection limit and from allowed addresses
+// only. Resets all others before it uses further resources for them. It does not serve them.
 import { formatHostPort, type HostPort, isLoopback } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
-import type { GatewayConfig } from "../core/gateway-config.ts";
+import type { ConnectionConfig, ServiceConfig } from "../core/gateway-config.ts";
 import type { Logger } from "../observe/log.ts";
 import { DescriptorGuard, type GuardedListener } from "../net/descriptor-guard.ts";
 import { Listener } from "../net/listener.ts";
-import type { Relay } from "../relay/relay.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import { ClientAcl } from "./client-acl.ts";
 import { ClientLimit } from "./client-limit.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { ConnectionLimit } from "./connection-limit.ts";
-import { EpisodeLog } from "./episode-log.ts";
-import type { ConnectionTable } from "./connection-table.ts";
+import { EpisodeLog } from "../observe/episode-log.ts";
 
 const AT_LIMIT = "connection limit reached";
 
@@ -23,7 +21,7 @@ const DENY_REASONS = {
   client_limit: "over --max-connections-per-client",
 } as const;
 
-// Fraction of the relays that a search for reset clients must end. After a search
+// Fraction of the connections that a search for reset clients must end. After a search
 // that ends fewer, the next one waits for the next turn of the event loop.
 const WORTHWHILE_FRACTION = 0.1;
 
@@ -33,9 +31,22 @@ const HANDSHAKE_MS = 300;
 // Silence after which the hand-over is considered complete.
 const SILENCE_MS = 100;
 
-export interface AcceptorListener {
-  /** Takes over a client that may connect. Returns its relay; undefined if that has closed already. */
-  accepted(client: TcpSocket): Relay | undefined;
+/** The part of the configuration that it uses. */
+export type AcceptorConfig = Pick<
+  ConnectionConfig & ServiceConfig,
+  "allowedNetworks" | "keepAliveMs" | "maxConnectionsPerClient" | "reusePort"
+>;
+
+/** The connections that were accepted and are open. */
+export interface OpenConnections {
+  readonly count: number;
+  /** Ends those whose client has sent a reset that was not reported yet. */
+  reapReset(): void;
+}
+
+export interface AcceptorListener<Connection> {
+  /** Takes over a client that may connect. Returns its connection; undefined if that has closed already. */
+  accepted(client: TcpSocket): Connection | undefined;
   /** A client was reset. */
   denied(reason: DenyReason): void;
 }
@@ -43,17 +54,17 @@ export interface AcceptorListener {
 /** Why a client may not connect. */
 export type DenyReason = "connection_limit" | keyof typeof DENY_REASONS;
 
-export class Acceptor implements GuardedListener {
+export class Acceptor<Connection extends object> implements GuardedListener {
   #maxConnections = 0;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #relays: Pick<ConnectionTable, "count" | "reapReset">;
+  readonly #connections: OpenConnections;
   readonly #episodes: EpisodeLog;
   readonly #acl = new ClientAcl();
-  readonly #clientLimit = new ClientLimit();
+  readonly #clientLimit = new ClientLimit<Connection>();
   readonly #rateLimitedLog: RateLimitedLog;
   readonly #listener: Listener;
-  #owner: AcceptorListener | undefined;
+  #owner: AcceptorListener<Connection> | undefined;
   #keepAliveMs = 0;
   #reusePort = false;
   #address: HostPort | undefined;
@@ -64,15 +75,10 @@ export class Acceptor implements GuardedListener {
   #maySearchReset = true;
 
   /** Opens nothing; `listen` does. */
-  constructor(
-    clock: Clock,
-    log: Logger,
-    system: TcpSystem,
-    relays: Pick<ConnectionTable, "count" | "reapReset">,
-  ) {
+  constructor(clock: Clock, log: Logger, system: TcpSystem, connections: OpenConnections) {
     this.#clock = clock;
     this.#log = log;
-    this.#relays = relays;
+    this.#connections = connections;
     this.#episodes = new EpisodeLog(log);
     this.#rateLimitedLog = new RateLimitedLog(log, clock);
     this.#guard = new DescriptorGuard(clock, system.hasDescriptors);
@@ -88,8 +94,8 @@ export class Acceptor implements GuardedListener {
   listen(
     address: HostPort,
     inherited: number | undefined,
-    config: GatewayConfig,
-    owner: AcceptorListener,
+    config: AcceptorConfig,
+    owner: AcceptorListener<Connection>,
   ): HostPort {
     this.#owner = owner;
     this.#inherited = inherited;
@@ -118,25 +124,25 @@ export class Acceptor implements GuardedListener {
   }
 
   /** Applies another configuration to new clients. */
-  reconfigure(config: GatewayConfig): void {
+  reconfigure(config: AcceptorConfig): void {
     this.#keepAliveMs = config.keepAliveMs;
     this.#setLimits(config);
     this.#listener.setKeepAlive(config.keepAliveMs);
   }
 
-  #setLimits({ allowedNetworks, maxConnectionsPerClient }: GatewayConfig): void {
+  #setLimits({ allowedNetworks, maxConnectionsPerClient }: AcceptorConfig): void {
     this.#acl.setNetworks(allowedNetworks);
     this.#clientLimit.setMax(maxConnectionsPerClient);
   }
 
-  /** The maximum of concurrent relays; further clients are reset. */
+  /** The maximum of concurrent connections; further clients are reset. */
   get maxConnections(): number {
     return this.#maxConnections;
   }
 
   /**
    * Sets the connection limit, and logs its warning if the limit changed. A limit
-   * of 0 is kept only before the start, which then fails. A running gateway goes
+   * of 0 is kept only before the start, which then fails. A running proxy goes
    * on with at least 1.
    */
   setMaxConnections({ maxConnections, warning }: ConnectionLimit): void {
@@ -146,11 +152,11 @@ export class Acceptor implements GuardedListener {
     this.#maxConnections = before > 0 ? Math.max(1, maxConnections) : maxConnections;
   }
 
-  /** Releases what a closed relay used of the limits. */
-  release(relay: Relay): void {
-    this.#clientLimit.release(relay);
-    // Not at the first relay that closes: at the limit, each client would log two lines.
-    if (this.#relays.count <= this.maxConnections * 0.9) this.#episodes.end(AT_LIMIT);
+  /** Releases what a closed connection used of the limits. */
+  release(connection: Connection): void {
+    this.#clientLimit.release(connection);
+    // Not at the first connection that closes: at the limit, each client would log two lines.
+    if (this.#connections.count <= this.maxConnections * 0.9) this.#episodes.end(AT_LIMIT);
   }
 
   /**
@@ -174,7 +180,7 @@ export class Acceptor implements GuardedListener {
     this.close();
   }
 
-  /** Stops accepting. Open relays stay. May be called twice. */
+  /** Stops accepting. Open connections stay. May be called twice. */
   close(): void {
     this.#guard.close();
     this.#listener.close();
@@ -189,14 +195,14 @@ export class Acceptor implements GuardedListener {
   /**
    * For the descriptor guard: stops accepting while no descriptor is free. This can
    * happen in spite of the connection limit, if the descriptor limit is lowered while
-   * the gateway runs or the whole system runs out of descriptors.
+   * the proxy runs or the whole system runs out of descriptors.
    */
   suspend(): void {
     this.#listener.close();
     // An inherited socket stays open in the process that passed it on, so clients queue there.
     const effect = this.#inherited === undefined ? "refusing clients" : "clients wait";
     this.#log.warn(`out of file descriptors: ${effect}`, {
-      relays: this.#relays.count,
+      connections: this.#connections.count,
     });
   }
 
@@ -207,20 +213,20 @@ export class Acceptor implements GuardedListener {
   }
 
   #isFull(): boolean {
-    if (this.#relays.count < this.maxConnections) return false;
+    if (this.#connections.count < this.maxConnections) return false;
 
     // Bun accepts all waiting clients before it reports that any has closed. When
-    // many clients connect and reset at once, relays whose clients are gone may
+    // many clients connect and reset at once, connections whose clients are gone may
     // therefore reach the limit.
     if (this.#maySearchReset) this.#searchReset();
-    return this.#relays.count >= this.maxConnections;
+    return this.#connections.count >= this.maxConnections;
   }
 
-  /** Ends relays of reset clients. After a search that finds few, this turn of the event loop has no other. */
+  /** Ends connections of reset clients. After a search that finds few, this turn of the event loop has no other. */
   #searchReset(): void {
-    const before = this.#relays.count;
-    this.#relays.reapReset();
-    this.#maySearchReset = before - this.#relays.count >= before * WORTHWHILE_FRACTION;
+    const before = this.#connections.count;
+    this.#connections.reapReset();
+    this.#maySearchReset = before - this.#connections.count >= before * WORTHWHILE_FRACTION;
     if (this.#maySearchReset) return;
     this.#clock.soon(() => {
       this.#maySearchReset = true;
@@ -246,8 +252,8 @@ export class Acceptor implements GuardedListener {
     const address = client.remoteAddress;
     const reason = this.#denyReason(address);
     if (reason === undefined) {
-      const relay = this.#owner!.accepted(client);
-      if (relay !== undefined) this.#clientLimit.acquire(relay, address);
+      const connection = this.#owner!.accepted(client);
+      if (connection !== undefined) this.#clientLimit.acquire(connection, address);
       return;
     }
     this.#owner!.denied(reason);

@@ -1,8 +1,5 @@
-// The connection limit: as many relays as the descriptor limit leaves room for.
+// The connection limit: as many clients as the descriptor limit leaves room for.
 import { MAX_ADMIN_CONNECTIONS } from "../observe/status.ts";
-import { resolverDescriptors } from "../resolver/descriptor-cost.ts";
-
-const DESCRIPTORS_PER_RELAY = 2;
 
 // Standard streams, epoll and the listener (about 12 in all), and clients that are
 // being refused.
@@ -13,32 +10,30 @@ const ADMIN_RESERVE = MAX_ADMIN_CONNECTIONS + 1;
 
 export interface DescriptorBudget {
   readonly descriptorLimit: number;
-  readonly endpoints: number;
-  /** Whether endpoints, or the names of some, are looked up while the gateway runs. */
-  readonly hasDiscovery: boolean;
+  /** What one client takes: its connection, and that to a server if it has its own. */
+  readonly perClient: number;
+  /** What endpoints take besides. */
+  readonly forEndpoints: number;
   /** Whether the admin server listens. */
   readonly hasAdminServer: boolean;
 }
 
 export interface ConnectionLimit {
-  /** 0 if there is no room for a single relay. */
+  /** 0 if there is no room for a single client. */
   readonly maxConnections: number;
   /** Set if fewer are possible than were asked for; to be logged. */
   readonly warning?: string;
 }
 
-/** Returns the limit for `wanted` relays; 0 asks for as many as possible. */
+/** Returns the limit for `wanted` clients; 0 asks for as many as possible. */
 export function connectionLimit(
   wanted: number,
-  { descriptorLimit, endpoints, hasDiscovery, hasAdminServer }: DescriptorBudget,
+  { descriptorLimit, perClient, forEndpoints, hasAdminServer }: DescriptorBudget,
 ): ConnectionLimit {
-  const reserve =
-    OWN_RESERVE +
-    resolverDescriptors(endpoints, hasDiscovery) +
-    (hasAdminServer ? ADMIN_RESERVE : 0);
-  const possible = Math.floor((descriptorLimit - reserve) / DESCRIPTORS_PER_RELAY);
+  const reserve = OWN_RESERVE + forEndpoints + (hasAdminServer ? ADMIN_RESERVE : 0);
+  const possible = Math.floor((descriptorLimit - reserve) / perClient);
   if (possible < 1) {
-    const least = reserve + DESCRIPTORS_PER_RELAY;
+    const least = reserve + perClient;
     return {
       maxConnections: 0,
       warning: `Cannot run with a limit of ${descriptorLimit} open files: at least ${least} are needed; raise LimitNOFILE or ulimit -n`,
@@ -46,7 +41,7 @@ export function connectionLimit(
   }
   if (wanted === 0) return { maxConnections: possible };
   if (wanted <= possible) return { maxConnections: wanted };
-  const needed = wanted * DESCRIPTORS_PER_RELAY + reserve;
+  const needed = wanted * perClient + reserve;
   return {
     maxConnections: possible,
     warning: `--max-connections "${wanted}" needs ${needed} open files and the limit is ${descriptorLimit}: ${possible} are served; raise LimitNOFILE or ulimit -n`,
