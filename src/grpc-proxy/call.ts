@@ -1,6 +1,7 @@
 // One call: a stream of a client, joined with a stream of a member. Bytes pass unopened in
 // both directions; headers, trailers and resets pass as the member sent them. It sends the
 // request again if the member did not process it; it does not choose the member.
+import type { BufferHolder } from "../net/buffer-limit.ts";
 import { headerValue, type HeaderList } from "../http2/header-list.ts";
 import { ErrorCode } from "../http2/protocol.ts";
 import type { EndCause, Stream, StreamListener } from "../http2/stream.ts";
@@ -11,14 +12,13 @@ import {
   type GrpcStatus,
   parseTimeout,
   statusTrailers,
-  tooLarge,
 } from "./grpc-status.ts";
-import { Credit } from "./credit.ts";
 import type { Deadlines, TimedCall } from "./deadlines.ts";
+import { Direction } from "./direction.ts";
+import { lossStatus } from "./loss.ts";
 import { KeptRequest } from "./kept-request.ts";
-import { MessagePipe, Rejection, type Rewrite } from "./message-pipe.ts";
+import type { Rewriter } from "./message-pipe.ts";
 import { MemberSide, type MemberEvents } from "./member-side.ts";
-import { MessageScanner } from "./message-scanner.ts";
 import type { Method } from "./methods.ts";
 import type { Session } from "./session.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
@@ -32,14 +32,10 @@ export interface CallParts {
   readonly deadlines: Deadlines;
   /** The largest messages that pass, in bytes. */
   readonly limits: { readonly maxSendBytes: number; readonly maxRecvBytes: number };
-  /** The call is over. Bytes of its response may still be on their way to the client. */
+  /** The call is over. Bytes of its response may still wait for the client. */
   ended(call: Call): void;
-}
-
-/** How the messages of a call are rewritten; none: they pass unopened. */
-export interface Rewriter {
-  readonly request?: Rewrite | undefined;
-  readonly response?: Rewrite | undefined;
+  /** No bytes of a call that is over wait any more. */
+  emptied(call: Call): void;
 }
 
 /** A call as its client began it. */
@@ -59,7 +55,7 @@ const MAX_WAIT_MS = 5000;
 // Members that one call is sent to.
 const MAX_ATTEMPTS = 3;
 
-export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCall {
+export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCall, BufferHolder {
   readonly method: Method;
   /** The gRPC code, once the call is over. */
   code = GrpcCode.OK as number;
@@ -74,13 +70,9 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
   #deadline: number | undefined;
   #cancelWait = () => {};
   readonly #request: KeptRequest;
-  readonly #requestCredit = new Credit();
-  readonly #responseCredit = new Credit();
   readonly #rewriter: Rewriter | undefined;
-  #requestPipe: MessagePipe | undefined;
-  #responsePipe: MessagePipe | undefined;
-  readonly #requestScanner = new MessageScanner();
-  readonly #responseScanner = new MessageScanner();
+  readonly #toMember: Direction;
+  readonly #toClient: Direction;
 
   constructor(client: Stream, method: Method, request: CallRequest, parts: CallParts) {
     const { list, isEnd, rewriter } = request;
@@ -90,10 +82,10 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
     this.#request = new KeptRequest(isEnd);
     this.#parts = parts;
     this.#rewriter = rewriter;
-    if (rewriter?.request !== undefined) {
-      const encoding = headerValue(list, "grpc-encoding");
-      this.#requestPipe = new MessagePipe(rewriter.request, encoding, parts.limits.maxSendBytes);
-    }
+    this.#toMember = new Direction("send", parts.limits.maxSendBytes);
+    this.#toClient = new Direction("receive", parts.limits.maxRecvBytes);
+    if (rewriter?.request !== undefined)
+      this.#toMember.rewriteWith(rewriter.request, headerValue(list, "grpc-encoding"));
   }
 
   /** Sends the call to a member, or waits for one. */
@@ -104,9 +96,30 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
     this.#forward();
   }
 
-  /** The member that serves the call. */
-  get endpointLabel(): string | undefined {
-    return this.#session?.endpoint.label;
+  get requestBytes(): number {
+    return this.#toMember.sentBytes;
+  }
+
+  get responseBytes(): number {
+    return this.#toClient.sentBytes;
+  }
+
+  /** Bytes of both directions that wait for their receiver. */
+  get bufferedBytes(): number {
+    return this.#client.pendingBytes + (this.#member?.pendingBytes ?? 0);
+  }
+
+  /** For the buffer limit: bytes that were handed on so far. */
+  progress(): number | undefined {
+    return this.#toMember.sentBytes + this.#toClient.sentBytes;
+  }
+
+  /** For the buffer limit: ends a call whose receiver has stalled. */
+  terminate(): void {
+    this.#member?.reset(ErrorCode.CANCEL);
+    this.#client.reset(ErrorCode.ENHANCE_YOUR_CALM);
+    this.#end(GrpcCode.RESOURCE_EXHAUSTED);
+    this.#parts.emptied(this);
   }
 
   /** Ends the call with a status of the proxy's own. */
@@ -171,20 +184,24 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
       this.#client.consumed(chunk.length);
       return;
     }
-    this.#requestCredit.received(chunk.length);
-    const messages = this.#requestScanner.scan(chunk, this.#parts.limits.maxSendBytes);
-    if (messages < 0) {
-      this.fail(tooLarge("send", -messages, this.#parts.limits.maxSendBytes));
+    const messages = this.#toMember.received(chunk);
+    if (typeof messages !== "number") {
+      this.fail(messages);
       return;
     }
-
     this.method.messagesReceived += messages;
-    if (this.#requestPipe === undefined) this.#sendRequest(chunk, isEnd);
-    else {
-      for (const message of this.#rewritten(this.#requestPipe, chunk))
-        this.#sendRequest(message, false);
-      if (isEnd) this.#sendRequest(EMPTY, true);
+    if (this.#toMember.isRewritten) this.#rewriteRequest(chunk, isEnd);
+    else this.#sendRequest(chunk, isEnd);
+  }
+
+  #rewriteRequest(chunk: Uint8Array, isEnd: boolean): void {
+    const rewritten = this.#toMember.rewrite(chunk);
+    if ("code" in rewritten) {
+      this.fail(rewritten);
+      return;
     }
+    for (const message of rewritten) this.#sendRequest(message, false);
+    if (isEnd) this.#sendRequest(EMPTY, true);
     this.memberSent(0);
   }
 
@@ -195,36 +212,22 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
     if (this.#state !== "waiting") this.#member!.write(chunk, isEnd);
   }
 
-  /** Returns the messages that a pipe completes; a message that cannot pass ends the call. */
-  #rewritten(pipe: MessagePipe, chunk: Uint8Array): readonly Uint8Array[] {
-    try {
-      return pipe.push(chunk);
-    } catch (error) {
-      if (!(error instanceof Rejection)) throw error;
-      this.fail({ code: error.code, message: error.message });
-      return [];
-    }
-  }
-
   sent(bytes: number): void {
-    const isAllSent = this.#responsePipe !== undefined && this.#client.pendingBytes === 0;
-    this.#responseCredit.settle(this.#member!, bytes, isAllSent);
+    this.#toClient.sent(bytes, this.#member!, this.#client);
+    if (this.#state === "over" && this.#client.pendingBytes === 0) this.#parts.emptied(this);
   }
 
   closed(): void {
     this.#member?.reset(ErrorCode.CANCEL);
     this.#client.release();
     this.#end(GrpcCode.CANCELLED);
+    this.#parts.emptied(this);
   }
 
   // The events of the member's stream.
 
   memberSent(bytes: number): void {
-    const isAllSent =
-      this.#requestPipe !== undefined &&
-      this.#member !== undefined &&
-      this.#member.pendingBytes === 0;
-    this.#requestCredit.settle(this.#client, bytes, isAllSent);
+    this.#toMember.sent(bytes, this.#client, this.#member);
   }
 
   memberHeaders(list: HeaderList, isEnd: boolean): void {
@@ -236,28 +239,33 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
       this.#state = "responding";
       this.#client.headers(list);
       const rewrite = this.#rewriter?.response;
-      if (rewrite === undefined) return;
-      const encoding = headerValue(list, "grpc-encoding");
-      this.#responsePipe = new MessagePipe(rewrite, encoding, this.#parts.limits.maxRecvBytes);
+      if (rewrite !== undefined)
+        this.#toClient.rewriteWith(rewrite, headerValue(list, "grpc-encoding"));
     }
   }
 
   memberData(chunk: Uint8Array, isEnd: boolean): void {
-    const messages = this.#responseScanner.scan(chunk, this.#parts.limits.maxRecvBytes);
-    if (messages < 0) {
-      this.fail(tooLarge("receive", -messages, this.#parts.limits.maxRecvBytes));
+    const messages = this.#toClient.received(chunk);
+    if (typeof messages !== "number") {
+      this.fail(messages);
       return;
     }
     this.method.messagesSent += messages;
-    this.#responseCredit.received(chunk.length);
-    if (this.#responsePipe === undefined) this.#client.write(chunk, isEnd);
-    else {
-      for (const message of this.#rewritten(this.#responsePipe, chunk)) this.#client.write(message);
-      this.sent(0);
-      if (isEnd) this.#client.end();
-    }
+    if (this.#toClient.isRewritten) this.#rewriteResponse(chunk, isEnd);
+    else this.#client.write(chunk, isEnd);
     // A response without trailers is not gRPC's; the client decides what to make of it.
     if (isEnd) this.#end(GrpcCode.UNKNOWN);
+  }
+
+  #rewriteResponse(chunk: Uint8Array, isEnd: boolean): void {
+    const rewritten = this.#toClient.rewrite(chunk);
+    if ("code" in rewritten) {
+      this.fail(rewritten);
+      return;
+    }
+    for (const message of rewritten) this.#client.write(message);
+    if (isEnd) this.#client.end();
+    this.#toClient.sent(0, this.#member!, this.#client);
   }
 
   memberClosed(cause: EndCause, code: number, reason: string): void {
@@ -272,19 +280,8 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
     } else if (cause === "reset") {
       this.#client.reset(code);
       this.#end(codeOfReset(code));
-    } else this.fail(this.#lossStatus(cause, reason));
-  }
-
-  #lossStatus(cause: EndCause, reason: string): GrpcStatus {
-    const member = this.endpointLabel;
-    if (cause === "malformed")
-      return { code: GrpcCode.INTERNAL, message: `etcd-gateway: ${member} broke HTTP/2` };
-    const mayHaveRun = cause === "lost" && !this.method.isRead && this.method.type === "unary";
-    const hint = mayHaveRun ? "; the request may have been processed" : "";
-    return {
-      code: GrpcCode.UNAVAILABLE,
-      message: `etcd-gateway: the connection to ${member} ended (${reason})${hint}`,
-    };
+    } else
+      this.fail(lossStatus({ cause, reason, member: this.#session!.endpoint.label }, this.method));
   }
 
   #end(code: number): void {

@@ -62,6 +62,10 @@ export class Client implements SocketOwner, ConnectionListener {
     return this.#connection?.streamCount ?? 0;
   }
 
+  get descriptor(): number {
+    return this.#socket.fd;
+  }
+
   get address(): string {
     return this.#socket.remoteAddress;
   }

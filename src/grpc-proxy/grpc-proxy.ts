@@ -1,28 +1,30 @@
 // The gRPC proxy: accepts clients, and carries their calls to members. It wires its parts
 // together, and starts, reconfigures, drains and closes them.
+import { Acceptor, type AcceptorListener, type DenyReason } from "../clients/acceptor.ts";
+import { type ConnectionLimit, connectionLimit } from "../clients/connection-limit.ts";
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { GrpcProxyConfig } from "../core/grpc-proxy-config.ts";
-import { headerValue, type HeaderList } from "../http2/header-list.ts";
+import { StartError } from "../core/start-error.ts";
+import type { HeaderList } from "../http2/header-list.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import { type Listen, listenFailure, resolveListenAddress } from "../net/listen-address.ts";
-import { Listener } from "../net/listener.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
 import { collect, type MetricSamples } from "../observe/metrics.ts";
 import type { Network } from "../resolver/cluster-io.ts";
-import { endpointStatus } from "../resolver/endpoint-status.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
-import { Call, type CallParts } from "./call.ts";
+import { type CallRouting, Calls } from "./calls.ts";
 import { Client, type ClientListener, type ClientParts } from "./client.ts";
-import { Deadlines } from "./deadlines.ts";
-import { GrpcCode } from "./grpc-status.ts";
+import { GrpcCode, type GrpcStatus } from "./grpc-status.ts";
+import { Clients } from "./clients.ts";
 import { GRPC_PROXY_METRICS } from "./grpc-proxy-metrics.ts";
-import type { GrpcProxyStatus } from "./grpc-proxy-status.ts";
-import { type HttpAnswer, HttpRoutes, textAnswer } from "./http-routes.ts";
+import { type GrpcProxyStatus, grpcProxyStatus } from "./grpc-proxy-status.ts";
+import { HttpRoutes } from "./http-routes.ts";
+import { MemberMetrics } from "./member-metrics.ts";
 import { Members } from "./members/members.ts";
-import { MethodTable } from "./methods.ts";
+import type { Rewriter } from "./message-pipe.ts";
 import type { Session } from "./session.ts";
 import { Upstream, type UpstreamListener } from "./upstream.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
@@ -43,30 +45,40 @@ export interface GrpcProxyDeps {
   readonly inheritedListener?: number | undefined;
 }
 
+const STOPPING: GrpcStatus = {
+  code: GrpcCode.UNAVAILABLE,
+  message: "etcd-gateway: the proxy is stopping",
+};
+
+// Descriptors for the sessions to one endpoint: one, and others while they are replaced.
+const MAX_SESSIONS = 4;
+
 // Time for etcd to take the deregistration, before clients are sent away.
 const DEREGISTER_MS = 1000;
 // Time for the last bytes of calls that the proxy has ended.
 const LAST_BYTES_MS = 500;
 
-export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
+export class GrpcProxy
+  implements AcceptorListener<Client>, CallRouting, ClientListener, UpstreamListener
+{
   readonly #deps: GrpcProxyDeps;
   readonly #log: Logger;
   #config: GrpcProxyConfig;
   #listen: HostPort;
   readonly #startedAt: number;
-  readonly #buffered = new Buffered();
-  readonly deadlines: Deadlines;
-  readonly #methods = new MethodTable();
   readonly #upstream: Upstream;
   readonly #members: Members;
-  readonly #routes: HttpRoutes;
-  readonly #listener: Listener;
+  readonly #acceptor: Acceptor<Client>;
   readonly #clientParts: ClientParts;
-  readonly #clients = new Set<Client>();
-  readonly #calls = new Set<Call>();
+  readonly #clients: Clients;
+  readonly #calls: Calls;
+  readonly #refused: Record<DenyReason, number> = {
+    connection_limit: 0,
+    not_allowed: 0,
+    client_limit: 0,
+  };
   #accepted = 0;
   #isDraining = false;
-  #onIdle = () => {};
 
   /** Opens nothing; `start` does. */
   constructor(config: GrpcProxyConfig, deps: GrpcProxyDeps) {
@@ -76,19 +88,22 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
     this.#log = deps.log.from("grpc-proxy/grpc-proxy.ts");
     this.#listen = config.listen;
     this.#startedAt = clock.now();
-    this.deadlines = new Deadlines(clock);
+    this.#calls = new Calls(config, clock, this.#log);
     this.#upstream = new Upstream(config, {
       ...deps,
-      buffered: this.#buffered,
+      buffered: this.#calls.bufferLimit,
       isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
     });
     this.#members = new Members(config, { ...deps, upstream: this.#upstream });
-    this.#routes = new HttpRoutes(this.#members.client, this);
+    const { pool } = this.#upstream.cluster;
+    const memberMetrics = new MemberMetrics(pool, deps.network, () => this.#config);
+    const routes = new HttpRoutes(this.#members.client, memberMetrics, () => this.metrics());
     this.#clientParts = {
-      ...{ clock, buffered: this.#buffered, routes: this.#routes, listener: this },
+      ...{ clock, buffered: this.#calls.bufferLimit, routes, listener: this },
       limits: () => this.#config,
     };
-    this.#listener = new Listener(system, (socket) => this.#accept(socket));
+    this.#clients = new Clients(system);
+    this.#acceptor = new Acceptor<Client>(clock, this.#log, system, this.#clients);
   }
 
   /**
@@ -101,18 +116,16 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
     this.#listen = await resolveListenAddress(listen, this.#deps);
     await this.#upstream.check(this.#config);
     await this.#upstream.start(this);
+    if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
+    this.#calls.start(this);
     try {
-      this.#listen = this.#listener.start(this.#listen, {
-        keepAliveMs: this.#config.keepAliveMs,
-        reusePort: this.#config.reusePort,
-        inherited: this.#deps.inheritedListener,
-      });
+      const { inheritedListener } = this.#deps;
+      this.#listen = this.#acceptor.listen(this.#listen, inheritedListener, this.#config, this);
     } catch (error) {
       throw listenFailure(listen, error);
     }
 
     const address = formatHostPort(this.#listen);
-    this.#log.info("listening for gRPC proxy client requests", { address });
     this.#upstream.follow();
     this.#members.start(this.#listen);
     this.#log.info("started gRPC proxy", { address });
@@ -128,6 +141,9 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
   async reconfigure(config: GrpcProxyConfig): Promise<void> {
     await this.#upstream.check(config);
     this.#config = config;
+    this.#acceptor.setMaxConnections(this.#limit());
+    this.#acceptor.reconfigure(config);
+    this.#calls.reconfigure(config);
     this.#members.reconfigure(config);
     await this.#upstream.reconfigure(config);
   }
@@ -140,97 +156,73 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
   async drain(signal: AbortSignal): Promise<number> {
     const { drainTimeoutMs } = this.#config;
     this.#isDraining = true;
-    this.#listener.close();
+    await this.#acceptor.handOver(signal);
     this.#log.info("draining: no new clients", {
-      clients: this.#clients.size,
+      clients: this.#clients.count,
       timeout: formatDuration(drainTimeoutMs),
     });
     await pause(this.#deps.clock, DEREGISTER_MS, { signal, until: this.#members.close() });
 
-    for (const client of this.#clients) client.drain();
-    const until = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-      if (this.#clients.size === 0) resolve();
-    });
-    await pause(this.#deps.clock, drainTimeoutMs, { signal, until });
-    const remaining = this.#clients.size;
-    await this.#endCalls();
+    await pause(this.#deps.clock, drainTimeoutMs, { signal, until: this.#clients.drain() });
+    const remaining = this.#clients.count;
+    this.#calls.fail(STOPPING);
+    await pause(this.#deps.clock, LAST_BYTES_MS, { until: this.#clients.drain() });
     this.close();
     return remaining;
   }
 
-  /** Ends all calls with a status that makes clients go elsewhere, and waits until that is written. */
-  async #endCalls(): Promise<void> {
-    for (const call of [...this.#calls])
-      call.fail({ code: GrpcCode.UNAVAILABLE, message: "etcd-gateway: the proxy is stopping" });
-    for (const client of this.#clients) client.drain();
-    const until = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-      if (this.#clients.size === 0) resolve();
-    });
-    await pause(this.#deps.clock, LAST_BYTES_MS, { until });
-  }
-
   /** Closes everything at once. May be called twice. */
   close(): void {
-    this.#listener.close();
-    for (const client of [...this.#clients]) client.terminate();
+    this.#acceptor.close();
+    this.#clients.close();
     void this.#members.close();
     this.#upstream.close();
-    this.deadlines.close();
+    this.#calls.close();
   }
 
   /** Returns a snapshot of the proxy's state. */
   status(): GrpcProxyStatus {
-    const now = this.#deps.clock.now();
-    const { cluster, sessionCount, waitingCalls } = this.#upstream;
-    return {
-      listen: formatHostPort(this.#listen),
-      uptimeMs: now - this.#startedAt,
-      draining: this.#isDraining,
-      maxConnections: this.#config.maxConnections,
-      active: this.#clients.size,
+    return grpcProxyStatus({
+      listen: this.#listen,
+      now: this.#deps.clock.now(),
+      startedAt: this.#startedAt,
+      isDraining: this.#isDraining,
+      maxConnections: this.#acceptor.maxConnections,
+      active: this.#clients.count,
       accepted: this.#accepted,
-      refused: {},
-      bytesToServers: 0,
-      bytesToClients: 0,
-      heldBytes: this.#buffered.bytes,
-      endpoints: cluster.pool.endpoints.map((endpoint) => endpointStatus(endpoint, now)),
-      discovery: cluster.discoveryStatus(),
-      calls: this.#calls.size,
-      waitingCalls,
-      sessions: sessionCount,
-      methods: [...this.#methods.all],
-    };
+      refused: this.#refused,
+      calls: this.#calls,
+      upstream: this.#upstream,
+    });
   }
 
   metrics(): readonly MetricSamples[] {
     return collect(GRPC_PROXY_METRICS, this.status());
   }
 
-  memberMetrics(): Promise<HttpAnswer> {
-    return Promise.resolve(textAnswer(500, "Internal server error\n"));
+  // The events of the acceptor.
+
+  accepted(socket: TcpSocket): Client | undefined {
+    this.#accepted++;
+    const client = new Client(socket, this.#clientParts);
+    this.#clients.add(client);
+    return client;
   }
 
-  #accept(socket: TcpSocket): void {
+  denied(reason: DenyReason): void {
     this.#accepted++;
-    this.#clients.add(new Client(socket, this.#clientParts));
+    this.#refused[reason]++;
   }
 
   // The events of clients.
 
   call(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener {
-    const path = headerValue(list, ":path")!;
-    const rewriter = this.#members.rewriterOf(path);
-    const call = new Call(stream, this.#methods.find(path), { list, isEnd, rewriter }, this);
-    this.#calls.add(call);
-    call.start();
-    return call;
+    return this.#calls.begin(stream, list, isEnd);
   }
 
   clientClosed(client: Client): void {
-    this.#clients.delete(client);
-    if (this.#clients.size === 0) this.#onIdle();
+    this.#clients.remove(client);
+    this.#acceptor.release(client);
   }
 
   faulted(error: unknown): void {
@@ -238,13 +230,22 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
     this.#log.error("internal error; the call was reset", { error: String(error), stack });
   }
 
-  endpointsChanged(): void {}
-
-  // What calls use.
-
-  get limits(): CallParts["limits"] {
-    return this.#config.messages;
+  endpointsChanged(): void {
+    this.#acceptor.setMaxConnections(this.#limit());
   }
+
+  /** Returns the connection limit. It is lower with more endpoints, which need descriptors too. */
+  #limit(): ConnectionLimit {
+    const { cluster } = this.#upstream;
+    return connectionLimit(this.#config.maxConnections, {
+      descriptorLimit: this.#deps.descriptorLimit,
+      perClient: 1,
+      forEndpoints: cluster.descriptors + cluster.pool.endpoints.length * MAX_SESSIONS,
+      hasAdminServer: this.#config.metrics !== undefined,
+    });
+  }
+
+  // Where calls are routed.
 
   pick(): Session | undefined {
     return this.#upstream.pick();
@@ -254,17 +255,7 @@ export class GrpcProxy implements ClientListener, UpstreamListener, CallParts {
     return this.#upstream.wait(call, timeoutMs);
   }
 
-  ended(call: Call): void {
-    this.#calls.delete(call);
-  }
-}
-
-/** The bytes that are held for peers that read slowly. */
-class Buffered {
-  bytes = 0;
-  readonly mayGrow = true;
-
-  add(bytes: number): void {
-    this.bytes += bytes;
+  rewriterOf(path: string): Rewriter | undefined {
+    return this.#members.rewriterOf(path);
   }
 }

@@ -2,45 +2,31 @@
 // health and metrics, by the paths of etcd's proxy.
 // @see etcd server/etcdmain/grpc_proxy.go, mustHTTPListener
 import { encodeMetrics, type MetricSamples, METRICS_TYPE } from "../observe/metrics.ts";
+import { type HttpAnswer, textAnswer } from "./http-answer.ts";
 import { GrpcCode } from "./grpc-status.ts";
 import type { EtcdClient } from "./members/etcd-client.ts";
+import type { MemberMetrics } from "./member-metrics.ts";
 import { GrpcError } from "./own-calls.ts";
-
-/** An answer to a request. */
-export interface HttpAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-}
-
-const TEXT = "text/plain; charset=utf-8";
-
-/** Returns an answer of plain text. */
-export const textAnswer = (status: number, body: string): HttpAnswer => ({
-  status,
-  contentType: TEXT,
-  body,
-});
 
 const HEALTH_TIMEOUT_MS = 1000;
 
 /** The key that etcd's own proxy reads; it need not exist. */
 const HEALTH_KEY = new TextEncoder().encode("a");
 
-/** What the routes read of the proxy. */
-export interface RoutedProxy {
-  metrics(): readonly MetricSamples[];
-  /** Returns the metrics of a member that is up. */
-  memberMetrics(): Promise<HttpAnswer>;
-}
-
 export class HttpRoutes {
   readonly #client: EtcdClient;
-  readonly #proxy: RoutedProxy;
+  readonly #memberMetrics: MemberMetrics;
+  readonly #metrics: () => readonly MetricSamples[];
 
-  constructor(client: EtcdClient, proxy: RoutedProxy) {
+  /** `metrics` returns those of the proxy itself. */
+  constructor(
+    client: EtcdClient,
+    memberMetrics: MemberMetrics,
+    metrics: () => readonly MetricSamples[],
+  ) {
     this.#client = client;
-    this.#proxy = proxy;
+    this.#memberMetrics = memberMetrics;
+    this.#metrics = metrics;
   }
 
   /** Answers a request. `path` is without its query. */
@@ -57,7 +43,7 @@ export class HttpRoutes {
       case "/proxy/health":
         return () => this.#health();
       case "/metrics":
-        return () => this.#proxy.memberMetrics();
+        return () => this.#memberMetrics.fetch();
       case "/proxy/metrics":
         return () => this.#ownMetrics();
       default:
@@ -66,7 +52,7 @@ export class HttpRoutes {
   }
 
   #ownMetrics(): HttpAnswer {
-    return { status: 200, contentType: METRICS_TYPE, body: encodeMetrics(this.#proxy.metrics()) };
+    return { status: 200, contentType: METRICS_TYPE, body: encodeMetrics(this.#metrics()) };
   }
 
   /** Healthy: the cluster answers a linearizable read, so it has a leader. */

@@ -2,7 +2,8 @@
 // reads one request without a body, answers it, and closes the connection.
 import type { Clock } from "../core/clock.ts";
 import type { SocketOwner, TcpSocket } from "../net/tcp-socket.ts";
-import { type HttpAnswer, type HttpRoutes, textAnswer } from "./http-routes.ts";
+import { type HttpAnswer, textAnswer } from "./http-answer.ts";
+import type { HttpRoutes } from "./http-routes.ts";
 
 // Of a request's head, as in Go's net/http (1 MiB there, for cookies that no client of ours has).
 const MAX_HEAD_BYTES = 16 * 1024;

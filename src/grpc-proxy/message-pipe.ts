@@ -6,6 +6,12 @@ import { GrpcCode, type GrpcStatus } from "./grpc-status.ts";
 /** Takes one message without its prefix and returns another. Throws a Rejection. */
 export type Rewrite = (message: Uint8Array) => Uint8Array;
 
+/** How the messages of a call are rewritten; none: they pass unopened. */
+export interface Rewriter {
+  readonly request?: Rewrite | undefined;
+  readonly response?: Rewrite | undefined;
+}
+
 /** A message that cannot pass; the call ends with this status. */
 export class Rejection extends Error {
   override name = "Rejection";

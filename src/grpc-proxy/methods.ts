@@ -52,6 +52,9 @@ const MAX_METHODS = 200;
 const OTHER = "/unknown/unknown";
 
 export class MethodTable {
+  /** Bytes of messages, of all calls. */
+  bytesReceived = 0;
+  bytesSent = 0;
   readonly #byPath = new Map<string, Method>();
 
   /** Returns the method of a path, such as `/etcdserverpb.KV/Range`. */

@@ -223,7 +223,7 @@ export class DynamicTable {
 
   #grow(): void {
     const capacity = this.#ring === undefined ? MIN_CAPACITY : this.#ring.length;
-    const ring = new Array<string>(2 * capacity).fill("");
+    const ring = Array.from<string>({ length: 2 * capacity }).fill("");
     for (let serial = this.newest; serial > this.newest - this.count; serial--) {
       const at = 2 * (serial & (capacity - 1));
       ring[at] = this.name(serial);

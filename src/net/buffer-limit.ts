@@ -38,13 +38,13 @@ export class BufferLimit<Holder extends BufferHolder> {
   /** 0: no limit. */
   #limitBytes = 0;
   readonly #clock: Clock;
-  readonly #holders: Pick<ReadonlyMap<Holder, unknown>, "keys">;
+  readonly #holders: { keys(): Iterable<Holder> };
   #listener: BufferLimitListener | undefined;
   #stalls = new Map<Holder, Stall>();
   #cancelTimer: (() => void) | undefined;
 
   /** The keys of `holders` are checked, those that it has at the time. */
-  constructor(clock: Clock, holders: Pick<ReadonlyMap<Holder, unknown>, "keys">) {
+  constructor(clock: Clock, holders: { keys(): Iterable<Holder> }) {
     this.#clock = clock;
     this.#holders = holders;
   }
@@ -58,6 +58,16 @@ export class BufferLimit<Holder extends BufferHolder> {
   /** Changes the limit. 0: no limit. It takes effect at the next byte or check. */
   setLimit(limitBytes: number): void {
     this.#limitBytes = limitBytes;
+  }
+
+  /** The total. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether less than half of the limit is used, so that windows may grow. */
+  get mayGrow(): boolean {
+    return !this.#isTracking;
   }
 
   /** Adds `bytes` (may be negative) to the total. */

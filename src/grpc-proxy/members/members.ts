@@ -4,7 +4,7 @@ import { formatHostPort, type HostPort, isLoopback } from "../../core/address.ts
 import type { Clock } from "../../core/clock.ts";
 import type { GrpcProxyConfig } from "../../core/grpc-proxy-config.ts";
 import type { Logger } from "../../observe/log.ts";
-import type { Rewriter } from "../call.ts";
+import type { Rewriter } from "../message-pipe.ts";
 import { OwnCalls } from "../own-calls.ts";
 import type { Upstream } from "../upstream.ts";
 import { EtcdClient } from "./etcd-client.ts";

@@ -1,0 +1,117 @@
+// The calls in progress, and what all of them share: methods, deadlines, limits and memory.
+import type { Clock } from "../core/clock.ts";
+import type { GrpcProxyConfig } from "../core/grpc-proxy-config.ts";
+import { headerValue, type HeaderList } from "../http2/header-list.ts";
+import type { Stream, StreamListener } from "../http2/stream.ts";
+import { BufferLimit, type BufferLimitListener } from "../net/buffer-limit.ts";
+import type { Logger } from "../observe/log.ts";
+import { Call, type CallParts } from "./call.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { GrpcStatus } from "./grpc-status.ts";
+import type { Rewriter } from "./message-pipe.ts";
+import { MethodTable } from "./methods.ts";
+import type { Session } from "./session.ts";
+import type { WaitingCall } from "./waiting-calls.ts";
+
+/** Where calls find sessions, and how their messages are rewritten. */
+export interface CallRouting {
+  pick(): Session | undefined;
+  wait(call: WaitingCall, timeoutMs: number): () => void;
+  rewriterOf(path: string): Rewriter | undefined;
+}
+
+/** The part of the configuration that calls use. */
+export type CallsConfig = Pick<GrpcProxyConfig, "maxBufferBytes" | "messages">;
+
+export class Calls implements BufferLimitListener, CallParts {
+  readonly methods = new MethodTable();
+  readonly deadlines: Deadlines;
+  /** Counts the bytes that are held for peers that read slowly. */
+  readonly bufferLimit: BufferLimit<Call>;
+  readonly #log: Logger;
+  readonly #calls = new Set<Call>();
+  /** Calls that are over, and whose client has not read all of the response. */
+  readonly #unread = new Set<Call>();
+  #config: CallsConfig;
+  #routing: CallRouting | undefined;
+
+  constructor(config: CallsConfig, clock: Clock, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.deadlines = new Deadlines(clock);
+    this.bufferLimit = new BufferLimit(clock, { keys: () => this.#holders() });
+  }
+
+  start(routing: CallRouting): void {
+    this.#routing = routing;
+    this.bufferLimit.start(this.#config.maxBufferBytes, this);
+  }
+
+  /** Applies another configuration to calls that begin from now on. */
+  reconfigure(config: CallsConfig): void {
+    this.#config = config;
+    this.bufferLimit.setLimit(config.maxBufferBytes);
+  }
+
+  get count(): number {
+    return this.#calls.size;
+  }
+
+  /** Begins a call. Returns who receives the events of the client's stream. */
+  begin(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener {
+    const path = headerValue(list, ":path")!;
+    const rewriter = this.#routing!.rewriterOf(path);
+    const call = new Call(stream, this.methods.find(path), { list, isEnd, rewriter }, this);
+    this.#calls.add(call);
+    call.start();
+    return call;
+  }
+
+  /** Ends all calls with a status. */
+  fail(status: GrpcStatus): void {
+    for (const call of [...this.#calls]) call.fail(status);
+  }
+
+  /** Clears the timers. May be called twice. */
+  close(): void {
+    this.deadlines.close();
+    this.bufferLimit.close();
+  }
+
+  // What calls use.
+
+  get limits(): CallsConfig["messages"] {
+    return this.#config.messages;
+  }
+
+  pick(): Session | undefined {
+    return this.#routing!.pick();
+  }
+
+  wait(call: WaitingCall, timeoutMs: number): () => void {
+    return this.#routing!.wait(call, timeoutMs);
+  }
+
+  ended(call: Call): void {
+    this.#calls.delete(call);
+    this.methods.bytesReceived += call.requestBytes;
+    this.methods.bytesSent += call.responseBytes;
+    if (call.bufferedBytes > 0) this.#unread.add(call);
+  }
+
+  emptied(call: Call): void {
+    this.#unread.delete(call);
+  }
+
+  holdersEnded(calls: number, bufferedBytes: number): void {
+    this.#log.warn("over --max-buffer-memory: reset calls whose receiver does not read", {
+      calls,
+      buffered: bufferedBytes,
+    });
+  }
+
+  *#holders(): IterableIterator<Call> {
+    yield* this.#calls;
+    yield* this.#unread;
+  }
+}

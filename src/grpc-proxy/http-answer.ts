@@ -1,0 +1,17 @@
+// An answer to an HTTP request that is not gRPC.
+
+/** An answer to a request. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+const TEXT = "text/plain; charset=utf-8";
+
+/** Returns an answer of plain text. */
+export const textAnswer = (status: number, body: string): HttpAnswer => ({
+  status,
+  contentType: TEXT,
+  body,
+});
