@@ -76,14 +76,19 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
 
   constructor(client: Stream, method: Method, request: CallRequest, parts: CallParts) {
     const { list, isEnd, rewriter } = request;
+    const { maxSendBytes, maxRecvBytes } = parts.limits;
     this.#client = client;
     this.method = method;
     this.#list = list;
     this.#request = new KeptRequest(isEnd);
     this.#parts = parts;
     this.#rewriter = rewriter;
-    this.#toMember = new Direction("send", parts.limits.maxSendBytes);
-    this.#toClient = new Direction("receive", parts.limits.maxRecvBytes);
+    this.#toMember = new Direction("send", maxSendBytes, method, (chunk, isLast) =>
+      this.#sendRequest(chunk, isLast),
+    );
+    this.#toClient = new Direction("receive", maxRecvBytes, method, (chunk, isLast) =>
+      client.write(chunk, isLast),
+    );
     if (rewriter?.request !== undefined)
       this.#toMember.rewriteWith(rewriter.request, headerValue(list, "grpc-encoding"));
   }
@@ -184,25 +189,9 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
       this.#client.consumed(chunk.length);
       return;
     }
-    const messages = this.#toMember.received(chunk);
-    if (typeof messages !== "number") {
-      this.fail(messages);
-      return;
-    }
-    this.method.messagesReceived += messages;
-    if (this.#toMember.isRewritten) this.#rewriteRequest(chunk, isEnd);
-    else this.#sendRequest(chunk, isEnd);
-  }
-
-  #rewriteRequest(chunk: Uint8Array, isEnd: boolean): void {
-    const rewritten = this.#toMember.rewrite(chunk);
-    if ("code" in rewritten) {
-      this.fail(rewritten);
-      return;
-    }
-    for (const message of rewritten) this.#sendRequest(message, false);
-    if (isEnd) this.#sendRequest(EMPTY, true);
-    this.memberSent(0);
+    const fault = this.#toMember.received(chunk, isEnd);
+    if (fault !== undefined) this.fail(fault);
+    else this.memberSent(0);
   }
 
   #sendRequest(chunk: Uint8Array, isEnd: boolean): void {
@@ -245,27 +234,11 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
   }
 
   memberData(chunk: Uint8Array, isEnd: boolean): void {
-    const messages = this.#toClient.received(chunk);
-    if (typeof messages !== "number") {
-      this.fail(messages);
-      return;
-    }
-    this.method.messagesSent += messages;
-    if (this.#toClient.isRewritten) this.#rewriteResponse(chunk, isEnd);
-    else this.#client.write(chunk, isEnd);
+    const fault = this.#toClient.received(chunk, isEnd);
+    if (fault !== undefined) this.fail(fault);
+    else this.#toClient.sent(0, this.#member!, this.#client);
     // A response without trailers is not gRPC's; the client decides what to make of it.
     if (isEnd) this.#end(GrpcCode.UNKNOWN);
-  }
-
-  #rewriteResponse(chunk: Uint8Array, isEnd: boolean): void {
-    const rewritten = this.#toClient.rewrite(chunk);
-    if ("code" in rewritten) {
-      this.fail(rewritten);
-      return;
-    }
-    for (const message of rewritten) this.#client.write(message);
-    if (isEnd) this.#client.end();
-    this.#toClient.sent(0, this.#member!, this.#client);
   }
 
   memberClosed(cause: EndCause, code: number, reason: string): void {

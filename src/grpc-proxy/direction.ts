@@ -4,21 +4,29 @@ import type { Stream } from "../http2/stream.ts";
 import { type GrpcStatus, tooLarge } from "./grpc-status.ts";
 import { MessagePipe, Rejection, type Rewrite } from "./message-pipe.ts";
 import { MessageScanner } from "./message-scanner.ts";
+import type { Method } from "./methods.ts";
+
+/** Where the bytes of a direction go. */
+export type PassOn = (chunk: Uint8Array, isEnd: boolean) => void;
 
 export class Direction {
   /** Bytes handed on so far. */
   sentBytes = 0;
   readonly #verb: "send" | "receive";
   readonly #maxBytes: number;
+  readonly #method: Method;
+  readonly #passOn: PassOn;
   readonly #scanner = new MessageScanner();
   #pipe: MessagePipe | undefined;
   /** Bytes received, of which the window has not been returned. */
   #owedBytes = 0;
 
   /** `verb`: what etcd's proxy does with these messages. `maxBytes`: of one message. */
-  constructor(verb: "send" | "receive", maxBytes: number) {
+  constructor(verb: "send" | "receive", maxBytes: number, method: Method, passOn: PassOn) {
     this.#verb = verb;
     this.#maxBytes = maxBytes;
+    this.#method = method;
+    this.#passOn = passOn;
   }
 
   /** Rewrites all messages. `encoding`: the direction's grpc-encoding. */
@@ -26,29 +34,28 @@ export class Direction {
     this.#pipe = new MessagePipe(rewrite, encoding, this.#maxBytes);
   }
 
-  /** Whether messages are rewritten; otherwise chunks pass as they are. */
-  get isRewritten(): boolean {
-    return this.#pipe !== undefined;
-  }
-
-  /**
-   * Counts bytes that have arrived. Returns how many messages begin in them, or the status of
-   * a message that is too large.
-   */
-  received(chunk: Uint8Array): number | GrpcStatus {
+  /** Passes on what has arrived. Returns the status of a message that cannot pass. */
+  received(chunk: Uint8Array, isEnd: boolean): GrpcStatus | undefined {
     this.#owedBytes += chunk.length;
     const messages = this.#scanner.scan(chunk, this.#maxBytes);
-    return messages < 0 ? tooLarge(this.#verb, -messages, this.#maxBytes) : messages;
+    if (messages < 0) return tooLarge(this.#verb, -messages, this.#maxBytes);
+    if (this.#verb === "send") this.#method.messagesReceived += messages;
+    else this.#method.messagesSent += messages;
+
+    if (this.#pipe !== undefined) return this.#rewrite(this.#pipe, chunk, isEnd);
+    this.#passOn(chunk, isEnd);
+    return undefined;
   }
 
-  /** Returns the rewritten messages that the chunk completes, or the status of one that cannot pass. */
-  rewrite(chunk: Uint8Array): readonly Uint8Array[] | GrpcStatus {
+  #rewrite(pipe: MessagePipe, chunk: Uint8Array, isEnd: boolean): GrpcStatus | undefined {
     try {
-      return this.#pipe!.push(chunk);
+      for (const message of pipe.push(chunk)) this.#passOn(message, false);
     } catch (error) {
       if (!(error instanceof Rejection)) throw error;
       return { code: error.code, message: error.message };
     }
+    if (isEnd) this.#passOn(EMPTY, true);
+    return undefined;
   }
 
   /**
@@ -58,10 +65,12 @@ export class Direction {
    */
   sent(bytes: number, source: Stream, sink: Stream | undefined): void {
     this.sentBytes += bytes;
-    const isAllSent = this.isRewritten && sink?.pendingBytes === 0;
+    const isAllSent = this.#pipe !== undefined && sink?.pendingBytes === 0;
     const returned = isAllSent ? this.#owedBytes : Math.min(bytes, this.#owedBytes);
     if (returned === 0) return;
     this.#owedBytes -= returned;
     source.consumed(returned);
   }
 }
+
+const EMPTY = new Uint8Array(0);
