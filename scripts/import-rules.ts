@@ -70,8 +70,6 @@ const TOO_LONG: ReadonlySet<string> = new Set([
   // Shell code in a string: bash has no shorter form of it.
   "src/cli/completion-bash.ts _etcd_gateway",
   "src/cli/completion-bash.ts bashCompletion",
-  "src/resolver/cluster-io.ts createClusterIo",
-  "src/resolver/cluster.ts constructor",
 ]);
 
 interface Import {

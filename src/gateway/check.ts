@@ -5,7 +5,6 @@ import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
-import { EndpointVerifier } from "../resolver/endpoint-verifier.ts";
 import { withCertificateNames, withInheritedPriority } from "../resolver/member-specs.ts";
 import { UNTIL_ANSWERED } from "../resolver/dns-cache.ts";
 import { Pool } from "../resolver/pool.ts";
@@ -66,14 +65,8 @@ export async function checkConfig(
     { lookup: (host) => network.lookup(host, []), hasIpv6: system.hasIpv6 },
   );
   const isOwn = (address: string, port: number) => isSelf(listen, address, port, isLocalAddress);
-  const sources = createClusterIo({
-    config: () => config,
-    clock,
-    network,
-    system,
-    isSelf: isOwn,
-    onUnverified: () => Promise.resolve(),
-  });
+  const sources = createClusterIo(() => config, { clock, network, system, isSelf: isOwn });
+  sources.dialer.start(config, { refresh: () => Promise.resolve() });
   const context: CheckContext = { config, sources, clock, isSelf: isOwn };
   const checks = { names: sources.names, isSelf: isOwn, listen: formatHostPort(config.listen) };
   await Promise.all(config.endpoints.map((spec) => checkEndpoint(spec, checks)));
@@ -89,10 +82,10 @@ export async function checkConfig(
 }
 
 async function findSpecs(
-  { config, sources, clock, isSelf }: CheckContext,
+  { config, sources }: CheckContext,
   errors: string[],
 ): Promise<readonly EndpointSpec[]> {
-  const { srv, members, names, verify } = sources;
+  const { srv, members } = sources;
   let found = config.endpoints;
   try {
     if (config.srv !== undefined) found = await srv.find(config.srv);
@@ -102,12 +95,10 @@ async function findSpecs(
   if (config.memberSyncMs === 0 || found.length === 0) return found;
   try {
     // A password goes only to endpoints that `start` would send it to.
-    const events = { rejected: () => {}, unresolved: () => {} };
-    const verifier = new EndpointVerifier({ names, isSelf, verify, clock, events });
     const isSecure = mustVerify(config.srv);
     const candidates = isSecure ? found.filter(({ scheme }) => scheme === "https") : found;
-    const asked = await verifier.verifyAll(candidates, isSecure);
-    const answer = await members.ask(asked, config.credentials);
+    const asked = await sources.createVerifier().verifyAll(candidates, isSecure);
+    const answer = await members.ask(asked, config);
     return [
       ...found,
       ...withInheritedPriority(found, withCertificateNames(config.srv, answer.members)),

@@ -28,17 +28,6 @@ export interface HealthCheckEvents {
   stillFailing(endpoint: Endpoint): void;
 }
 
-export interface ActiveHealthDeps {
-  readonly pool: Pool;
-  readonly clock: Clock;
-  readonly ask: CheckHealth;
-  /** Read at each check. */
-  readonly limits: () => HealthCheckLimits;
-  /** Returns a number from 0 to 1, for the jitter that spreads the checks of many gateways. */
-  readonly random: () => number;
-  readonly events: HealthCheckEvents;
-}
-
 /** The checks of one endpoint. */
 interface Series {
   cancelTimer: () => void;
@@ -53,18 +42,34 @@ const JITTER = 0.2;
 const EDGE_FACTOR = 0.5;
 
 export class ActiveHealth {
-  readonly #deps: ActiveHealthDeps;
+  readonly #pool: Pool;
+  readonly #clock: Clock;
+  readonly #ask: CheckHealth;
+  readonly #random: () => number;
+  #limits: HealthCheckLimits = { intervalMs: 0, rise: 1, fall: 1 };
+  #events: HealthCheckEvents | undefined;
   readonly #series = new Map<Endpoint, Series>();
   #isClosed = false;
 
-  constructor(deps: ActiveHealthDeps) {
-    this.#deps = deps;
+  /** `random` returns a number from 0 to 1, for the jitter that spreads the checks of many gateways. */
+  constructor(pool: Pool, clock: Clock, ask: CheckHealth, random: () => number) {
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#ask = ask;
+    this.#random = random;
+  }
+
+  /** Starts checks of the endpoints in the pool. */
+  start(limits: HealthCheckLimits, events: HealthCheckEvents): void {
+    this.#limits = limits;
+    this.#events = events;
+    this.sync();
   }
 
   /** Starts checks of endpoints that are new in the pool, and stops those of endpoints that left it. */
   sync(): void {
-    const { pool, limits } = this.#deps;
-    const isOn = limits().intervalMs > 0;
+    const pool = this.#pool;
+    const isOn = this.#limits.intervalMs > 0;
 
     for (const [endpoint, { cancelTimer }] of this.#series) {
       if (isOn && pool.has(endpoint)) continue;
@@ -83,12 +88,13 @@ export class ActiveHealth {
   }
 
   /**
-   * Checks every endpoint now, by the current limits. Earlier results no longer count:
-   * the health URL may have changed. Each endpoint keeps its state. Does nothing after `close`.
+   * Checks every endpoint now, by other limits. Earlier results no longer count: the
+   * health URL may have changed. Each endpoint keeps its state. Does nothing after `close`.
    */
-  restart(): void {
+  restart(limits: HealthCheckLimits): void {
+    this.#limits = limits;
     this.#stop();
-    for (const endpoint of this.#deps.pool.endpoints) this.#deps.pool.recordCheck(endpoint, false);
+    for (const endpoint of this.#pool.endpoints) this.#pool.recordCheck(endpoint, false);
     if (!this.#isClosed) this.sync();
   }
 
@@ -105,49 +111,48 @@ export class ActiveHealth {
 
   /** Makes an endpoint healthy, as endpoints without checks are. */
   #reset(endpoint: Endpoint): void {
-    const { pool, clock } = this.#deps;
-    pool.recordCheck(endpoint, false);
-    pool.setHealth(endpoint, "healthy", { at: clock.now() });
+    this.#pool.recordCheck(endpoint, false);
+    this.#pool.setHealth(endpoint, "healthy", { at: this.#clock.now() });
   }
 
   async #check(endpoint: Endpoint, series: Series): Promise<void> {
-    const { clock, events } = this.#deps;
+    const clock = this.#clock;
     const startedAt = clock.now();
 
     // An endpoint that is down is not checked: passive health probes it.
     if (endpoint.isUp) {
-      const answer = await this.#deps.ask(endpoint);
+      const answer = await this.#ask(endpoint);
       if (this.#series.get(endpoint) !== series) return;
       if (endpoint.isUp) this.#applyResult(endpoint, series, answer);
     }
-    if (!endpoint.isUp) this.#deps.pool.recordCheck(endpoint, false);
-    if (endpoint.health !== "healthy" && !endpoint.hasPassedCheck) events.stillFailing(endpoint);
+    if (!endpoint.isUp) this.#pool.recordCheck(endpoint, false);
+    if (endpoint.health !== "healthy" && !endpoint.hasPassedCheck)
+      this.#events?.stillFailing(endpoint);
 
     const delayMs = Math.max(0, startedAt + this.#intervalMs(series) - clock.now());
     series.cancelTimer = clock.after(delayMs, () => void this.#check(endpoint, series));
   }
 
   #intervalMs({ streak }: Series): number {
-    const { random, limits } = this.#deps;
-    const jitter = 1 + JITTER * (2 * random() - 1);
-    return limits().intervalMs * jitter * (streak === 0 ? 1 : EDGE_FACTOR);
+    const jitter = 1 + JITTER * (2 * this.#random() - 1);
+    return this.#limits.intervalMs * jitter * (streak === 0 ? 1 : EDGE_FACTOR);
   }
 
   /** Records a result, and changes the state after enough consecutive results that differ from it. */
   #applyResult(endpoint: Endpoint, series: Series, answer: HealthResult): void {
-    const { pool, clock, limits, events } = this.#deps;
+    const pool = this.#pool;
     pool.recordCheck(endpoint, answer.state === "healthy");
 
     const direction = Math.sign(HEALTH_RANK[answer.state] - HEALTH_RANK[endpoint.health]);
     const continues = Math.sign(series.streak) === direction;
     series.streak = continues ? series.streak + direction : direction;
-    const threshold = direction > 0 ? limits().fall : limits().rise;
+    const threshold = direction > 0 ? this.#limits.fall : this.#limits.rise;
     if (direction === 0 || Math.abs(series.streak) < threshold) return;
 
     series.streak = 0;
     const reason = answer.state === "healthy" ? undefined : answer.reason;
-    pool.setHealth(endpoint, answer.state, { at: clock.now(), reason });
-    events.healthChanged(endpoint, answer);
+    pool.setHealth(endpoint, answer.state, { at: this.#clock.now(), reason });
+    this.#events?.healthChanged(endpoint, answer);
   }
 }
 

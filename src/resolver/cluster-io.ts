@@ -4,14 +4,14 @@ import type { HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ClusterConfig, TlsFiles } from "../core/gateway-config.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
-import type { Verify } from "./endpoint-verifier.ts";
+import { EndpointVerifier, type Verify } from "./endpoint-verifier.ts";
 import { checkHealth } from "./health-request.ts";
 import type { CheckHealth } from "./active-health.ts";
 import { MemberList, type MemberRequest } from "./member-list.ts";
 import { DnsCache } from "./dns-cache.ts";
 import type { IsSelf } from "./self-address.ts";
 import { type SrvRecord, SrvSource } from "./srv.ts";
-import { Connector, type DialLimits } from "./connector.ts";
+import { Connector } from "./connector.ts";
 
 /**
  * The network as the proxy's own requests use it. `servers` are DNS servers; none:
@@ -50,15 +50,12 @@ export interface Network {
   ): Promise<{ readonly status: number; readonly body: string }>;
 }
 
+/** What the cluster reaches the world through. */
 export interface ClusterIoDeps {
-  /** Returns the current configuration. */
-  readonly config: () => ClusterConfig & DialLimits;
   readonly clock: Clock;
   readonly network: Network;
   readonly system: TcpSystem;
   readonly isSelf: IsSelf;
-  /** Called when a dial finds no verified address; resolves when they have been verified again. */
-  readonly onUnverified: () => Promise<void>;
 }
 
 export interface ClusterIo {
@@ -68,43 +65,40 @@ export interface ClusterIo {
   readonly members: MemberList;
   readonly verify: Verify;
   readonly checkHealth: CheckHealth;
+  /** Returns a verifier of endpoints, which has verified none yet. */
+  createVerifier(): EndpointVerifier;
 }
 
-/** Opens nothing, and keeps nothing open between two calls. */
-export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
-  const { config, clock, network, system, isSelf, onUnverified } = deps;
+/**
+ * Opens nothing, and keeps nothing open between two calls. `config` returns the current
+ * configuration.
+ */
+export function createClusterIo(
+  config: () => ClusterConfig,
+  { clock, network, system, isSelf }: ClusterIoDeps,
+): ClusterIo {
   const names = new DnsCache(
     (host, signal) => network.lookup(host, config().discoveryServers, signal),
     clock,
   );
   const timeoutMs = () => config().dialTimeoutMs;
+  const verify: Verify = (address, certificateNames) =>
+    network.verify(address, certificateNames, { tls: config().tls, timeoutMs: timeoutMs() });
   return {
     names,
-    dialer: new Connector({
-      names,
-      system,
-      clock,
-      limits: config,
-      isSelf,
-      onUnverified,
-    }),
+    dialer: new Connector(names, system, clock, isSelf),
     srv: new SrvSource((name, signal) =>
       network.resolveSrv(name, config().discoveryServers, signal),
     ),
-    members: new MemberList({
-      clock,
-      names,
-      isSelf,
-      timeoutMs,
-      post: ({ address: { port }, scheme, certificateNames }, host, question) => {
-        const { tls } = config();
-        const isSecure = (scheme ?? (usesTls(tls) ? "https" : "http")) === "https";
-        return network.request({ host, port }, certificateNames, {
-          ...question,
-          tls: isSecure ? tls : undefined,
-          timeoutMs: timeoutMs(),
-        });
-      },
+    members: new MemberList(names, isSelf, clock, (spec, host, question) => {
+      const { address, scheme, certificateNames } = spec;
+      const { tls } = config();
+      const isSecure = (scheme ?? (usesTls(tls) ? "https" : "http")) === "https";
+      return network.request({ host, port: address.port }, certificateNames, {
+        ...question,
+        tls: isSecure ? tls : undefined,
+        timeoutMs: timeoutMs(),
+      });
     }),
     checkHealth: (endpoint) => {
       const { healthUrl } = config();
@@ -115,8 +109,8 @@ export function createClusterIo(deps: ClusterIoDeps): ClusterIo {
         config: { ...config(), healthUrl },
       });
     },
-    verify: (address, names) =>
-      network.verify(address, names, { tls: config().tls, timeoutMs: timeoutMs() }),
+    verify,
+    createVerifier: () => new EndpointVerifier(names, isSelf, verify, clock),
   };
 }
 

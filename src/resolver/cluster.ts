@@ -1,34 +1,28 @@
 // The cluster that a proxy serves: which endpoints exist, which are up, and how
 // each is reached. It assembles the resolver and owns everything that it starts.
 import { isIP } from "node:net";
-import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
 import type { Logger } from "../observe/log.ts";
 import type { DiscoveryStatus } from "../observe/status.ts";
-import type { TcpSystem } from "../net/tcp-socket.ts";
 import { resolverDescriptors } from "./descriptor-cost.ts";
 import { Discovery } from "./discovery.ts";
-import { type HealthResult, ActiveHealth } from "./active-health.ts";
+import { type HealthCheckLimits, type HealthResult, ActiveHealth } from "./active-health.ts";
 import { PassiveHealth } from "./passive-health.ts";
-import type { DnsCache } from "./dns-cache.ts";
-import { Endpoint } from "./endpoint.ts";
+import { DnsCache } from "./dns-cache.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { Pool } from "./pool.ts";
 import { ClusterLog } from "./cluster-log.ts";
 import type { Connector, DialLimits } from "./connector.ts";
 import { type CheckedConfig, EndpointCheck } from "./endpoint-check.ts";
-import { createClusterIo, type Network } from "./cluster-io.ts";
-import type { IsSelf } from "./self-address.ts";
+import { type ClusterIoDeps, createClusterIo } from "./cluster-io.ts";
 import { checkTlsFiles } from "./start-checks.ts";
 
-/** What the resolver reads of a proxy's configuration. */
-export type ResolverConfig = CheckedConfig & DialLimits;
+/** What the cluster reads of a proxy's configuration. */
+type Config = CheckedConfig & DialLimits;
 
-export interface ClusterDeps {
-  readonly clock: Clock;
+/** The machine as the cluster uses it, and where it logs. */
+export interface ClusterDeps extends ClusterIoDeps {
   readonly log: Logger;
-  readonly network: Network;
-  readonly system: TcpSystem;
-  readonly isSelf: IsSelf;
   /** Returns a number from 0 to 1. */
   readonly random: () => number;
 }
@@ -52,7 +46,7 @@ export class Cluster {
   readonly #names: DnsCache;
   readonly health: PassiveHealth;
   readonly dialer: Connector;
-  #config: ResolverConfig;
+  #config: Config;
   readonly #deps: ClusterDeps;
   readonly #log: ClusterLog;
   readonly #discovery: Discovery;
@@ -61,8 +55,8 @@ export class Cluster {
   #listener: ClusterListener | undefined;
 
   /** Stores; `start` starts. */
-  constructor(config: ResolverConfig, deps: ClusterDeps) {
-    const { clock, network, system, isSelf } = deps;
+  constructor(config: Config, deps: ClusterDeps) {
+    const { clock, isSelf } = deps;
     this.#config = config;
     this.#deps = deps;
     this.#log = new ClusterLog(
@@ -70,64 +64,13 @@ export class Cluster {
       () => this.#config.retryDelayMs,
     );
     this.pool = new Pool(config.policy);
-    const sources = createClusterIo({
-      config: () => this.#config,
-      clock,
-      network,
-      system,
-      isSelf,
-      onUnverified: () => this.refresh(),
-    });
-    const { names, dialer, srv, members, verify } = sources;
-    this.#names = names;
-    this.dialer = dialer;
-    this.#endpointCheck = new EndpointCheck({ names, network, clock, isSelf, log: this.#log });
-    this.health = new PassiveHealth({
-      pool: this.pool,
-      clock,
-      retryDelayMs: () => this.#config.retryDelayMs,
-      events: {
-        deactivated: (endpoint, error) => this.#onDown(endpoint, error),
-        activated: (endpoint) => this.#onUp(endpoint),
-        stillDown: (endpoint, error) => this.#log.stillDown(endpoint, error),
-      },
-      probe: (endpoint, done) => dialer.probe(endpoint, done),
-    });
-    this.#activeHealth = new ActiveHealth({
-      pool: this.pool,
-      clock,
-      random: deps.random,
-      ask: sources.checkHealth,
-      limits: () => {
-        const { healthUrl, healthIntervalMs, healthRise, healthFall } = this.#config;
-        const intervalMs = healthUrl === undefined ? 0 : healthIntervalMs;
-        return { intervalMs, rise: healthRise, fall: healthFall };
-      },
-      events: {
-        healthChanged: (endpoint, answer) => this.#onHealthChanged(endpoint, answer),
-        stillFailing: (endpoint) => this.#moveClients(endpoint),
-      },
-    });
-    this.#discovery = new Discovery(config, {
-      clock,
-      srv,
-      members,
-      verifier: {
-        names,
-        isSelf,
-        verify,
-        clock,
-        events: this.#log,
-      },
-      events: this.#log,
-      inUse: () => this.pool.endpoints,
-      probe: (spec) =>
-        new Promise((resolve, reject) => {
-          const done = (error: Error | undefined) => (error ? reject(error) : resolve());
-          dialer.probe(new Endpoint(spec), done);
-        }),
-      publish: (specs) => this.#reconcile(specs),
-    });
+    const io = createClusterIo(() => this.#config, deps);
+    this.#names = io.names;
+    this.dialer = io.dialer;
+    this.#endpointCheck = new EndpointCheck(clock, isSelf, this.#log);
+    this.health = new PassiveHealth(this.pool, clock, this.dialer, config.retryDelayMs);
+    this.#activeHealth = new ActiveHealth(this.pool, clock, io.checkHealth, deps.random);
+    this.#discovery = new Discovery(config, io, this.pool, clock);
   }
 
   /**
@@ -138,9 +81,9 @@ export class Cluster {
    * @throws {StartError} if a name resolves to that address, or a file cannot be used.
    * @throws {StartError} if no endpoint resolves.
    */
-  async check(config: ResolverConfig): Promise<void> {
+  async check(config: Config): Promise<void> {
     await checkTlsFiles(this.#deps.network, config.tls);
-    await this.#endpointCheck.check(config, this.#config);
+    await this.#endpointCheck.check(config, this.#namesFor(config));
   }
 
   /**
@@ -150,13 +93,22 @@ export class Cluster {
    */
   start(listener: ClusterListener): Promise<void> {
     this.#listener = listener;
-    return this.#discovery.start();
+    this.dialer.start(this.#config, this);
+    this.health.start({
+      deactivated: (endpoint, error) => this.#onDown(endpoint, error),
+      activated: (endpoint) => this.#onUp(endpoint),
+      stillDown: (endpoint, error) => this.#log.stillDown(endpoint, error),
+    });
+    return this.#discovery.start(this.#log, (specs) => this.#reconcile(specs));
   }
 
   /** Starts to follow changes of the cluster, and health checks. */
   follow(): void {
     this.#discovery.follow();
-    this.#activeHealth.sync();
+    this.#activeHealth.start(healthLimits(this.#config), {
+      healthChanged: (endpoint, answer) => this.#onHealthChanged(endpoint, answer),
+      stillFailing: (endpoint) => this.#moveClients(endpoint),
+    });
   }
 
   /** Discovers endpoints now, if there is a source, and resolves when that is over. */
@@ -180,13 +132,13 @@ export class Cluster {
   }
 
   /** Applies another configuration, and resolves when every lookup was repeated. */
-  reconfigure(config: ResolverConfig): Promise<void> {
-    const before = this.#config;
+  reconfigure(config: Config): Promise<void> {
     this.#config = config;
     // Discovery may take long, and health checks do not wait for it.
-    this.#activeHealth.restart();
+    this.#activeHealth.restart(healthLimits(config));
     this.pool.policy = config.policy;
-    if (config.retryDelayMs !== before.retryDelayMs) this.health.restartTimers();
+    this.dialer.setLimits(config);
+    this.health.setRetryDelay(config.retryDelayMs);
     return this.#discovery.reconfigure(config);
   }
 
@@ -205,6 +157,14 @@ export class Cluster {
     this.#discovery.close();
     this.#activeHealth.close();
     this.health.close();
+  }
+
+  /** Returns the shared cache if the same DNS servers are asked, so that the addresses serve later. */
+  #namesFor({ discoveryServers }: Config): DnsCache {
+    const current = this.#config.discoveryServers;
+    if (JSON.stringify(discoveryServers) === JSON.stringify(current)) return this.#names;
+    const { network, clock } = this.#deps;
+    return new DnsCache((host, signal) => network.lookup(host, discoveryServers, signal), clock);
   }
 
   #reconcile(specs: readonly EndpointSpec[]): void {
@@ -257,4 +217,10 @@ export class Cluster {
     this.#log.activated(endpoint);
     this.#listener!.endpointUp(endpoint);
   }
+}
+
+function healthLimits(config: Config): HealthCheckLimits {
+  const { healthUrl, healthIntervalMs, healthRise, healthFall } = config;
+  const intervalMs = healthUrl === undefined ? 0 : healthIntervalMs;
+  return { intervalMs, rise: healthRise, fall: healthFall };
 }

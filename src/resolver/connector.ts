@@ -21,23 +21,37 @@ export interface DialLimits {
   readonly userTimeoutMs: number;
 }
 
-export interface ConnectorDeps {
-  readonly names: DnsCache;
-  readonly system: TcpSystem;
-  readonly clock: Clock;
-  /** Read at each dial. */
-  readonly limits: () => DialLimits;
-  readonly isSelf: IsSelf;
+export interface ConnectorListener {
   /** Refreshes discovery, for an endpoint without a verified address; resolves when that is done. */
-  readonly onUnverified: () => Promise<void>;
+  refresh(): Promise<void>;
 }
 
 export class Connector {
-  readonly #deps: ConnectorDeps;
   readonly hedgeBudget = new HedgeBudget();
+  readonly #names: DnsCache;
+  readonly #system: TcpSystem;
+  readonly #clock: Clock;
+  readonly #isSelf: IsSelf;
+  #limits: DialLimits | undefined;
+  #listener: ConnectorListener | undefined;
 
-  constructor(deps: ConnectorDeps) {
-    this.#deps = deps;
+  /** Opens nothing; `start` must precede the first dial. */
+  constructor(names: DnsCache, system: TcpSystem, clock: Clock, isSelf: IsSelf) {
+    this.#names = names;
+    this.#system = system;
+    this.#clock = clock;
+    this.#isSelf = isSelf;
+  }
+
+  /** Dials with these limits from now on. */
+  start(limits: DialLimits, listener: ConnectorListener): void {
+    this.#limits = limits;
+    this.#listener = listener;
+  }
+
+  /** Applies other limits to new dials. */
+  setLimits(limits: DialLimits): void {
+    this.#limits = limits;
   }
 
   /** Dials an endpoint. May call `events` before it returns. The returned function aborts the dial. */
@@ -45,7 +59,7 @@ export class Connector {
     const attempt: Attempt = {
       endpoint,
       events,
-      deadline: this.#deps.clock.now() + this.#deps.limits().dialTimeoutMs,
+      deadline: this.#clock.now() + this.#limits!.dialTimeoutMs,
       abort: () => {},
     };
     this.#lookUp(attempt, (addresses) => this.#connectVerified(attempt, addresses));
@@ -67,7 +81,7 @@ export class Connector {
   #lookUp(attempt: Attempt, onFound: (addresses: readonly string[]) => void): void {
     const { endpoint, events } = attempt;
     let isDone = false;
-    const cancel = this.#deps.names.resolve(
+    const cancel = this.#names.resolve(
       endpoint.address.host,
       this.#remainingMs(attempt),
       (addresses, error) => {
@@ -93,20 +107,20 @@ export class Connector {
       if (isWaiting) this.#connect(attempt, addresses);
       isWaiting = false;
     };
-    const cancelTimer = this.#deps.clock.after(this.#remainingMs(attempt), resume);
+    const cancelTimer = this.#clock.after(this.#remainingMs(attempt), resume);
     attempt.abort = () => {
       isWaiting = false;
       cancelTimer();
     };
-    void this.#deps.onUnverified().then(() => {
+    void this.#listener!.refresh().then(() => {
       cancelTimer();
       resume();
     });
   }
 
   #connect(attempt: Attempt, addresses: readonly string[]): void {
-    const { system, clock, isSelf, limits } = this.#deps;
-    const { attemptDelayMs, keepAliveMs, userTimeoutMs } = limits();
+    const isSelf = this.#isSelf;
+    const { attemptDelayMs, keepAliveMs, userTimeoutMs } = this.#limits!;
     const { endpoint, events } = attempt;
     const { port } = endpoint.address;
 
@@ -121,8 +135,8 @@ export class Connector {
     }
 
     const dial = new Dial(
-      system,
-      clock,
+      this.#system,
+      this.#clock,
       {
         addresses: rotateAddresses(usable, endpoint.nextAddressTurn()),
         port,
@@ -139,7 +153,7 @@ export class Connector {
   }
 
   #remainingMs({ deadline }: Attempt): number {
-    return Math.max(1, deadline - this.#deps.clock.now());
+    return Math.max(1, deadline - this.#clock.now());
   }
 }
 

@@ -3,35 +3,35 @@
 import type { Clock } from "../core/clock.ts";
 import { type EndpointSpec, isSameAddress, labelOf } from "../core/endpoint-spec.ts";
 import type { ClusterConfig, SrvConfig } from "../core/gateway-config.ts";
-import { EndpointVerifier, type EndpointVerifierDeps } from "./endpoint-verifier.ts";
+import type { ClusterIo } from "./cluster-io.ts";
+import type { Connector } from "./connector.ts";
+import type { EndpointVerifier, VerifierEvents } from "./endpoint-verifier.ts";
 import { checkReachable, UnreachableMembersError } from "./member-reachability.ts";
 import { withCertificateNames, withInheritedPriority } from "./member-specs.ts";
 import { RefreshStats } from "./refresh-stats.ts";
-import type { MemberList } from "./member-list.ts";
 import type { DiscoveryEvents, Source } from "./discovery-events.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { Endpoint } from "./endpoint.ts";
+import type { Pool } from "./pool.ts";
 import { SpecChanges } from "./spec-changes.ts";
-import { mustVerify, refreshDelayMs, SrvError, type SrvSource } from "./srv.ts";
+import { mustVerify, refreshDelayMs, SrvError } from "./srv.ts";
 
-export interface DiscoveryDeps {
-  readonly srv: SrvSource;
-  readonly verifier: EndpointVerifierDeps;
-  readonly members: MemberList;
-  readonly clock: Clock;
-  readonly events: DiscoveryEvents;
-  /** Endpoints in use. */
-  readonly inUse: () => readonly Endpoint[];
-  /** Whether a connection to an endpoint can be opened; rejects with the reason if not. */
-  readonly probe: (spec: EndpointSpec) => Promise<void>;
-  /** Receives a set, which may be unchanged; empty only if no endpoint may be used any longer. */
-  readonly publish: (specs: readonly EndpointSpec[]) => void;
-}
+/** What discovery asks, and a dialer that probes endpoints. */
+export type DiscoveryIo = Pick<ClusterIo, "srv" | "members" | "createVerifier"> & {
+  readonly dialer: Pick<Connector, "probe">;
+};
+
+/** Receives a set, which may be unchanged; empty only if no endpoint may be used any longer. */
+export type Publish = (specs: readonly EndpointSpec[]) => void;
 
 // Thousands of clients may ask for a refresh at once, when no endpoint is up.
 const MIN_GAP_MS = 1000;
 
 export class Discovery {
-  readonly #deps: DiscoveryDeps;
+  readonly #io: DiscoveryIo;
+  readonly #pool: Pick<Pool, "endpoints">;
+  readonly #clock: Clock;
+  #events: (DiscoveryEvents & VerifierEvents) | undefined;
+  #publishSpecs: Publish | undefined;
   #config: ClusterConfig;
   /** Endpoints from SRV, or those of --endpoints. */
   #seeds: readonly EndpointSpec[] = [];
@@ -52,11 +52,14 @@ export class Discovery {
   readonly refreshStats = new RefreshStats();
   readonly #changes = new SpecChanges();
 
-  constructor(config: ClusterConfig, deps: DiscoveryDeps) {
+  /** `pool` has the endpoints in use. */
+  constructor(config: ClusterConfig, io: DiscoveryIo, pool: Pick<Pool, "endpoints">, clock: Clock) {
     this.#config = config;
-    this.#deps = deps;
-    this.#srvVerifier = new EndpointVerifier(deps.verifier, () => this.#enqueue(true, false));
-    this.#memberVerifier = new EndpointVerifier(deps.verifier, () => this.#enqueue(false, true));
+    this.#io = io;
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#srvVerifier = io.createVerifier();
+    this.#memberVerifier = io.createVerifier();
   }
 
   /**
@@ -64,7 +67,11 @@ export class Discovery {
    *
    * @throws {SrvError} if no usable endpoint is found, and --endpoints has none.
    */
-  start(): Promise<void> {
+  start(events: DiscoveryEvents & VerifierEvents, publish: Publish): Promise<void> {
+    this.#events = events;
+    this.#publishSpecs = publish;
+    this.#srvVerifier.start(events, () => void this.#enqueue(true, false));
+    this.#memberVerifier.start(events, () => void this.#enqueue(false, true));
     const started = this.#start();
     this.#last = started.catch(() => {});
     return started;
@@ -76,11 +83,11 @@ export class Discovery {
     if (srv !== undefined) {
       try {
         this.#seeds = await this.#findBySrv(srv);
-        this.refreshStats.succeeded("SRV discovery", this.#deps.clock.now());
+        this.refreshStats.succeeded("SRV discovery", this.#clock.now());
       } catch (error) {
         if (!(error instanceof SrvError) || endpoints.length === 0) throw error;
         this.refreshStats.failed("SRV discovery");
-        this.#deps.events.fellBack(error, endpoints);
+        this.#events!.fellBack(error, endpoints);
       }
     }
     this.#publish();
@@ -102,13 +109,13 @@ export class Discovery {
    * that is over; at once if one has ended within the last second.
    */
   refresh(): Promise<void> {
-    const isRecent = this.#deps.clock.now() - this.#refreshedAt < MIN_GAP_MS;
+    const isRecent = this.#clock.now() - this.#refreshedAt < MIN_GAP_MS;
     if (this.#isClosed || !this.hasDiscovery) return Promise.resolve();
     if (this.#forced === undefined && isRecent) return Promise.resolve();
     if (this.#forced !== undefined) return this.#forced;
     const forced = this.#enqueue(true, true).finally(() => {
       if (this.#forced === forced) this.#forced = undefined;
-      this.#refreshedAt = this.#deps.clock.now();
+      this.#refreshedAt = this.#clock.now();
     });
     this.#forced = forced;
     return forced;
@@ -127,7 +134,7 @@ export class Discovery {
     if (!isSame || config.memberSyncMs === 0) this.#members = undefined;
     this.#srvVerifier.invalidate();
     this.#memberVerifier.invalidate();
-    this.#deps.members.reset();
+    this.#io.members.reset();
     // A refresh of the old configuration delays nothing.
     this.#last = Promise.resolve();
     this.#forced = undefined;
@@ -137,7 +144,7 @@ export class Discovery {
   /** Stops refreshing. A refresh in progress publishes nothing. May be called twice. */
   close(): void {
     this.#isClosed = true;
-    this.#deps.srv.close();
+    this.#io.srv.close();
     this.#cancelSrv();
     this.#cancelMembers();
   }
@@ -174,10 +181,11 @@ export class Discovery {
     find: () => Promise<readonly EndpointSpec[]>,
     isOld: () => boolean,
   ): Promise<readonly EndpointSpec[] | Error> {
-    const { events, clock } = this.#deps;
+    const events = this.#events!;
     try {
       const found = await find();
-      if (!isOld() && this.refreshStats.succeeded(source, clock.now())) events.recovered(source);
+      const isNews = !isOld() && this.refreshStats.succeeded(source, this.#clock.now());
+      if (isNews) events.recovered(source);
       return found;
     } catch (error) {
       if (!isOld() && this.refreshStats.failed(source)) events.failed(source, error as Error);
@@ -198,8 +206,8 @@ export class Discovery {
 
   /** What is remembered of earlier answers stays as it is if `isOld`. */
   async #findBySrv(srv: SrvConfig, isOld = () => false): Promise<readonly EndpointSpec[]> {
-    const { events } = this.#deps;
-    const found = await this.#deps.srv.find(srv);
+    const events = this.#events!;
+    const found = await this.#io.srv.find(srv);
     if (this.#changes.isNews("discovered", found)) events.discovered(srv, found);
     const plain = srv.isInsecure ? [] : found.filter(({ scheme }) => scheme === "http");
     if (this.#changes.isNews("dropped", plain) && plain.length > 0) events.dropped(srv, plain);
@@ -217,15 +225,15 @@ export class Discovery {
 
   /** @throws {UnreachableMembersError} if a list was found of which nothing can be reached. */
   async #askMembers(isOld: () => boolean): Promise<readonly EndpointSpec[]> {
-    const { members } = this.#deps;
-    const { srv, credentials } = this.#config;
+    const config = this.#config;
+    const { srv } = config;
     // Before the cluster has answered, endpoints in use may be members of another one.
-    const inUse = this.#members === undefined ? [] : this.#deps.inUse();
+    const inUse = this.#members === undefined ? [] : this.#pool.endpoints;
     const specsWhere = (isUp: boolean) =>
       inUse.filter((endpoint) => endpoint.isUp === isUp).map(({ spec }) => spec);
-    const { members: listed, answeredBy } = await members.ask(
+    const { members: listed, answeredBy } = await this.#io.members.ask(
       [...specsWhere(true), ...this.#seeds, ...specsWhere(false)],
-      credentials,
+      config,
     );
 
     const admitted = await this.#memberVerifier.verifyAll(
@@ -235,8 +243,15 @@ export class Discovery {
     if (admitted.length === 0)
       throw new Error("none of the members may be used; see the lines before");
     if (!isOld()) this.#memberVerifier.keepOnly(listed);
-    await checkReachable(admitted, answeredBy, this.#deps.probe);
+    await checkReachable(admitted, answeredBy, (spec) => this.#probe(spec));
     return admitted;
+  }
+
+  /** Opens a connection to an endpoint and closes it; rejects with the reason if it cannot. */
+  #probe(spec: EndpointSpec): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#io.dialer.probe(new Endpoint(spec), (error) => (error ? reject(error) : resolve()));
+    });
   }
 
   /** Returns the last good list, less what may no longer be used; undefined: the seeds are used. */
@@ -251,7 +266,7 @@ export class Discovery {
 
   #publish(): void {
     const seeds = this.#seeds;
-    this.#deps.publish(
+    this.#publishSpecs!(
       this.#members === undefined ? seeds : withInheritedPriority(seeds, this.#members),
     );
   }
@@ -260,19 +275,15 @@ export class Discovery {
     const { srv, discoveryRefreshMs } = this.#config;
     this.#cancelSrv();
     if (srv === undefined || discoveryRefreshMs === 0 || this.#isClosed) return;
-    const { clock, srv: source } = this.#deps;
-    const dueMs = refreshDelayMs(discoveryRefreshMs, source.ttlMs);
-    this.#cancelSrv = clock.after(dueMs, () => void this.#enqueue(true, false));
+    const dueMs = refreshDelayMs(discoveryRefreshMs, this.#io.srv.ttlMs);
+    this.#cancelSrv = this.#clock.after(dueMs, () => void this.#enqueue(true, false));
   }
 
   #armMembers(): void {
     const { memberSyncMs } = this.#config;
     this.#cancelMembers();
     if (memberSyncMs === 0 || this.#isClosed) return;
-    this.#cancelMembers = this.#deps.clock.after(
-      memberSyncMs,
-      () => void this.#enqueue(false, true),
-    );
+    this.#cancelMembers = this.#clock.after(memberSyncMs, () => void this.#enqueue(false, true));
   }
 }
 

@@ -1,12 +1,12 @@
 // Checks the endpoints of --endpoints: one that resolves is enough for a start, and
 // none may be the proxy itself.
 import { isIP } from "node:net";
-import { formatHostPort, type HostPort } from "../core/address.ts";
+import { formatHostPort } from "../core/address.ts";
 import { type Clock, pause } from "../core/clock.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import type { ClusterConfig, ServiceConfig } from "../core/gateway-config.ts";
 import { UsageError } from "../core/usage-error.ts";
-import { DnsCache, UNTIL_ANSWERED } from "./dns-cache.ts";
+import { type DnsCache, UNTIL_ANSWERED } from "./dns-cache.ts";
 import { StartError } from "../core/start-error.ts";
 import type { IsSelf } from "./self-address.ts";
 
@@ -43,24 +43,11 @@ export async function checkEndpoint(
 /** What a check reads of a proxy's configuration. */
 export type CheckedConfig = ClusterConfig & Pick<ServiceConfig, "listen">;
 
-export interface EndpointCheckDeps {
-  /** Caches the addresses for later dials. */
-  readonly names: DnsCache;
-  readonly network: {
-    lookup(
-      host: string,
-      servers: readonly HostPort[],
-      signal?: AbortSignal,
-    ): Promise<readonly string[]>;
-  };
-  readonly clock: Clock;
-  readonly isSelf: IsSelf;
-  readonly log: {
-    /** An endpoint has no address. */
-    unresolved(spec: EndpointSpec, why: string): void;
-    /** After the check was over, an endpoint turned out to be the proxy itself. */
-    isOwnAddress(spec: EndpointSpec, error: string): void;
-  };
+export interface EndpointCheckEvents {
+  /** An endpoint has no address. */
+  unresolved(spec: EndpointSpec, why: string): void;
+  /** After the check was over, an endpoint turned out to be the proxy itself. */
+  isOwnAddress(spec: EndpointSpec, error: string): void;
 }
 
 // Time for the other names once one has resolved, so that the result covers every
@@ -68,28 +55,32 @@ export interface EndpointCheckDeps {
 const SETTLE_MS = 250;
 
 export class EndpointCheck {
-  readonly #deps: EndpointCheckDeps;
+  readonly #clock: Clock;
+  readonly #isSelf: IsSelf;
+  readonly #log: EndpointCheckEvents;
   /** The configuration that passed the last check. */
   #checked: CheckedConfig | undefined;
   #isClosed = false;
 
-  constructor(deps: EndpointCheckDeps) {
-    this.#deps = deps;
+  constructor(clock: Clock, isSelf: IsSelf, log: EndpointCheckEvents) {
+    this.#clock = clock;
+    this.#isSelf = isSelf;
+    this.#log = log;
   }
 
   /**
    * Looks up the endpoints until one has an address, for as long as the resolver
    * tries. The others are looked up in the background, and their failures are
-   * logged. `current` is the configuration that `config` is to replace.
+   * logged. `names` caches the addresses for later dials, if it is the cache that these use.
    *
    * @throws {UsageError} if an endpoint resolves to the gateway itself.
    * @throws {StartError} if none resolves, and there is no SRV domain that may name others.
    */
-  async check(config: CheckedConfig, current: CheckedConfig): Promise<void> {
+  async check(config: CheckedConfig, names: DnsCache): Promise<void> {
     const before = this.#checked;
     this.#checked = config;
     try {
-      await this.#check(config, this.#namesFor(config, current));
+      await this.#check(config, names);
     } catch (error) {
       this.#checked = before;
       throw error;
@@ -102,8 +93,8 @@ export class EndpointCheck {
   }
 
   async #check(config: CheckedConfig, names: DnsCache): Promise<void> {
-    const { clock, isSelf } = this.#deps;
     const { endpoints, srv } = config;
+    const isSelf = this.#isSelf;
     const listen = formatHostPort(config.listen);
     const unresolved: [EndpointSpec, string][] = [];
     const { promise: isEnough, resolve: enough } = Promise.withResolvers<void>();
@@ -116,29 +107,21 @@ export class EndpointCheck {
         else unresolved.push([spec, why]);
       } catch (error) {
         if (!isOver || !isOwnAddress(error)) throw error;
-        if (this.#isNews(config)) this.#deps.log.isOwnAddress(spec, error.message);
+        if (this.#isNews(config)) this.#log.isOwnAddress(spec, error.message);
       }
     };
 
     // With SRV discovery they are only a fallback.
     if (srv !== undefined) enough();
     const all = Promise.all(endpoints.map(check));
-    await Promise.race([all, isEnough.then(() => pause(clock, SETTLE_MS, { until: all }))]);
+    await Promise.race([all, isEnough.then(() => pause(this.#clock, SETTLE_MS, { until: all }))]);
     isOver = true;
     if (srv === undefined && unresolved.length === endpoints.length) throw noneResolves(unresolved);
     for (const [spec, why] of unresolved) this.#logUnresolved(config, spec, why);
   }
 
-  /** Returns the shared cache if the same DNS servers are asked, so that the addresses serve later. */
-  #namesFor({ discoveryServers }: ClusterConfig, current: ClusterConfig): DnsCache {
-    const { names, network, clock } = this.#deps;
-    const isSame = JSON.stringify(discoveryServers) === JSON.stringify(current.discoveryServers);
-    if (isSame) return names;
-    return new DnsCache((host, signal) => network.lookup(host, discoveryServers, signal), clock);
-  }
-
   #logUnresolved(config: CheckedConfig, spec: EndpointSpec, why: string): void {
-    if (config.srv === undefined && this.#isNews(config)) this.#deps.log.unresolved(spec, why);
+    if (config.srv === undefined && this.#isNews(config)) this.#log.unresolved(spec, why);
   }
 
   /** Whether a result concerns the current configuration, and nothing was closed since. */

@@ -18,20 +18,16 @@ export interface VerifierEvents {
   unresolved(spec: EndpointSpec, why: string): void;
 }
 
-export interface EndpointVerifierDeps {
-  readonly names: DnsCache;
-  readonly isSelf: IsSelf;
-  readonly verify: Verify;
-  readonly clock: Clock;
-  readonly events: VerifierEvents;
-}
-
 /** Handshakes in progress at the same time; each costs a descriptor. */
 export const MAX_HANDSHAKES = 16;
 
 export class EndpointVerifier {
-  readonly #deps: EndpointVerifierDeps;
-  readonly #onLate: () => void;
+  readonly #names: DnsCache;
+  readonly #isSelf: IsSelf;
+  readonly #verifyAddress: Verify;
+  readonly #clock: Clock;
+  #events: VerifierEvents | undefined;
+  #onLate = () => {};
   /** By label: the verified addresses, each with the generation in which it was verified. */
   readonly #verified = new Map<string, Map<string, number>>();
   /** Incremented when every address must be verified again. */
@@ -39,9 +35,19 @@ export class EndpointVerifier {
   /** By label: the reason that was reported last. */
   readonly #reasons = new Map<string, string>();
 
-  /** `onLate` is called when a name resolves after `verifyAll` has stopped waiting for it. */
-  constructor(deps: EndpointVerifierDeps, onLate: () => void = () => {}) {
-    this.#deps = deps;
+  constructor(names: DnsCache, isSelf: IsSelf, verify: Verify, clock: Clock) {
+    this.#names = names;
+    this.#isSelf = isSelf;
+    this.#verifyAddress = verify;
+    this.#clock = clock;
+  }
+
+  /**
+   * Reports to `events` from now on. `onLate` is called when a name resolves after
+   * `verifyAll` has stopped waiting for it.
+   */
+  start(events: VerifierEvents, onLate: () => void): void {
+    this.#events = events;
     this.#onLate = onLate;
   }
 
@@ -54,8 +60,7 @@ export class EndpointVerifier {
     specs: readonly EndpointSpec[],
     mustVerify: boolean,
   ): Promise<readonly EndpointSpec[]> {
-    const { names, clock } = this.#deps;
-    const lookups = new LookupGroup(names, clock, this.#onLate);
+    const lookups = new LookupGroup(this.#names, this.#clock, this.#onLate);
     const found = specs.map(({ address }) => lookups.find(address.host));
     const admitted: (EndpointSpec | undefined)[] = [];
     const waiting = specs.map((spec, i) => async () => {
@@ -100,9 +105,8 @@ export class EndpointVerifier {
     { addresses, error }: LookupResult,
     mustVerify: boolean,
   ): Promise<EndpointSpec | undefined> {
-    const { isSelf } = this.#deps;
     if (addresses === undefined) return this.#withoutAddress(spec, mustVerify, error);
-    const own = addresses.find((address) => isSelf(address, spec.address.port));
+    const own = addresses.find((address) => this.#isSelf(address, spec.address.port));
     if (own !== undefined) {
       this.#reject(spec, `it resolves to ${own}, the gateway's own listen address`);
       return undefined;
@@ -122,7 +126,7 @@ export class EndpointVerifier {
       this.#reject(spec, `it does not resolve (${why})`);
       return undefined;
     }
-    if (this.#isNews(spec, why)) this.#deps.events.unresolved(spec, why);
+    if (this.#isNews(spec, why)) this.#events?.unresolved(spec, why);
     return spec;
   }
 
@@ -139,7 +143,7 @@ export class EndpointVerifier {
     const failures: string[] = [];
     for (const host of addresses.filter((address) => verified.get(address) !== generation)) {
       try {
-        await this.#deps.verify({ host, port: spec.address.port }, spec.certificateNames);
+        await this.#verifyAddress({ host, port: spec.address.port }, spec.certificateNames);
         if (!isObsolete()) verified.set(host, generation);
       } catch (error) {
         if (!isObsolete() && !isUndecided(error)) verified.delete(host);
@@ -156,7 +160,7 @@ export class EndpointVerifier {
   }
 
   #reject(spec: EndpointSpec, why: string): void {
-    if (this.#isNews(spec, why)) this.#deps.events.rejected(spec, why);
+    if (this.#isNews(spec, why)) this.#events?.rejected(spec, why);
   }
 
   #isNews(spec: EndpointSpec, why: string): boolean {

@@ -2,7 +2,7 @@
 // if there are credentials. Any member can return the list, so endpoints that
 // fail are skipped.
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
-import type { Credentials } from "../core/gateway-config.ts";
+import type { ClusterConfig, Credentials } from "../core/gateway-config.ts";
 import type { Clock } from "../core/clock.ts";
 import type { DnsCache } from "./dns-cache.ts";
 import { parseMemberList } from "./member-specs.ts";
@@ -25,14 +25,8 @@ export type Post = (
   request: MemberRequest,
 ) => Promise<{ readonly status: number; readonly body: string }>;
 
-export interface MemberListDeps {
-  readonly names: DnsCache;
-  readonly isSelf: IsSelf;
-  readonly post: Post;
-  readonly clock: Clock;
-  /** The timeout of one name lookup, in milliseconds. */
-  readonly timeoutMs: () => number;
-}
+/** The part of the configuration that a query needs. `dialTimeoutMs` is that of one name lookup. */
+export type MemberQueryConfig = Pick<ClusterConfig, "credentials" | "dialTimeoutMs">;
 
 export interface MemberAnswer {
   /** At least one. */
@@ -58,12 +52,18 @@ const FAILED_PRECONDITION = 9;
 const MAX_EXCERPT_CHARS = 200;
 
 export class MemberList {
-  readonly #deps: MemberListDeps;
+  readonly #names: DnsCache;
+  readonly #isSelf: IsSelf;
+  readonly #clock: Clock;
+  readonly #send: Post;
   /** The token of the last authentication. etcd drops a token that is unused for minutes. */
   #session: { token?: string } = {};
 
-  constructor(deps: MemberListDeps) {
-    this.#deps = deps;
+  constructor(names: DnsCache, isSelf: IsSelf, clock: Clock, post: Post) {
+    this.#names = names;
+    this.#isSelf = isSelf;
+    this.#clock = clock;
+    this.#send = post;
   }
 
   /**
@@ -72,14 +72,11 @@ export class MemberList {
    *
    * @throws {MemberListError} if none does.
    */
-  async ask(
-    endpoints: readonly EndpointSpec[],
-    credentials: Credentials | undefined,
-  ): Promise<MemberAnswer> {
+  async ask(endpoints: readonly EndpointSpec[], config: MemberQueryConfig): Promise<MemberAnswer> {
     const outcome = await staggeredRace(
       uniqueByLabel(endpoints),
-      (endpoint) => this.#queryEndpoint(endpoint, credentials),
-      { clock: this.#deps.clock, delayMs: ENDPOINT_DELAY_MS },
+      (endpoint) => this.#queryEndpoint(endpoint, config),
+      { clock: this.#clock, delayMs: ENDPOINT_DELAY_MS },
     );
     if (outcome.winner !== undefined)
       return { members: outcome.result, answeredBy: outcome.winner };
@@ -93,12 +90,12 @@ export class MemberList {
   /** Queries an endpoint at its addresses, in the order and with the delay of a dial. */
   async #queryEndpoint(
     endpoint: EndpointSpec,
-    credentials: Credentials | undefined,
+    { credentials, dialTimeoutMs }: MemberQueryConfig,
   ): Promise<readonly EndpointSpec[]> {
     const outcome = await staggeredRace(
-      await this.#addressesOf(endpoint),
+      await this.#addressesOf(endpoint, dialTimeoutMs),
       async (address) => parseMemberList(await this.#list(endpoint, address, credentials), address),
-      { clock: this.#deps.clock, delayMs: ADDRESS_DELAY_MS },
+      { clock: this.#clock, delayMs: ADDRESS_DELAY_MS },
     );
     if (outcome.winner !== undefined) return outcome.result;
 
@@ -111,14 +108,13 @@ export class MemberList {
   }
 
   /** Returns the addresses of an endpoint that may be queried; throws if there is none. */
-  async #addressesOf(endpoint: EndpointSpec): Promise<readonly string[]> {
+  async #addressesOf(endpoint: EndpointSpec, timeoutMs: number): Promise<readonly string[]> {
     const { host, port } = endpoint.address;
-    const { names, isSelf, timeoutMs } = this.#deps;
 
-    const { addresses, error } = await names.find(host, timeoutMs());
+    const { addresses, error } = await this.#names.find(host, timeoutMs);
     if (addresses === undefined) throw new Error(`does not resolve (${error?.code})`);
 
-    const usable = usableAddresses(addresses, port, endpoint, isSelf);
+    const usable = usableAddresses(addresses, port, endpoint, this.#isSelf);
     if (usable.length === 0) throw new Error("none of its addresses may be dialled");
     return usable;
   }
@@ -168,7 +164,7 @@ export class MemberList {
   }
 
   async #post(endpoint: EndpointSpec, address: string, request: MemberRequest): Promise<unknown> {
-    const { status, body } = await this.#deps.post(endpoint, address, request);
+    const { status, body } = await this.#send(endpoint, address, request);
     const response = parseJson(body);
     if (status === 200 && response !== undefined) return response;
 

@@ -1,6 +1,6 @@
 // Passive health: marks an endpoint down when a client's dial fails, and probes it
 // every retry delay, or at once when a client has no other endpoint, until it is
-// up again. It opens no socket itself; its owner supplies the probe.
+// up again. It opens no socket itself: its dialer does.
 import type { Clock } from "../core/clock.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Pool } from "./pool.ts";
@@ -16,15 +16,6 @@ export interface PassiveHealthEvents {
   stillDown(endpoint: Endpoint, error: Error): void;
 }
 
-export interface PassiveHealthDeps {
-  readonly pool: Pool;
-  readonly clock: Clock;
-  readonly probe: Probe;
-  /** Read whenever a timer starts; at least 1. */
-  readonly retryDelayMs: () => number;
-  readonly events: PassiveHealthEvents;
-}
-
 /** The retry timer and the probe of one endpoint that is down. */
 interface Recovery {
   cancelTimer: () => void;
@@ -35,11 +26,24 @@ interface Recovery {
 }
 
 export class PassiveHealth {
-  readonly #deps: PassiveHealthDeps;
+  readonly #pool: Pool;
+  readonly #clock: Clock;
+  readonly #dialer: { readonly probe: Probe };
+  #retryDelayMs: number;
+  #events: PassiveHealthEvents | undefined;
   readonly #recoveries = new Map<Endpoint, Recovery>();
 
-  constructor(deps: PassiveHealthDeps) {
-    this.#deps = deps;
+  /** An endpoint that is down is probed every `retryDelayMs`, at least 1. */
+  constructor(pool: Pool, clock: Clock, dialer: { readonly probe: Probe }, retryDelayMs: number) {
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#dialer = dialer;
+    this.#retryDelayMs = retryDelayMs;
+  }
+
+  /** Reports events to `events` from now on. */
+  start(events: PassiveHealthEvents): void {
+    this.#events = events;
   }
 
   /**
@@ -47,14 +51,13 @@ export class PassiveHealth {
    * Does nothing if the endpoint has come up since, has left the pool or is down.
    */
   markDown(endpoint: Endpoint, error: Error, since: number): void {
-    const { pool, clock } = this.#deps;
-    const change = { at: clock.now(), reason: error.message };
-    if (since < endpoint.upSince || !pool.setUp(endpoint, false, change)) return;
+    const change = { at: this.#clock.now(), reason: error.message };
+    if (since < endpoint.upSince || !this.#pool.setUp(endpoint, false, change)) return;
 
     const recovery: Recovery = { cancelTimer: () => {}, abortProbe: undefined, waiting: [] };
     this.#recoveries.set(endpoint, recovery);
     this.#retryLater(endpoint, recovery);
-    this.#deps.events.deactivated(endpoint, error);
+    this.#events?.deactivated(endpoint, error);
   }
 
   /**
@@ -82,8 +85,11 @@ export class PassiveHealth {
     for (const done of recovery.waiting) done(new Error(`${endpoint.label} was removed`));
   }
 
-  /** Restarts all timers, after a change of the retry delay. */
-  restartTimers(): void {
+  /** Changes the retry delay and restarts all timers. Does nothing if it is the same. */
+  setRetryDelay(retryDelayMs: number): void {
+    if (retryDelayMs === this.#retryDelayMs) return;
+
+    this.#retryDelayMs = retryDelayMs;
     for (const [endpoint, recovery] of this.#recoveries) {
       recovery.cancelTimer();
       this.#retryLater(endpoint, recovery);
@@ -101,10 +107,10 @@ export class PassiveHealth {
 
   #retryLater(endpoint: Endpoint, recovery: Recovery): void {
     recovery.cancelTimer();
-    recovery.cancelTimer = this.#deps.clock.after(this.#deps.retryDelayMs(), () => {
+    recovery.cancelTimer = this.#clock.after(this.#retryDelayMs, () => {
       recovery.waiting.push((error) => {
         if (error === undefined || !this.#recoveries.has(endpoint)) return;
-        this.#deps.events.stillDown(endpoint, error);
+        this.#events?.stillDown(endpoint, error);
         this.#retryLater(endpoint, recovery);
       });
       this.#probe(endpoint, recovery);
@@ -115,7 +121,7 @@ export class PassiveHealth {
     if (recovery.abortProbe !== undefined) return;
 
     let isDone = false;
-    const abort = this.#deps.probe(endpoint, (error) => {
+    const abort = this.#dialer.probe(endpoint, (error) => {
       isDone = true;
       recovery.abortProbe = undefined;
       if (error === undefined) this.#markUp(endpoint, recovery);
@@ -131,7 +137,7 @@ export class PassiveHealth {
   #markUp(endpoint: Endpoint, recovery: Recovery): void {
     recovery.cancelTimer();
     this.#recoveries.delete(endpoint);
-    this.#deps.pool.setUp(endpoint, true, { at: this.#deps.clock.now() });
-    this.#deps.events.activated(endpoint);
+    this.#pool.setUp(endpoint, true, { at: this.#clock.now() });
+    this.#events?.activated(endpoint);
   }
 }

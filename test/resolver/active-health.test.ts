@@ -3,6 +3,7 @@ import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import { parseHealthUrl } from "../../src/core/health-url.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
 import {
+  type CheckHealth,
   type HealthResult,
   ActiveHealth,
   parseHealthResponse,
@@ -26,22 +27,18 @@ function setUp(hosts = ["a", "b"]) {
   const log: string[] = [];
   const limits = { intervalMs: INTERVAL, rise: 2, fall: 3 };
   let blocked: Promise<void> | undefined;
-  const checks = new ActiveHealth({
-    pool,
-    clock,
-    random: () => 0.5,
-    limits: () => limits,
-    ask: async ({ address: { host } }) => {
-      requests.push(host);
-      await blocked;
-      if (silent.has(host)) return { state: "unresponsive", reason: "no answer" };
-      return failing.has(host) ? { state: "unhealthy", reason: "HTTP 503" } : { state: "healthy" };
-    },
-    events: {
+  const ask: CheckHealth = async ({ address: { host } }) => {
+    requests.push(host);
+    await blocked;
+    if (silent.has(host)) return { state: "unresponsive", reason: "no answer" };
+    return failing.has(host) ? { state: "unhealthy", reason: "HTTP 503" } : { state: "healthy" };
+  };
+  const checks = new ActiveHealth(pool, clock, ask, () => 0.5);
+  const start = () =>
+    checks.start(limits, {
       healthChanged: ({ label }, answer) => log.push(describeAnswer(label, answer)),
       stillFailing: () => {},
-    },
-  });
+    });
   const tick = async (ms = INTERVAL) => {
     clock.advance(ms);
     for (let i = 0; i < 10; i++) await Promise.resolve();
@@ -50,7 +47,21 @@ function setUp(hosts = ["a", "b"]) {
     blocked = promise;
   };
   const picks = () => [1, 2, 3, 4].map(() => pool.pick(NONE)!.address.host).join("");
-  return { clock, pool, specs, failing, silent, requests, log, limits, checks, tick, block, picks };
+  return {
+    clock,
+    pool,
+    specs,
+    failing,
+    silent,
+    requests,
+    log,
+    limits,
+    checks,
+    start,
+    tick,
+    block,
+    picks,
+  };
 }
 
 const describeAnswer = (label: string, answer: HealthResult) =>
@@ -58,9 +69,9 @@ const describeAnswer = (label: string, answer: HealthResult) =>
 
 describe("ActiveHealth", () => {
   test("marks an endpoint unhealthy after `fall` consecutive failures, and it gets no clients", async () => {
-    const { checks, tick, failing, log, picks } = setUp();
+    const { start, tick, failing, log, picks } = setUp();
     failing.add("a");
-    checks.sync();
+    start();
     await tick(0);
     await tick();
     expect([log, picks()]).toEqual([[], "abab"]);
@@ -69,8 +80,8 @@ describe("ActiveHealth", () => {
   });
 
   test("restarts the count of failures when a check passes", async () => {
-    const { checks, tick, failing, log } = setUp();
-    checks.sync();
+    const { start, tick, failing, log } = setUp();
+    start();
     for (const isFailing of [true, true, false, true, true, false]) {
       if (isFailing) failing.add("a");
       else failing.delete("a");
@@ -80,9 +91,9 @@ describe("ActiveHealth", () => {
   });
 
   test("marks an endpoint healthy again after `rise` consecutive checks that pass", async () => {
-    const { checks, tick, failing, log, picks } = setUp();
+    const { start, tick, failing, log, picks } = setUp();
     failing.add("a");
-    checks.sync();
+    start();
     for (let i = 0; i < 3; i++) await tick();
     failing.clear();
     await tick();
@@ -93,18 +104,18 @@ describe("ActiveHealth", () => {
   });
 
   test("leaves all unhealthy endpoints in use while none is healthy", async () => {
-    const { checks, pool, tick, failing, picks } = setUp();
+    const { start, pool, tick, failing, picks } = setUp();
     failing.add("a").add("b");
-    checks.sync();
+    start();
     for (let i = 0; i < 3; i++) await tick();
     expect([picks(), pool.hasHealthy]).toEqual(["abab", false]);
   });
 
   test("ranks unhealthy endpoints before unresponsive ones while none is healthy", async () => {
-    const { checks, pool, tick, failing, silent, log, picks } = setUp(["a", "b", "c"]);
+    const { start, pool, tick, failing, silent, log, picks } = setUp(["a", "b", "c"]);
     silent.add("a");
     failing.add("b").add("c");
-    checks.sync();
+    start();
     for (let i = 0; i < 3; i++) await tick();
     expect(log.toSorted()).toEqual([
       "unhealthy b:1: HTTP 503",
@@ -118,9 +129,9 @@ describe("ActiveHealth", () => {
   });
 
   test("marks an unresponsive endpoint unhealthy after `rise` answers that are errors", async () => {
-    const { checks, tick, failing, silent, log } = setUp(["a"]);
+    const { start, tick, failing, silent, log } = setUp(["a"]);
     silent.add("a");
-    checks.sync();
+    start();
     for (let i = 0; i < 3; i++) await tick();
     silent.clear();
     failing.add("a");
@@ -134,9 +145,9 @@ describe("ActiveHealth", () => {
   });
 
   test("changes no state while better and worse results alternate", async () => {
-    const { checks, tick, failing, silent, log } = setUp(["a"]);
+    const { start, tick, failing, silent, log } = setUp(["a"]);
     failing.add("a");
-    checks.sync();
+    start();
     for (let i = 0; i < 3; i++) await tick();
     for (let i = 0; i < 6; i++) {
       failing.clear();
@@ -148,8 +159,8 @@ describe("ActiveHealth", () => {
   });
 
   test("sets pool.hasPassing while the latest check of a healthy endpoint passed", async () => {
-    const { checks, pool, tick, failing } = setUp(["a"]);
-    checks.sync();
+    const { start, pool, tick, failing } = setUp(["a"]);
+    start();
     expect(pool.hasPassing).toBe(false);
     await tick(0);
     expect(pool.hasPassing).toBe(true);
@@ -166,9 +177,9 @@ describe("ActiveHealth", () => {
   });
 
   test("leaves unhealthy endpoints to clients that tried all healthy ones, unless one is being dialled", async () => {
-    const { checks, pool, tick, failing } = setUp();
+    const { start, pool, tick, failing } = setUp();
     failing.add("a");
-    checks.sync();
+    start();
     for (let i = 0; i < 3; i++) await tick();
     const [a, b] = pool.endpoints as [Endpoint, Endpoint];
     expect(pool.pick(new Set([b]))).toBe(a);
@@ -176,10 +187,10 @@ describe("ActiveHealth", () => {
   });
 
   test("never checks an endpoint twice at the same time", async () => {
-    const { checks, tick, requests, block } = setUp(["a"]);
+    const { checks, start, tick, requests, block } = setUp(["a"]);
     const { promise, resolve } = Promise.withResolvers<void>();
     block(promise);
-    checks.sync();
+    start();
     checks.sync();
     for (let i = 0; i < 5; i++) await tick();
     expect(requests).toEqual(["a"]);
@@ -190,8 +201,8 @@ describe("ActiveHealth", () => {
   });
 
   test("checks at each interval, and twice as often while results differ from the state", async () => {
-    const { checks, tick, failing, requests, log } = setUp(["a"]);
-    checks.sync();
+    const { start, tick, failing, requests, log } = setUp(["a"]);
+    start();
     await tick(0);
     await tick(INTERVAL - 1);
     expect(requests).toHaveLength(1);
@@ -210,10 +221,10 @@ describe("ActiveHealth", () => {
   });
 
   test("counts the duration of a check as part of the interval", async () => {
-    const { checks, clock, tick, requests, block } = setUp(["a"]);
+    const { start, clock, tick, requests, block } = setUp(["a"]);
     const { promise, resolve } = Promise.withResolvers<void>();
     block(promise);
-    checks.sync();
+    start();
     clock.advance(INTERVAL * 0.75);
     resolve();
     await tick(0);
@@ -224,17 +235,17 @@ describe("ActiveHealth", () => {
   });
 
   test("does not check an endpoint that is down", async () => {
-    const { checks, pool, tick, requests } = setUp();
+    const { start, pool, tick, requests } = setUp();
     pool.setUp(pool.endpoints[0]!, false, { at: 0 });
-    checks.sync();
+    start();
     await tick(0);
     await tick();
     expect(requests).toEqual(["b", "b"]);
   });
 
   test("sync() starts checks of added endpoints, and stops those of removed ones", async () => {
-    const { checks, pool, specs, tick, requests } = setUp();
-    checks.sync();
+    const { checks, start, pool, specs, tick, requests } = setUp();
+    start();
     await tick(0);
     pool.reconcile([specs[1]!, parseStaticEndpoint("c:1")]);
     checks.sync();
@@ -244,36 +255,35 @@ describe("ActiveHealth", () => {
     expect(requests.toSorted()).toEqual(["b", "c"]);
   });
 
-  test("sync() with an interval of 0 makes all endpoints healthy and clears the timers", async () => {
-    const { checks, clock, tick, failing, limits, picks } = setUp();
+  test("restart() with an interval of 0 makes all endpoints healthy and clears the timers", async () => {
+    const { checks, start, clock, tick, failing, limits, picks } = setUp();
     failing.add("a");
-    checks.sync();
+    start();
     for (let i = 0; i < 3; i++) await tick();
-    limits.intervalMs = 0;
-    checks.sync();
+    checks.restart({ ...limits, intervalMs: 0 });
     expect([picks(), clock.pending]).toEqual(["abab", 0]);
   });
 
   test("restart() checks at once, and forgets which checks have passed; not after close()", async () => {
-    const { checks, clock, pool, requests, tick } = setUp(["a"]);
-    checks.sync();
+    const { checks, start, clock, pool, requests, limits, tick } = setUp(["a"]);
+    start();
     await tick(0);
     expect(pool.hasPassing).toBe(true);
-    checks.restart();
+    checks.restart(limits);
     expect([pool.hasPassing, requests]).toEqual([false, ["a", "a"]]);
     await tick(0);
     expect([pool.hasPassing, clock.pending]).toEqual([true, 1]);
     checks.close();
-    checks.restart();
+    checks.restart(limits);
     expect([clock.pending, requests.length]).toEqual([0, 2]);
   });
 
   test("close() stops all checks, also twice, and ignores a late result", async () => {
-    const { checks, clock, tick, block, failing, log } = setUp(["a"]);
+    const { checks, start, clock, tick, block, failing, log } = setUp(["a"]);
     const { promise, resolve } = Promise.withResolvers<void>();
     failing.add("a");
     block(promise);
-    checks.sync();
+    start();
     checks.close();
     checks.close();
     resolve();

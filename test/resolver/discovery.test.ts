@@ -3,7 +3,13 @@
 import { describe, expect, test } from "bun:test";
 import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
 import type { GatewayConfig } from "../../src/core/gateway-config.ts";
-import { Discovery } from "../../src/resolver/discovery.ts";
+import { Discovery, type DiscoveryIo } from "../../src/resolver/discovery.ts";
+import type { DiscoveryEvents } from "../../src/resolver/discovery-events.ts";
+import {
+  EndpointVerifier,
+  type VerifierEvents,
+  type Verify,
+} from "../../src/resolver/endpoint-verifier.ts";
 import { Endpoint } from "../../src/resolver/endpoint.ts";
 import { MemberList } from "../../src/resolver/member-list.ts";
 import { DnsCache } from "../../src/resolver/dns-cache.ts";
@@ -45,6 +51,7 @@ function setUp(changed: Partial<GatewayConfig>) {
     endpoint.isUp = !world.down.has(endpoint.address.host);
     return endpoint;
   };
+  const isSelf = () => false;
   const names = new DnsCache(() => Promise.reject(new Error("no names here")), clock);
   const config = (more: Partial<GatewayConfig>): GatewayConfig => ({
     ...new LocalGateway([]).config,
@@ -54,8 +61,16 @@ function setUp(changed: Partial<GatewayConfig>) {
   });
   const tell = (what: string, found: readonly EndpointSpec[]) =>
     log.push(`${what} ${found.map(labelOf).join()}`);
-  const discovery = new Discovery(config({}), {
-    clock,
+  const pool = {
+    get endpoints() {
+      return (specs.at(-1) ?? []).map(endpointOf);
+    },
+  };
+  const verify: Verify = ({ host }) =>
+    world.untrusted.has(host)
+      ? Promise.reject(Object.assign(new Error("no"), { code: "CERT_HAS_EXPIRED" }))
+      : Promise.resolve();
+  const io: DiscoveryIo = {
     srv: new SrvSource(async (name) => {
       asked.srv++;
       await world.gate;
@@ -63,55 +78,41 @@ function setUp(changed: Partial<GatewayConfig>) {
       if (Array.isArray(answer)) return answer.map(recordOf);
       throw Object.assign(new Error("no"), { code: answer ?? "ENOTFOUND" });
     }),
-    members: new MemberList({
-      clock,
-      names,
-      isSelf: () => false,
-      timeoutMs: () => 1000,
-      post: (_, address) => {
-        asked.members.push(address);
-        if (world.members === undefined || world.down.has(address))
-          return Promise.reject(Object.assign(new Error("no"), { code: "ECONNREFUSED" }));
-        const body = JSON.stringify({ members: [{ clientURLs: world.members }] });
-        return Promise.resolve({ status: 200, body });
-      },
+    members: new MemberList(names, isSelf, clock, (_, address) => {
+      asked.members.push(address);
+      if (world.members === undefined || world.down.has(address))
+        return Promise.reject(Object.assign(new Error("no"), { code: "ECONNREFUSED" }));
+      const body = JSON.stringify({ members: [{ clientURLs: world.members }] });
+      return Promise.resolve({ status: 200, body });
     }),
-    verifier: {
-      names,
-      isSelf: () => false,
-      clock,
-      verify: ({ host }) =>
-        world.untrusted.has(host)
-          ? Promise.reject(Object.assign(new Error("no"), { code: "CERT_HAS_EXPIRED" }))
-          : Promise.resolve(),
-      events: {
-        rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
-        unresolved: (spec) => log.push(`unresolved ${labelOf(spec)}`),
+    createVerifier: () => new EndpointVerifier(names, isSelf, verify, clock),
+    dialer: {
+      probe: ({ address: { host } }, done) => {
+        asked.probes.push(host);
+        done(world.unreachable.has(host) ? new Error("no route") : undefined);
+        return () => {};
       },
     },
-    events: {
-      discovered: (_, found) => tell("discovered", found),
-      dropped: (_, found) => tell("dropped", found),
-      validated: (_, found) => tell("validated", found),
-      failed: (source, { message }) => {
-        log.push(`${source} failed`);
-        reasons.push(message);
-      },
-      recovered: (source) => log.push(`${source} recovered`),
-      fellBack: (_, found) => tell("fell back", found),
+  };
+  const events: DiscoveryEvents & VerifierEvents = {
+    rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
+    unresolved: (spec) => log.push(`unresolved ${labelOf(spec)}`),
+    discovered: (_, found) => tell("discovered", found),
+    dropped: (_, found) => tell("dropped", found),
+    validated: (_, found) => tell("validated", found),
+    failed: (source, { message }) => {
+      log.push(`${source} failed`);
+      reasons.push(message);
     },
-    inUse: () => (specs.at(-1) ?? []).map(endpointOf),
-    probe: ({ address: { host } }) => {
-      asked.probes.push(host);
-      return world.unreachable.has(host)
-        ? Promise.reject(new Error("no route"))
-        : Promise.resolve();
-    },
-    publish: (found) => {
+    recovered: (source) => log.push(`${source} recovered`),
+    fellBack: (_, found) => tell("fell back", found),
+  };
+  const discovery = new Discovery(config({}), io, pool, clock);
+  const start = () =>
+    discovery.start(events, (found) => {
       specs.push([...found]);
       published.push(found.map(labelOf));
-    },
-  });
+    });
   const now = () => published.at(-1);
   /** Advances the clock and lets the work of its timers finish. */
   const after = async (ms: number) => {
@@ -131,7 +132,20 @@ function setUp(changed: Partial<GatewayConfig>) {
     };
   };
   return {
-    ...{ clock, world, log, reasons, published, specs, asked, discovery, config, now, after },
+    ...{
+      start,
+      clock,
+      world,
+      log,
+      reasons,
+      published,
+      specs,
+      asked,
+      discovery,
+      config,
+      now,
+      after,
+    },
     beginRefresh,
   };
 }
@@ -144,8 +158,10 @@ const staticEndpoints = (...texts: string[]) => texts.map(parseStaticEndpoint);
 
 describe("static endpoints", () => {
   test("are published once, and nothing is looked up", async () => {
-    const { discovery, clock, now, asked } = setUp({ endpoints: staticEndpoints("10.0.0.1:1") });
-    await discovery.start();
+    const { discovery, start, clock, now, asked } = setUp({
+      endpoints: staticEndpoints("10.0.0.1:1"),
+    });
+    await start();
     discovery.follow();
     await discovery.refresh();
     expect(now()).toEqual(["10.0.0.1:1"]);
@@ -155,9 +171,9 @@ describe("static endpoints", () => {
 
 describe("SRV discovery", () => {
   test("queries SRV at each interval and publishes the endpoints", async () => {
-    const { discovery, world, log, now, after } = setUp({ srv });
+    const { discovery, start, world, log, now, after } = setUp({ srv });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     world.plain = ["10.0.0.2", "10.0.0.1"];
     await after(REFRESH - 1);
@@ -182,11 +198,11 @@ describe("SRV discovery", () => {
     [1, 1000],
     [0, 1000],
   ])("looks again when records of TTL %p expire, after %d ms", async (ttlSeconds, dueMs) => {
-    const { discovery, world, asked, after } = setUp({ srv });
+    const { discovery, start, world, asked, after } = setUp({ srv });
     const record = { name: "10.0.0.1", port: 1, priority: 0, weight: 0 };
     const long = { ...record, name: "10.0.0.2", ttlSeconds: 7200 };
     world.plain = [{ ...record, ...(ttlSeconds !== undefined && { ttlSeconds }) }, long];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(dueMs - 1);
     expect(asked.srv).toBe(2);
@@ -203,18 +219,18 @@ describe("SRV discovery", () => {
   });
 
   test("with an interval of 0, queries SRV only at start, whatever the TTL", async () => {
-    const { discovery, world, clock, after } = setUp({ srv, discoveryRefreshMs: 0 });
+    const { discovery, start, world, clock, after } = setUp({ srv, discoveryRefreshMs: 0 });
     world.plain = [{ name: "10.0.0.1", port: 1, priority: 0, weight: 0, ttlSeconds: 1 }];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(clock.pending).toBe(0);
   });
 
   test("logs nothing for the same answer in another order", async () => {
-    const { discovery, world, log, after } = setUp({ srv });
+    const { discovery, start, world, log, after } = setUp({ srv });
     world.plain = ["10.0.0.1", "10.0.0.2"];
-    await discovery.start();
+    await start();
     discovery.follow();
     world.plain = ["10.0.0.2", "10.0.0.1"];
     await after(REFRESH);
@@ -224,9 +240,9 @@ describe("SRV discovery", () => {
   test.each([undefined, "ESERVFAIL", "ETIMEOUT"])(
     "keeps the last good set on %p, and says so once",
     async (failure) => {
-      const { discovery, world, log, now, after } = setUp({ srv });
+      const { discovery, start, world, log, now, after } = setUp({ srv });
       world.plain = ["10.0.0.1"];
-      await discovery.start();
+      await start();
       discovery.follow();
       world.plain = failure;
       for (let i = 0; i < 3; i++) await after(REFRESH);
@@ -243,9 +259,9 @@ describe("SRV discovery", () => {
   );
 
   test("with an interval of 0, queries SRV only at start and on refresh()", async () => {
-    const { discovery, clock, world, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
+    const { discovery, start, clock, world, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(clock.pending).toBe(0);
@@ -255,15 +271,15 @@ describe("SRV discovery", () => {
   });
 
   test("start() rejects when nothing is found and --endpoints names nothing", async () => {
-    const { discovery, published } = setUp({ srv });
-    await expect(discovery.start()).rejects.toThrow('--discovery-srv "a.test"');
+    const { start, published } = setUp({ srv });
+    await expect(start()).rejects.toThrow('--discovery-srv "a.test"');
     expect(published).toEqual([]);
   });
 
   test("start() falls back to --endpoints until SRV names endpoints", async () => {
     const endpoints = staticEndpoints("10.0.0.9:9");
-    const { discovery, world, log, now, after } = setUp({ srv, endpoints });
-    await discovery.start();
+    const { discovery, start, world, log, now, after } = setUp({ srv, endpoints });
+    await start();
     discovery.follow();
     expect(now()).toEqual(["10.0.0.9:9"]);
     world.plain = ["10.0.0.1"];
@@ -283,11 +299,11 @@ describe("SRV discovery", () => {
 
 describe("verification", () => {
   test("ignores the plain service and uses the endpoints that pass", async () => {
-    const { discovery, world, log, now } = setUp({ srv: secure });
+    const { start, world, log, now } = setUp({ srv: secure });
     world.plain = ["10.0.0.1"];
     world.ssl = ["10.0.0.2", "10.0.0.3"];
     world.untrusted.add("10.0.0.3");
-    await discovery.start();
+    await start();
     expect(now()).toEqual(["10.0.0.2:1"]);
     expect(log).toEqual([
       "discovered 10.0.0.2:1,10.0.0.3:1,10.0.0.1:1",
@@ -298,18 +314,18 @@ describe("verification", () => {
   });
 
   test("start() never uses an endpoint that fails verification", async () => {
-    const { discovery, world, published } = setUp({ srv: secure });
+    const { start, world, published } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1"];
     world.untrusted.add("10.0.0.1");
-    await expect(discovery.start()).rejects.toThrow("no endpoint passed");
+    await expect(start()).rejects.toThrow("no endpoint passed");
     expect(published).toEqual([]);
   });
 
   test("adds an endpoint that passes at the next refresh", async () => {
-    const { discovery, world, now, after } = setUp({ srv: secure });
+    const { discovery, start, world, now, after } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1", "10.0.0.2"];
     world.untrusted.add("10.0.0.2");
-    await discovery.start();
+    await start();
     discovery.follow();
     world.untrusted.clear();
     await after(REFRESH);
@@ -317,9 +333,9 @@ describe("verification", () => {
   });
 
   test("keeps the last verified endpoints when none of the new ones passes", async () => {
-    const { discovery, world, log, now, after } = setUp({ srv: secure });
+    const { discovery, start, world, log, now, after } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     world.ssl = ["10.0.0.2"];
     world.untrusted.add("10.0.0.2");
@@ -331,9 +347,9 @@ describe("verification", () => {
 
 describe("refresh()", () => {
   test("is shared by simultaneous callers, and does nothing right after a refresh", async () => {
-    const { discovery, clock, world, asked } = setUp({ srv });
+    const { discovery, start, clock, world, asked } = setUp({ srv });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     await Promise.all(Array.from({ length: 1000 }, () => discovery.refresh()));
     expect(asked.srv).toBe(4); // two names at start, two for all the thousand
     await discovery.refresh();
@@ -344,9 +360,9 @@ describe("refresh()", () => {
   });
 
   test("does nothing after close(), nor does a timer", async () => {
-    const { discovery, clock, world, asked, after } = setUp({ srv, memberSyncMs: SYNC });
+    const { discovery, start, clock, world, asked, after } = setUp({ srv, memberSyncMs: SYNC });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     discovery.close();
@@ -360,9 +376,9 @@ describe("the member list", () => {
   const endpoints = staticEndpoints("10.0.0.1:1");
 
   test("is queried at once, then at each interval, and replaces the seeds", async () => {
-    const { discovery, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    const { discovery, start, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
-    await discovery.start();
+    await start();
     expect(now()).toEqual(["10.0.0.1:1"]);
     discovery.follow();
     await after(0);
@@ -374,9 +390,12 @@ describe("the member list", () => {
   });
 
   test("keeps the last list while no member answers, and queries the seeds as well", async () => {
-    const { discovery, world, asked, log, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    const { discovery, start, world, asked, log, now, after } = setUp({
+      endpoints,
+      memberSyncMs: SYNC,
+    });
     world.members = ["http://10.0.1.1:2379"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     world.members = undefined;
@@ -388,10 +407,10 @@ describe("the member list", () => {
   });
 
   test("is not probed when the endpoint that returned it is one of its members", async () => {
-    const { discovery, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    const { discovery, start, world, asked, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1"];
     world.unreachable.add("10.0.0.1").add("10.0.0.2");
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(now()).toEqual(["10.0.0.1:1", "10.0.0.2:1"]);
@@ -399,10 +418,13 @@ describe("the member list", () => {
   });
 
   test("replaces nothing while none of its members can be reached, which is logged once", async () => {
-    const { discovery, world, log, reasons, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    const { discovery, start, world, log, reasons, now, after } = setUp({
+      endpoints,
+      memberSyncMs: SYNC,
+    });
     world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
     world.unreachable.add("10.0.1.1").add("10.0.1.2");
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     await after(SYNC);
@@ -418,9 +440,9 @@ describe("the member list", () => {
   });
 
   test("is replaced by the seeds when its members are gone and a seed answers, and comes back", async () => {
-    const { discovery, world, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    const { discovery, start, world, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(now()).toEqual(["10.0.1.1:2379"]);
@@ -435,9 +457,9 @@ describe("the member list", () => {
   });
 
   test("that changes to unreachable members leaves the members in use that still answer", async () => {
-    const { discovery, world, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    const { discovery, start, world, now, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     world.members = ["http://10.0.2.1:2379"];
@@ -447,9 +469,9 @@ describe("the member list", () => {
   });
 
   test("is queried from members that are up, then the seeds, then members that are down", async () => {
-    const { discovery, world, asked, after } = setUp({ endpoints, memberSyncMs: SYNC });
+    const { discovery, start, world, asked, after } = setUp({ endpoints, memberSyncMs: SYNC });
     world.members = ["http://10.0.1.1:2379", "http://10.0.1.2:2379"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     asked.members.length = 0;
@@ -460,13 +482,13 @@ describe("the member list", () => {
   });
 
   test("inherits priority and weight from SRV; members that SRV does not name get the best", async () => {
-    const { discovery, world, specs, after } = setUp({ srv, memberSyncMs: SYNC });
+    const { discovery, start, world, specs, after } = setUp({ srv, memberSyncMs: SYNC });
     world.plain = [
       { name: "10.0.0.1", port: 1, priority: 5, weight: 7 },
       { name: "10.0.0.2", port: 1, priority: 1, weight: 3 },
     ];
     world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1", "http://10.0.0.3:1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(specs.at(-1)!.map(({ priority, weight }) => [priority, weight])).toEqual([
@@ -477,14 +499,14 @@ describe("the member list", () => {
   });
 
   test("inherits priority and weight by host and port, whatever the host's case", async () => {
-    const { discovery, world, specs, after } = setUp({ srv, memberSyncMs: SYNC });
+    const { discovery, start, world, specs, after } = setUp({ srv, memberSyncMs: SYNC });
     world.plain = [
       { name: "10.0.0.1", port: 1, priority: 5, weight: 7 },
       { name: "10.0.0.1", port: 2, priority: 6, weight: 3 },
       { name: "m.test", port: 1, priority: 8, weight: 1 },
     ];
     world.members = ["http://10.0.0.1:2", "http://10.0.0.1:3", "http://M.test:1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(specs.at(-1)!.map(({ priority, weight }) => [priority, weight])).toEqual([
@@ -495,31 +517,34 @@ describe("the member list", () => {
   });
 
   test("must pass verification where SRV's must", async () => {
-    const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    const { discovery, start, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
     world.members = ["https://10.0.0.1:1", "https://10.0.0.2:1"];
     world.untrusted.add("10.0.0.2");
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(now()).toEqual(["10.0.0.1:1"]);
   });
 
   test("is queried only over TLS where SRV must be verified, whatever members advertise", async () => {
-    const { discovery, world, specs, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    const { discovery, start, world, specs, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
     world.members = ["http://10.0.0.1:1", "http://10.0.0.2:1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(specs.at(-1)!.map(({ scheme }) => scheme)).toEqual(["https", "https"]);
   });
 
   test("is replaced by the seeds when no member passes verification any longer", async () => {
-    const { discovery, world, config, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    const { discovery, start, world, config, now, after } = setUp({
+      srv: secure,
+      memberSyncMs: SYNC,
+    });
     world.ssl = ["10.0.0.1"];
     world.members = ["https://10.0.0.2:1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     expect(now()).toEqual(["10.0.0.2:1"]);
@@ -529,9 +554,9 @@ describe("the member list", () => {
   });
 
   test("does not verify SRV's endpoints again", async () => {
-    const { discovery, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
+    const { discovery, start, world, now, after } = setUp({ srv: secure, memberSyncMs: SYNC });
     world.ssl = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     world.untrusted.add("10.0.0.1");
@@ -542,12 +567,12 @@ describe("the member list", () => {
 
 describe("reconfigure()", () => {
   test("queries the new endpoints, not those of the previous cluster", async () => {
-    const { discovery, world, config, asked, now, after } = setUp({
+    const { discovery, start, world, config, asked, now, after } = setUp({
       endpoints: staticEndpoints("10.0.0.1:1"),
       memberSyncMs: SYNC,
     });
     world.members = ["http://10.0.1.1:2379"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await after(0);
     world.members = ["http://10.0.2.1:2379"];
@@ -557,9 +582,9 @@ describe("reconfigure()", () => {
   });
 
   test("keeps SRV's endpoints while a new domain names none", async () => {
-    const { discovery, world, config, log, now } = setUp({ srv });
+    const { discovery, start, world, config, log, now } = setUp({ srv });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     world.plain = undefined;
     await discovery.reconfigure(config({ srv: { ...srv, domain: "b.test" } }));
     expect(now()).toEqual(["10.0.0.1:1"]);
@@ -567,23 +592,26 @@ describe("reconfigure()", () => {
   });
 
   test("replaces the endpoints of --endpoints while SRV names nothing", async () => {
-    const { discovery, config, now } = setUp({ srv, endpoints: staticEndpoints("10.0.0.1:1") });
-    await discovery.start();
+    const { discovery, start, config, now } = setUp({
+      srv,
+      endpoints: staticEndpoints("10.0.0.1:1"),
+    });
+    await start();
     await discovery.reconfigure(config({ endpoints: staticEndpoints("10.0.0.2:1") }));
     expect(now()).toEqual(["10.0.0.2:1"]);
   });
 
   test("keeps removed --endpoints while the SRV domain that replaces them names none", async () => {
-    const { discovery, config, now } = setUp({ endpoints: staticEndpoints("10.0.0.1:1") });
-    await discovery.start();
+    const { discovery, start, config, now } = setUp({ endpoints: staticEndpoints("10.0.0.1:1") });
+    await start();
     await discovery.reconfigure(config({ srv, endpoints: [] }));
     expect(now()).toEqual(["10.0.0.1:1"]);
   });
 
   test("returns to --endpoints when SRV is no longer configured, and clears its timer", async () => {
-    const { discovery, world, config, clock, now } = setUp({ srv });
+    const { discovery, start, world, config, clock, now } = setUp({ srv });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await discovery.reconfigure(
       config({ srv: undefined, endpoints: staticEndpoints("10.0.0.9:9") }),
@@ -592,9 +620,9 @@ describe("reconfigure()", () => {
   });
 
   test("applies a new interval at once", async () => {
-    const { discovery, world, config, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
+    const { discovery, start, world, config, now, after } = setUp({ srv, discoveryRefreshMs: 0 });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     discovery.follow();
     await discovery.reconfigure(config({ discoveryRefreshMs: 100 }));
     world.plain = ["10.0.0.2"];
@@ -604,10 +632,13 @@ describe("reconfigure()", () => {
 
   test("is not undone by a refresh in progress", async () => {
     const endpoints = staticEndpoints("10.0.0.9:9");
-    const { discovery, world, config, now, beginRefresh } = setUp({ srv, memberSyncMs: SYNC });
+    const { discovery, start, world, config, now, beginRefresh } = setUp({
+      srv,
+      memberSyncMs: SYNC,
+    });
     world.plain = ["10.0.0.1"];
     world.members = ["http://10.0.0.2:1"];
-    await discovery.start();
+    await start();
     const finishRefresh = await beginRefresh();
     await discovery.reconfigure(config({ srv: undefined, memberSyncMs: 0, endpoints }));
     expect(now()).toEqual(["10.0.0.9:9"]);
@@ -616,9 +647,9 @@ describe("reconfigure()", () => {
   });
 
   test("does not lose its verified addresses to a refresh in progress", async () => {
-    const { discovery, world, config, now, after, beginRefresh } = setUp({ srv: secure });
+    const { discovery, start, world, config, now, after, beginRefresh } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     const finishRefresh = await beginRefresh();
     world.ssl = ["10.0.0.2"];
     await discovery.reconfigure(config({ srv: { ...secure, domain: "b.test" } }));
@@ -631,9 +662,9 @@ describe("reconfigure()", () => {
   });
 
   test("from insecure to secure drops every endpoint that is not verified", async () => {
-    const { discovery, world, config, log, now } = setUp({ srv });
+    const { discovery, start, world, config, log, now } = setUp({ srv });
     world.plain = ["10.0.0.1"];
-    await discovery.start();
+    await start();
     await discovery.reconfigure(config({ srv: secure }));
     expect(now()).toEqual([]);
     expect(log).toContain("SRV discovery failed");
@@ -643,9 +674,9 @@ describe("reconfigure()", () => {
   });
 
   test("drops an endpoint whose certificate fails now", async () => {
-    const { discovery, world, config, now } = setUp({ srv: secure });
+    const { discovery, start, world, config, now } = setUp({ srv: secure });
     world.ssl = ["10.0.0.1", "10.0.0.2"];
-    await discovery.start();
+    await start();
     world.untrusted.add("10.0.0.1");
     await discovery.reconfigure(config({ srv: secure }));
     expect(now()).toEqual(["10.0.0.2:1"]);

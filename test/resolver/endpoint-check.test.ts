@@ -20,15 +20,9 @@ function setUp(endpoints: readonly string[], more: Partial<GatewayConfig> = {}) 
   };
   const names = new DnsCache(lookup, clock);
   const log: string[] = [];
-  const check = new EndpointCheck({
-    names,
-    network: { lookup },
-    clock,
-    isSelf: (address) => address === OWN,
-    log: {
-      unresolved: (spec, why) => log.push(`unresolved ${labelOf(spec)}: ${why}`),
-      isOwnAddress: (spec) => log.push(`own ${labelOf(spec)}`),
-    },
+  const check = new EndpointCheck(clock, (address) => address === OWN, {
+    unresolved: (spec, why) => log.push(`unresolved ${labelOf(spec)}: ${why}`),
+    isOwnAddress: (spec) => log.push(`own ${labelOf(spec)}`),
   });
   const config: GatewayConfig = {
     ...new LocalGateway([]).config,
@@ -37,7 +31,7 @@ function setUp(endpoints: readonly string[], more: Partial<GatewayConfig> = {}) 
   };
   let outcome: unknown = "waiting";
   const start = () =>
-    void check.check(config, config).then(
+    void check.check(config, names).then(
       () => (outcome = "passed"),
       (error: unknown) => (outcome = error),
     );
@@ -112,12 +106,12 @@ describe("EndpointCheck.check()", () => {
   });
 
   test("logs nothing for a configuration that was replaced, nor after close()", async () => {
-    const { clock, log, check, config, fail } = setUp(["10.0.0.1:1", "a:1"]);
+    const { clock, log, check, config, fail, names } = setUp(["10.0.0.1:1", "a:1"]);
     await settle();
     clock.advance(250);
     await settle();
     const other = { ...config, endpoints: [parseStaticEndpoint("10.0.0.1:1")] };
-    await check.check(other, config);
+    await check.check(other, names);
     fail("a", "ETIMEOUT");
     await settle();
     expect(log).toEqual([]);

@@ -1,11 +1,20 @@
 import { describe, expect, test } from "bun:test";
 import type { HostPort } from "../../src/core/address.ts";
 import { type EndpointSpec, labelOf, parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
-import { EndpointVerifier } from "../../src/resolver/endpoint-verifier.ts";
+import {
+  EndpointVerifier,
+  type VerifierEvents,
+  type Verify,
+} from "../../src/resolver/endpoint-verifier.ts";
 import { DnsCache } from "../../src/resolver/dns-cache.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const OWN = "127.0.0.99";
+
+const eventsInto = (log: string[]): VerifierEvents => ({
+  rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
+  unresolved: (spec, why) => log.push(`unresolved ${labelOf(spec)}: ${why}`),
+});
 
 function setUp() {
   const addresses: Record<string, string[]> = {};
@@ -15,27 +24,22 @@ function setUp() {
   let most = 0;
   let running = 0;
   let gate: Promise<void> | undefined;
-  const verifier = new EndpointVerifier({
-    names: new DnsCache((host) => {
-      const found = addresses[host];
-      if (found !== undefined) return Promise.resolve(found);
-      return Promise.reject(Object.assign(new Error("no"), { code: "ENOTFOUND" }));
-    }, new ManualClock()),
-    isSelf: (address) => address === OWN,
-    clock: new ManualClock(),
-    verify: async (address, names) => {
-      most = Math.max(most, ++running);
-      const code = certificates[address.host];
-      await (gate ?? Bun.sleep(0));
-      running--;
-      verified.push([address, names]);
-      if (code !== undefined) throw Object.assign(new Error(code), { code });
-    },
-    events: {
-      rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
-      unresolved: (spec, why) => log.push(`unresolved ${labelOf(spec)}: ${why}`),
-    },
-  });
+  const names = new DnsCache((host) => {
+    const found = addresses[host];
+    if (found !== undefined) return Promise.resolve(found);
+    return Promise.reject(Object.assign(new Error("no"), { code: "ENOTFOUND" }));
+  }, new ManualClock());
+  const isSelf = (address: string) => address === OWN;
+  const verify: Verify = async (address, certificateNames) => {
+    most = Math.max(most, ++running);
+    const code = certificates[address.host];
+    await (gate ?? Bun.sleep(0));
+    running--;
+    verified.push([address, certificateNames]);
+    if (code !== undefined) throw Object.assign(new Error(code), { code });
+  };
+  const verifier = new EndpointVerifier(names, isSelf, verify, new ManualClock());
+  verifier.start(eventsInto(log), () => {});
   const verifyAll = async (endpoints: string[], mustVerify = false) => {
     const specs = endpoints.map((text): EndpointSpec => {
       const spec = parseStaticEndpoint(text);
@@ -203,19 +207,10 @@ describe("a name that is silent while another resolves", () => {
     const silent = Promise.withResolvers<readonly string[]>();
     let late = 0;
     const log: string[] = [];
-    const verifier = new EndpointVerifier(
-      {
-        names: new DnsCache(() => silent.promise, clock),
-        isSelf: () => false,
-        clock,
-        verify: () => Promise.resolve(),
-        events: {
-          rejected: (spec, why) => log.push(`rejected ${labelOf(spec)}: ${why}`),
-          unresolved: (spec, why) => log.push(`unresolved ${labelOf(spec)}: ${why}`),
-        },
-      },
-      () => late++,
-    );
+    const names = new DnsCache(() => silent.promise, clock);
+    const isSelf = () => false;
+    const verifier = new EndpointVerifier(names, isSelf, () => Promise.resolve(), clock);
+    verifier.start(eventsInto(log), () => late++);
     const specs = ["10.0.0.1:1", "m.test:1"].map(parseStaticEndpoint);
     const verifyAll = async (mustVerify: boolean) =>
       (await verifier.verifyAll(specs, mustVerify)).map(labelOf);

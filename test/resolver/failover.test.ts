@@ -5,7 +5,7 @@ import { DialError } from "../../src/net/dial-error.ts";
 import { HedgeBudget, MAX_HEDGES } from "../../src/net/race.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
 import { Failover } from "../../src/resolver/failover.ts";
-import { PassiveHealth } from "../../src/resolver/passive-health.ts";
+import { PassiveHealth, type Probe } from "../../src/resolver/passive-health.ts";
 import { Pool } from "../../src/resolver/pool.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -32,19 +32,15 @@ function setUp(hosts: readonly string[], { attemptDelayMs = ATTEMPT_DELAY } = {}
   const dials: ScriptedDial[] = [];
   const probes = new Map<string, (error: Error | undefined) => void>();
   const log: string[] = [];
-  const health = new PassiveHealth({
-    pool,
-    clock,
-    retryDelayMs: () => 60_000,
-    probe: (endpoint, done) => {
-      probes.set(endpoint.address.host, done);
-      return () => probes.delete(endpoint.address.host);
-    },
-    events: {
-      deactivated: ({ address }, error) => log.push(`down ${address.host}: ${error.message}`),
-      activated: ({ address }) => log.push(`up ${address.host}`),
-      stillDown: () => {},
-    },
+  const probe: Probe = (endpoint, done) => {
+    probes.set(endpoint.address.host, done);
+    return () => probes.delete(endpoint.address.host);
+  };
+  const health = new PassiveHealth(pool, clock, { probe }, 60_000);
+  health.start({
+    deactivated: ({ address }, error) => log.push(`down ${address.host}: ${error.message}`),
+    activated: ({ address }) => log.push(`up ${address.host}`),
+    stillDown: () => {},
   });
   const hedgeBudget = new HedgeBudget();
   let refresh: PromiseWithResolvers<void> | undefined;

@@ -25,23 +25,20 @@ function cluster(
   lookup: Lookup = () => Promise.reject(new Error("no names here")),
 ) {
   const requests: SentRequest[] = [];
-  const members = new MemberList({
-    clock,
-    names: new DnsCache(lookup, new ManualClock()),
-    isSelf: (address) => address === "127.0.0.99",
-    timeoutMs: () => 1000,
-    post: async (spec, address, memberRequest) => {
-      const request = { ...memberRequest, at: `${address}:${spec.address.port}` };
-      requests.push(request);
-      const response = await answer(request);
-      if (response instanceof Error) throw response;
-      const { status = 200, body } = response;
-      const text = typeof body === "string" ? body : JSON.stringify(body);
-      return { status, body: text };
-    },
+  const names = new DnsCache(lookup, new ManualClock());
+  const isSelf = (address: string) => address === "127.0.0.99";
+  const members = new MemberList(names, isSelf, clock, async (spec, address, memberRequest) => {
+    const request = { ...memberRequest, at: `${address}:${spec.address.port}` };
+    requests.push(request);
+    const response = await answer(request);
+    if (response instanceof Error) throw response;
+    const { status = 200, body } = response;
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    return { status, body: text };
   });
   const ask = async (endpoints: string[], credentials?: { user: string; password: string }) => {
-    const answer = await members.ask(endpoints.map(parseStaticEndpoint), credentials);
+    const config = { credentials, dialTimeoutMs: 1000 };
+    const answer = await members.ask(endpoints.map(parseStaticEndpoint), config);
     return answer.members.map(labelOf);
   };
   return { ask, requests, members };

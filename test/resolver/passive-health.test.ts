@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
-import { PassiveHealth } from "../../src/resolver/passive-health.ts";
+import { PassiveHealth, type Probe } from "../../src/resolver/passive-health.ts";
 import type { Endpoint } from "../../src/resolver/endpoint.ts";
 import { Pool } from "../../src/resolver/pool.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -8,35 +8,27 @@ import { ManualClock } from "../support/manual-clock.ts";
 const RETRY = 1000;
 
 function setUp() {
-  let retryDelayMs = RETRY;
   const clock = new ManualClock();
   const pool = new Pool("round-robin");
   pool.reconcile(["a:1", "b:1"].map(parseStaticEndpoint));
   const [a, b] = pool.endpoints as [Endpoint, Endpoint];
   const log: string[] = [];
   const probes: { endpoint: Endpoint; done: (error?: Error) => void; aborted: boolean }[] = [];
-  const health = new PassiveHealth({
-    pool,
-    clock,
-    retryDelayMs: () => retryDelayMs,
-    events: {
-      deactivated: ({ label }, error) => log.push(`deactivated ${label} ${error.message}`),
-      activated: ({ label }) => log.push(`activated ${label}`),
-      stillDown: ({ label }, error) => log.push(`stillDown ${label} ${error.message}`),
-    },
-    probe: (endpoint, done) => {
-      const probe = { endpoint, done: (error?: Error) => done(error), aborted: false };
-      probes.push(probe);
-      return () => {
-        probe.aborted = true;
-      };
-    },
+  const probe: Probe = (endpoint, done) => {
+    const begun = { endpoint, done: (error?: Error) => done(error), aborted: false };
+    probes.push(begun);
+    return () => {
+      begun.aborted = true;
+    };
+  };
+  const health = new PassiveHealth(pool, clock, { probe }, RETRY);
+  health.start({
+    deactivated: ({ label }, error) => log.push(`deactivated ${label} ${error.message}`),
+    activated: ({ label }) => log.push(`activated ${label}`),
+    stillDown: ({ label }, error) => log.push(`stillDown ${label} ${error.message}`),
   });
   const fail = (endpoint: Endpoint) => health.markDown(endpoint, new Error("refused"), clock.now());
-  const setRetryDelay = (ms: number) => {
-    retryDelayMs = ms;
-  };
-  return { clock, pool, a, b, log, probes, health, fail, setRetryDelay };
+  return { clock, pool, a, b, log, probes, health, fail };
 }
 
 describe("PassiveHealth", () => {
@@ -152,14 +144,13 @@ describe("PassiveHealth", () => {
     expect([log.length, clock.pending]).toEqual([0, 0]);
   });
 
-  test("restartTimers() applies the new retry delay at once, with one timer per endpoint", () => {
-    const { health, clock, fail, a, probes, setRetryDelay } = setUp();
+  test("setRetryDelay() applies the new delay at once, with one timer per endpoint", () => {
+    const { health, clock, fail, a, probes } = setUp();
     fail(a);
-    setRetryDelay(10);
-    health.restartTimers();
+    health.setRetryDelay(10);
     clock.advance(10);
     expect(probes).toHaveLength(1);
-    health.restartTimers();
+    health.setRetryDelay(20);
     probes[0]!.done(new Error("no"));
     expect(clock.pending).toBe(1);
   });
