@@ -35,7 +35,8 @@ export const memberFlags = {
     summary:
       "Which endpoint of the best priority takes the next call: round-robin, or least-connections, the one with the fewest open calls.",
   },
-  "retry-delay": dialFlags["retry-delay"],
+  // The proxy connects to members before calls need them, so it can ask them often.
+  "retry-delay": { ...dialFlags["retry-delay"], default: "1s" },
   "dial-timeout": dialFlags["dial-timeout"],
   "connection-attempt-delay": dialFlags["connection-attempt-delay"],
   "dial-keepalive-time": {

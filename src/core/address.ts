@@ -13,6 +13,9 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** What the address of a Unix socket begins with, before its path, where other endpoints have an IP literal. */
+export const UNIX_ADDRESS = "unix:";
+
 /** Whether an IP literal is a loopback address. */
 export function isLoopback(address: string): boolean {
   return address === "::1" || address.startsWith("127.");

@@ -1,6 +1,6 @@
 // An endpoint as its source describes it: a flag, an SRV record or the cluster's
 // member list. Its state (up, healthy, busy) belongs to the pool.
-import { formatHostPort, type HostPort, parseEndpoint } from "./address.ts";
+import { formatHostPort, type HostPort, parseEndpoint, UNIX_ADDRESS } from "./address.ts";
 
 /** The protocol that the gateway's own requests to an endpoint use. It does not concern clients. */
 export type Scheme = "http" | "https";
@@ -9,7 +9,7 @@ export type Scheme = "http" | "https";
 export type Origin = "--endpoints" | "SRV" | "member list";
 
 export interface EndpointSpec {
-  /** Of a Unix socket: its path as the host, and port 0. It must not be looked up or dialled. */
+  /** Of a Unix socket: `unix:` and its path as the host, and port 0. */
   readonly address: HostPort;
   /** Path of the Unix socket on which the endpoint listens, relative to the working directory. Undefined: it listens on TCP. */
   readonly unixPath?: string;
@@ -87,7 +87,7 @@ export function parseDialableEndpoint(text: string): EndpointSpec {
   const file = path.split("/").at(-1)!;
   if (file === "") throw new RangeError("a Unix socket needs the path of a file");
   return {
-    address: { host: path, port: 0 },
+    address: { host: UNIX_ADDRESS + path, port: 0 },
     unixPath: path,
     scheme: secure === "" ? undefined : "https",
     priority: 0,

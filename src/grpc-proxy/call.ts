@@ -50,7 +50,7 @@ export interface CallRequest {
 type State = "waiting" | "open" | "responding" | "over";
 
 // How long a call waits for a session. Clients retry, so they need not wait for long.
-const MAX_WAIT_MS = 5000;
+const MAX_WAIT_MS = 3000;
 
 // Members that one call is sent to.
 const MAX_ATTEMPTS = 3;

@@ -34,6 +34,9 @@ export interface UpstreamListener {
   faulted(error: unknown): void;
 }
 
+// Members that are down are dialled every second by default, which is not worth a line each.
+const STILL_DOWN_MS = 60_000;
+
 export class Upstream implements ClusterListener, SessionsListener {
   readonly cluster: Cluster;
   readonly #parts: UpstreamParts;
@@ -52,7 +55,10 @@ export class Upstream implements ClusterListener, SessionsListener {
     this.#config = config;
     this.#parts = parts;
     this.#log = parts.log.from("grpc-proxy/upstream.ts");
-    this.cluster = new Cluster(config, { clock, log: parts.log, network, system, random, isSelf });
+    this.cluster = new Cluster(config, {
+      ...{ clock, log: parts.log, network, system, random, isSelf },
+      stillDownMs: STILL_DOWN_MS,
+    });
     const { cluster } = this;
     const { pool, health, dialer } = cluster;
     this.#sessions = new Sessions({

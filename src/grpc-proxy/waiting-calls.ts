@@ -8,6 +8,9 @@ import type { SessionHandle } from "./sessions.ts";
 // Milliseconds between two failovers.
 const RETRY_MS = 250;
 
+// Endpoints that an error names.
+const MAX_DESCRIBED = 3;
+
 const NOTHING_UP = "no endpoint accepts connections";
 
 export interface WaitingCallsParts {
@@ -88,9 +91,17 @@ export class WaitingCalls {
     failover.start();
   }
 
+  /** Says why no endpoint is up, for the first few. */
+  #describePool(): string {
+    const down = this.#parts.cluster.pool.endpoints
+      .slice(0, MAX_DESCRIBED)
+      .map(({ label, downReason }) => `${label}: ${downReason ?? "no answer"}`);
+    return `${NOTHING_UP} (${down.join("; ")})`;
+  }
+
   #failed(error: DialError | undefined): void {
     this.#failover = undefined;
-    this.#reason = error?.message ?? NOTHING_UP;
+    this.#reason = error?.message ?? this.#describePool();
     if (this.#calls.size === 0) return;
     this.#isRetrying = true;
     this.#cancelTimer = this.#parts.clock.after(RETRY_MS, () => {

@@ -8,6 +8,7 @@
 const LOCAL_CODES = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
 const MESSAGES: Record<string, string> = {
+  EACCES: "permission denied",
   EADDRNOTAVAIL: "cannot assign requested address",
   EAFNOSUPPORT: "address family not supported by protocol",
   ECONNREFUSED: "connection refused",
@@ -20,6 +21,7 @@ const MESSAGES: Record<string, string> = {
   EMFILE: "too many open files",
   ENETUNREACH: "network is unreachable",
   ENOTFOUND: "no such host",
+  ENOENT: "no such file or directory",
   ENFILE: "too many open files in system",
   ENOTIMP: "server misbehaving",
   EREFUSED: "server misbehaving",

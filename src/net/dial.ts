@@ -1,7 +1,7 @@
 // Dials one endpoint: connects to the first of its addresses that answers. The next
 // address is tried when the last one has failed, or has been silent for the
 // connection attempt delay (RFC 8305). It does not resolve names.
-import { formatHostPort } from "../core/address.ts";
+import { formatHostPort, UNIX_ADDRESS } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import { DialError } from "./dial-error.ts";
 import { type HedgeBudget, Race } from "./race.ts";
@@ -81,8 +81,10 @@ export class Dial {
     }
 
     this.abort();
-    this.#system.setKeepAlive(socket.fd, this.#options.keepAliveMs);
-    this.#system.setUserTimeout(socket.fd, this.#options.userTimeoutMs);
+    if (!attempt.address.startsWith(UNIX_ADDRESS)) {
+      this.#system.setKeepAlive(socket.fd, this.#options.keepAliveMs);
+      this.#system.setUserTimeout(socket.fd, this.#options.userTimeoutMs);
+    }
     this.#events.connected(socket);
   }
 
@@ -127,7 +129,10 @@ export class Dial {
   #recordError(address: string, code: string): void {
     if (this.#error?.isLocal) return;
 
-    const target = `dial tcp ${formatHostPort({ host: address, port: this.#options.port })}`;
+    const isUnix = address.startsWith(UNIX_ADDRESS);
+    const target = isUnix
+      ? `dial unix ${address.slice(UNIX_ADDRESS.length)}`
+      : `dial tcp ${formatHostPort({ host: address, port: this.#options.port })}`;
     // Go's message for a timeout does not name the system call.
     this.#error = new DialError(code === "ETIMEDOUT" ? target : `${target}: connect`, code);
   }

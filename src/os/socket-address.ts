@@ -1,16 +1,22 @@
-// Encodes and decodes struct sockaddr_in and sockaddr_in6 (RFC 3493, section 3.3).
-import type { HostPort } from "../core/address.ts";
+// Encodes and decodes struct sockaddr_in and sockaddr_in6 (RFC 3493, section 3.3), and
+// encodes struct sockaddr_un.
+import { type HostPort, UNIX_ADDRESS } from "../core/address.ts";
 import { abi } from "./abi.ts";
 import { cString, libc, SystemCallError } from "./libc.ts";
 
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 
+// Of sun_path, with the byte that ends it: 108 bytes on Linux, 104 on macOS.
+const MAX_PATH_BYTES = 104;
+
 /**
- * Encodes an IP literal and a port.
+ * Encodes an IP literal and a port, or `unix:` and a path.
  *
- * @throws {SystemCallError} if `address` is not an IP literal or its zone is not an interface.
+ * @throws {SystemCallError} if `address` is not an IP literal, its zone is not an interface, or the path is too long.
  */
 export function socketAddress(address: string, port: number): Uint8Array {
+  if (address.startsWith(UNIX_ADDRESS)) return unixAddress(address.slice(UNIX_ADDRESS.length));
   const [literal, zone] = address.split("%");
   const isIPv6 = literal!.includes(":");
   const bytes = new Uint8Array(isIPv6 ? 28 : 16);
@@ -22,6 +28,16 @@ export function socketAddress(address: string, port: number): Uint8Array {
   if (libc.inet_pton(family, cString(literal!), addressBytes(bytes)) !== 1)
     throw new SystemCallError("inet_pton", "EINVAL");
   if (zone !== undefined) new DataView(bytes.buffer).setUint32(24, scopeId(zone), true);
+  return bytes;
+}
+
+function unixAddress(path: string): Uint8Array {
+  const encoded = new TextEncoder().encode(path);
+  if (encoded.length >= MAX_PATH_BYTES) throw new SystemCallError("connect", "ENAMETOOLONG");
+  const bytes = new Uint8Array(2 + encoded.length + 1);
+  if (abi.HAS_ADDRESS_LENGTH) bytes.set([bytes.length, AF_UNIX]);
+  else bytes[0] = AF_UNIX;
+  bytes.set(encoded, 2);
   return bytes;
 }
 

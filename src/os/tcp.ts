@@ -4,7 +4,14 @@
 import type { HostPort } from "../core/address.ts";
 import { abi, isDarwin } from "./abi.ts";
 import { lastError, libc, ptr, SystemCallError } from "./libc.ts";
-import { addressBytes, AF_INET, familyOf, hostPortOf, socketAddress } from "./socket-address.ts";
+import {
+  addressBytes,
+  AF_INET,
+  AF_UNIX,
+  familyOf,
+  hostPortOf,
+  socketAddress,
+} from "./socket-address.ts";
 
 export { setKeepAlive, setUserTimeout } from "./socket-options.ts";
 
@@ -33,7 +40,8 @@ const length = new Uint32Array(1);
 export function startConnect(address: string, port: number): number {
   const name = socketAddress(address, port);
   const flags = abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC;
-  const fd = libc.socket(familyOf(name), SOCK_STREAM | flags, IPPROTO_TCP);
+  const protocol = familyOf(name) === AF_UNIX ? 0 : IPPROTO_TCP;
+  const fd = libc.socket(familyOf(name), SOCK_STREAM | flags, protocol);
   if (fd < 0) throw new SystemCallError("socket", lastError());
   if (isDarwin) setNonBlocking(fd);
   if (libc.connect(fd, name, name.length) < 0) {

@@ -77,23 +77,20 @@ export function createClusterIo(
   config: () => ClusterConfig,
   { clock, network, system, isSelf }: ClusterIoDeps,
 ): ClusterIo {
-  const names = new DnsCache(
-    (host, signal) => network.lookup(host, config().discoveryServers, signal),
-    clock,
-  );
+  const servers = () => config().discoveryServers;
+  const names = new DnsCache((host, signal) => network.lookup(host, servers(), signal), clock);
   const timeoutMs = () => config().dialTimeoutMs;
   const verify: Verify = (address, certificateNames) =>
     network.verify(address, certificateNames, { tls: config().tls, timeoutMs: timeoutMs() });
   return {
     names,
     dialer: new Connector(names, system, clock, isSelf),
-    srv: new SrvSource((name, signal) =>
-      network.resolveSrv(name, config().discoveryServers, signal),
-    ),
+    srv: new SrvSource((name, signal) => network.resolveSrv(name, servers(), signal)),
     members: new MemberList(names, isSelf, clock, (spec, host, question) => {
-      const { address, scheme, certificateNames } = spec;
+      const { address, scheme, certificateNames, unixPath } = spec;
+      if (unixPath !== undefined) return Promise.reject(new Error("not asked: a Unix socket"));
       const { tls } = config();
-      const isSecure = (scheme ?? (usesTls(tls) ? "https" : "http")) === "https";
+      const isSecure = scheme === undefined ? usesTls(tls) : scheme === "https";
       return network.request({ host, port: address.port }, certificateNames, {
         ...question,
         tls: isSecure ? tls : undefined,
@@ -102,12 +99,12 @@ export function createClusterIo(
     }),
     checkHealth: (endpoint) => {
       const { healthUrl } = config();
-      if (healthUrl === undefined) return Promise.resolve({ state: "healthy" });
-      const { request } = network;
-      return checkHealth(endpoint, {
-        ...{ names, clock, request, isSelf },
-        config: { ...config(), healthUrl },
-      });
+      // The health URL is one of TCP.
+      const isChecked = healthUrl !== undefined && endpoint.spec.unixPath === undefined;
+      const query = { names, clock, request: network.request, isSelf };
+      return isChecked
+        ? checkHealth(endpoint, { ...query, config: { ...config(), healthUrl } })
+        : Promise.resolve({ state: "healthy" });
     },
     verify,
     createVerifier: () => new EndpointVerifier(names, isSelf, verify, clock),

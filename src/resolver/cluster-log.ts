@@ -13,10 +13,15 @@ import type { Changes } from "./pool.ts";
 export class ClusterLog implements PassiveHealthEvents, VerifierEvents, DiscoveryEvents {
   readonly #log: Logger;
   readonly #retryDelayMs: () => number;
+  readonly #stillDownMs: number;
+  /** How often each endpoint that is down has failed again. */
+  readonly #failures = new WeakMap<Endpoint, number>();
 
-  constructor(log: Logger, retryDelayMs: () => number) {
+  /** `stillDownMs`: between two lines about an endpoint that stays down. 0: one for each failure. */
+  constructor(log: Logger, retryDelayMs: () => number, stillDownMs: number) {
     this.#log = log;
     this.#retryDelayMs = retryDelayMs;
+    this.#stillDownMs = stillDownMs;
   }
 
   deactivated(endpoint: Endpoint, error: Error): void {
@@ -24,11 +29,17 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   stillDown(endpoint: Endpoint, error: Error): void {
+    const failures = this.#failures.get(endpoint) ?? 0;
+    this.#failures.set(endpoint, failures + 1);
+    const period = Math.max(1, Math.ceil(this.#stillDownMs / this.#retryDelayMs()));
+    if (failures % period > 0) return;
     const message = "failed to activate endpoint (stay inactive for another interval)";
     this.#log.warn(message, this.#failureFields(endpoint, error));
   }
 
-  activated({ label }: Endpoint): void {
+  activated(endpoint: Endpoint): void {
+    const { label } = endpoint;
+    this.#failures.delete(endpoint);
     this.#log.info("activated", { address: label });
   }
 

@@ -23,6 +23,8 @@ type Config = CheckedConfig & DialLimits;
 /** The machine as the cluster uses it, and where it logs. */
 export interface ClusterDeps extends ClusterIoDeps {
   readonly log: Logger;
+  /** Milliseconds between two log lines about an endpoint that stays down. Undefined: one for each failure. */
+  readonly stillDownMs?: number;
   /** Returns a number from 0 to 1. */
   readonly random: () => number;
 }
@@ -62,6 +64,7 @@ export class Cluster {
     this.#log = new ClusterLog(
       deps.log.from("resolver/cluster.ts"),
       () => this.#config.retryDelayMs,
+      deps.stillDownMs ?? 0,
     );
     this.pool = new Pool(config.policy);
     const io = createClusterIo(() => this.#config, deps);

@@ -2,6 +2,7 @@
 // when a lookup fails or is slow (serve-stale, RFC 8767), so that an outage of DNS
 // does not become an outage of etcd.
 import { isIP } from "node:net";
+import { UNIX_ADDRESS } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 
 /**
@@ -63,7 +64,7 @@ export class DnsCache {
    * returned cancels the call; the lookup goes on for other callers.
    */
   resolve(host: string, timeoutMs: number, onResolved: OnResolved): () => void {
-    if (isIP(host) !== 0) {
+    if (isIP(host) !== 0 || host.startsWith(UNIX_ADDRESS)) {
       onResolved([host]);
       return () => {};
     }

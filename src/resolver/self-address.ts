@@ -1,6 +1,6 @@
 // Detects endpoints that are the gateway itself. To dial one would be a loop that
 // uses up all descriptors within a second.
-import { type HostPort, isLoopback } from "../core/address.ts";
+import { type HostPort, isLoopback, UNIX_ADDRESS } from "../core/address.ts";
 
 /** Whether an IP literal belongs to this machine. Called only if the result depends on it. */
 export type IsLocalAddress = (address: string) => boolean;
@@ -18,7 +18,7 @@ export function isSelf(
   port: number,
   isLocal: IsLocalAddress,
 ): boolean {
-  if (port !== listen.port) return false;
+  if (port !== listen.port || address.startsWith(UNIX_ADDRESS)) return false;
   const own = plainAddress(listen.host);
   const target = plainAddress(address);
 

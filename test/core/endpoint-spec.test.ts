@@ -22,7 +22,7 @@ describe("parseDialableEndpoint()", () => {
     const spec = parseDialableEndpoint(text);
     expect(spec).toMatchObject({
       unixPath: path,
-      address: { host: path, port: 0 },
+      address: { host: `unix:${path}`, port: 0 },
       scheme: url.startsWith("unixs") ? "https" : undefined,
       certificateNames: [name],
     });
