@@ -27,6 +27,8 @@ export interface MemberOptions {
   readonly host?: string;
   /** Maps the listen URL to the advertised client URLs. Default: the listen URL. */
   readonly advertise?: (listening: URL) => readonly string[];
+  /** Path of the etcd that it runs. Default: the installed one. */
+  readonly program?: string;
 }
 
 /** The fixed properties of a member. */
@@ -50,7 +52,7 @@ export class EtcdMember {
   /** `initialCluster` holds etcd's flags --initial-cluster and --initial-cluster-state. */
   constructor(plan: MemberPlan, initialCluster: readonly string[]) {
     this.#plan = plan;
-    this.#words = [requireTool("etcd"), ...flagsOf(plan), ...initialCluster];
+    this.#words = [plan.program ?? requireTool("etcd"), ...flagsOf(plan), ...initialCluster];
   }
 
   get name(): string {
