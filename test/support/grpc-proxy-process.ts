@@ -3,9 +3,12 @@ import type { EtcdRelease } from "./etcd-releases.ts";
 import { freePort } from "./free-port.ts";
 import { gatewayBinary, type GatewayOptions, GatewayProcess } from "./gateway-process.ts";
 
+/** Our compiled binary, etcd's own proxy, or none: clients connect to the first endpoint. */
+export type GrpcProxyKind = "ours" | "etcd" | "none";
+
 /** What is tested: a proxy of one kind, in front of etcd of one release. */
 export interface GrpcProxySubject {
-  readonly kind: "ours" | "etcd";
+  readonly kind: GrpcProxyKind;
   /** The release of the members, and of the proxy if it is etcd's. */
   readonly release: EtcdRelease;
 }
@@ -21,6 +24,7 @@ export async function startGrpcProxy(
   flags: readonly string[],
   options?: GatewayOptions,
 ): Promise<GatewayProcess> {
+  if (kind === "none") return standIn(flags);
   const program = kind === "ours" ? gatewayBinary() : release.etcd;
   for (let attempt = 1; ; attempt++) {
     const address = `127.0.0.1:${freePort()}`;
@@ -36,4 +40,12 @@ export async function startGrpcProxy(
       if (!isTaken || attempt === 5) throw error;
     }
   }
+}
+
+/** Returns a process that does nothing, with the address of the first endpoint. */
+function standIn(flags: readonly string[]): GatewayProcess {
+  const process = new GatewayProcess(["sleep", "infinity"]);
+  const endpoints = flags.find((flag) => flag.startsWith("--endpoints="))!;
+  process.address = endpoints.slice("--endpoints=".length).split(",")[0]!;
+  return process;
 }

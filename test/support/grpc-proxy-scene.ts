@@ -6,20 +6,19 @@ import { EtcdCluster } from "./etcd-cluster.ts";
 import { etcdReleases } from "./etcd-releases.ts";
 import { Closers } from "./gateway-command.ts";
 import type { GatewayProcess } from "./gateway-process.ts";
-import { type GrpcProxySubject, startGrpcProxy } from "./grpc-proxy-process.ts";
+import { type GrpcProxyKind, type GrpcProxySubject, startGrpcProxy } from "./grpc-proxy-process.ts";
 
 /** The longest that a test may take which etcd's proxy fails by not answering. */
 const FAILING_MS = 5000;
 
-// ETCD_GATEWAY_TEST_PROXY=etcd runs the same tests with etcd's own proxy, as the control.
-const kind = process.env["ETCD_GATEWAY_TEST_PROXY"] === "ours" ? "ours" : "etcd";
+// ETCD_GATEWAY_TEST_PROXY=etcd runs the same tests with etcd's own proxy, as the control; "none"
+// runs them without a proxy, to check the tests.
+const kind = (process.env["ETCD_GATEWAY_TEST_PROXY"] ?? "etcd") as GrpcProxyKind;
+const NAMES = { ours: "our gRPC proxy", etcd: "etcd's gRPC proxy", none: "no proxy" };
 
 /** The proxies under test with their names, for `describe.each`. */
 export const subjects: readonly [name: string, GrpcProxySubject][] = (await etcdReleases()).map(
-  (release) => [
-    kind === "ours" ? `our gRPC proxy with etcd ${release.name}` : `etcd ${release.name}'s proxy`,
-    { kind, release },
-  ],
+  (release) => [`${NAMES[kind]}, etcd ${release.name},`, { kind, release }],
 );
 
 /** A fault of etcd's proxy, on which a test fails. */
@@ -39,7 +38,7 @@ type ProxyTest = (title: string, body: () => Promise<void>, etcds?: EtcdFault) =
  */
 export function proxyTestOf({ kind, release }: GrpcProxySubject): ProxyTest {
   return (title, body, etcds) => {
-    if (kind === "ours" || etcds === undefined || !hasFault(etcds, release.name)) test(title, body);
+    if (kind !== "etcd" || etcds === undefined || !hasFault(etcds, release.name)) test(title, body);
     else
       test(`etcd's proxy fails: ${title} (${etcds.fault})`, async () => {
         const timeout = Bun.sleep(FAILING_MS).then(() => "failed");
