@@ -23,7 +23,7 @@ export interface GrpcEnd {
   readonly headers: Metadata | undefined;
   /** Empty if the stream ended without trailers. */
   readonly trailers: Metadata;
-  /** From the trailers; UNAVAILABLE (14) if the connection ended; else INTERNAL (13). */
+  /** From the trailers; else the one that gRPC assigns to the code of the reset. */
   readonly status: number;
   /** From the trailers, percent-decoded. */
   readonly message: string;
@@ -34,6 +34,9 @@ export interface GrpcEnd {
 export interface GrpcAnswer extends GrpcEnd {
   readonly messages: readonly GrpcMessage[];
 }
+
+/** The statuses of streams that were reset; INTERNAL (13) for all other codes. */
+const STATUS_OF_RESET: Readonly<Record<number, number>> = { 7: 14, 8: 1, 11: 8, 12: 7 };
 
 /** Headers that differ between two equal answers. */
 const VOLATILE = new Set(["date"]);
@@ -74,7 +77,8 @@ export class GrpcClient {
   /** Starts a call of any kind. */
   call(path: string, { metadata = {} }: CallOptions = {}): GrpcCall {
     const required = { ":method": "POST", ":path": path, "content-type": "application/grpc" };
-    return new GrpcCall(this.#session.request({ ...required, te: "trailers", ...metadata }));
+    const headers = { ...required, te: "trailers", ...metadata };
+    return new GrpcCall(this.#session, this.#session.request(headers));
   }
 
   /** Sends one message and reads the whole answer. */
@@ -97,12 +101,13 @@ export class GrpcCall {
   end: GrpcEnd | undefined;
   /** Undefined until the first headers have arrived. */
   headers: Metadata | undefined;
+  readonly #session: http2.ClientHttp2Session;
   readonly #stream: http2.ClientHttp2Stream;
   readonly #messages: GrpcMessage[] = [];
   #trailers: Metadata = [];
-  #rest: Buffer = Buffer.alloc(0);
 
-  constructor(stream: http2.ClientHttp2Stream) {
+  constructor(session: http2.ClientHttp2Session, stream: http2.ClientHttp2Stream) {
+    this.#session = session;
     this.#stream = stream;
     stream.on("response", (headers, flags, raw?: string[]) => {
       const isTrailersOnly = (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) !== 0;
@@ -112,18 +117,20 @@ export class GrpcCall {
     stream.on("trailers", (headers, _flags, raw?: string[]) => {
       this.#trailers = metadataOf(headers, raw);
     });
-    stream.on("data", (chunk: Buffer) => this.#take(chunk));
+    const reader = new MessageReader((message) => this.#messages.push(message));
+    stream.on("data", (chunk: Buffer) => reader.take(chunk));
     // What matters of an error is in `resetCode`.
     stream.on("error", () => {});
+    // With trailers, the server has ended the call, whatever the client has still to send.
+    stream.on("end", () => {
+      if (this.#trailers.length > 0) this.#close();
+    });
     stream.on("close", () => this.#close());
   }
 
   /** Sends a message; with `isCompressed`, one that the caller has compressed. */
   send(message: Uint8Array, isCompressed = false): void {
-    const prefix = Buffer.alloc(5);
-    prefix.writeUInt8(isCompressed ? 1 : 0, 0);
-    prefix.writeUInt32BE(message.length, 1);
-    this.#stream.write(Buffer.concat([prefix, message]));
+    this.#stream.write(framed(message, isCompressed));
   }
 
   /** Sends bytes as they are, which need not be a message. */
@@ -163,32 +170,59 @@ export class GrpcCall {
     return { ...(await this.ended(timeoutMs)), messages: this.#messages.splice(0) };
   }
 
-  #take(chunk: Buffer): void {
-    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    while (this.#rest.length >= 5) {
-      const end = 5 + this.#rest.readUInt32BE(1);
-      if (this.#rest.length < end) return;
-      const isCompressed = this.#rest[0] === 1;
-      this.#messages.push({ isCompressed, bytes: this.#rest.subarray(5, end) });
-      this.#rest = this.#rest.subarray(end);
-    }
-  }
-
   #close(): void {
+    if (this.end !== undefined) return;
     const resetCode = this.#stream.rstCode ?? 0;
     const value = (name: string) => this.#trailers.find(([key]) => key === name)?.[1];
-    const isCut = this.#stream.session?.destroyed !== false;
+    const isCut = this.#session.destroyed;
     this.end = {
       headers: this.headers,
       trailers: this.#trailers,
-      status: Number(value("grpc-status") ?? (isCut ? 14 : 13)),
+      status: Number(value("grpc-status") ?? (isCut ? 14 : (STATUS_OF_RESET[resetCode] ?? 13))),
       message: percentDecoded(value("grpc-message") ?? ""),
       resetCode,
     };
+    if (!this.#stream.closed) this.#stream.close(http2.constants.NGHTTP2_NO_ERROR);
   }
 }
 
-function metadataOf(headers: http2.IncomingHttpHeaders, raw: string[] | undefined): Metadata {
+/** Cuts a stream of bytes into messages. */
+export class MessageReader {
+  readonly #onMessage: (message: GrpcMessage) => void;
+  #chunks: Buffer[] = [];
+  #size = 0;
+  /** The bytes that the message needs, as far as is known. */
+  #needed = 5;
+
+  constructor(onMessage: (message: GrpcMessage) => void) {
+    this.#onMessage = onMessage;
+  }
+
+  take(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    while (this.#size >= this.#needed) {
+      const all = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
+      const end = 5 + all.readUInt32BE(1);
+      const isWhole = all.length >= end;
+      if (isWhole) this.#onMessage({ isCompressed: all[0] === 1, bytes: all.subarray(5, end) });
+      this.#chunks = [isWhole ? all.subarray(end) : all];
+      this.#size = this.#chunks[0]!.length;
+      this.#needed = isWhole ? 5 : end;
+    }
+  }
+}
+
+/** Returns a message with its prefix. */
+export function framed(message: Uint8Array, isCompressed: boolean): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt8(isCompressed ? 1 : 0, 0);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** Returns headers as pairs, sorted by name; `raw` is what node:http2 passes as the last argument. */
+export function metadataOf(headers: http2.IncomingHttpHeaders, raw?: string[]): Metadata {
   const pairs: [string, string][] = [];
   const flat = raw ?? Object.entries(headers).flat().map(String);
   for (let i = 0; i < flat.length; i += 2)

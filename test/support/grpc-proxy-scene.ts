@@ -9,7 +9,7 @@ import type { GatewayProcess } from "./gateway-process.ts";
 import { type GrpcProxyKind, type GrpcProxySubject, startGrpcProxy } from "./grpc-proxy-process.ts";
 
 /** The longest that a test may take which etcd's proxy fails by not answering. */
-const FAILING_MS = 5000;
+const FAILING_MS = 3000;
 
 // ETCD_GATEWAY_TEST_PROXY=etcd runs the same tests with etcd's own proxy, as the control; "none"
 // runs them without a proxy, to check the tests.
@@ -21,6 +21,9 @@ export const subjects: readonly [name: string, GrpcProxySubject][] = (await etcd
   (release) => [`${NAMES[kind]}, etcd ${release.name},`, { kind, release }],
 );
 
+/** The proxies under test, for tests with a server of their own instead of etcd. */
+export const proxies = kind === "etcd" ? subjects : subjects.slice(0, 1);
+
 /** A fault of etcd's proxy, on which a test fails. */
 export interface EtcdFault {
   readonly fault: string;
@@ -28,6 +31,8 @@ export interface EtcdFault {
   readonly fixedIn?: string;
   /** The first release with it; undefined: the oldest. */
   readonly since?: string;
+  /** True if it shows in some runs only, so that the control proves nothing. */
+  readonly isRare?: boolean;
 }
 
 type ProxyTest = (title: string, body: () => Promise<void>, etcds?: EtcdFault) => void;
@@ -39,6 +44,8 @@ type ProxyTest = (title: string, body: () => Promise<void>, etcds?: EtcdFault) =
 export function proxyTestOf({ kind, release }: GrpcProxySubject): ProxyTest {
   return (title, body, etcds) => {
     if (kind !== "etcd" || etcds === undefined || !hasFault(etcds, release.name)) test(title, body);
+    else if (etcds.isRare === true)
+      test.skip(`etcd's proxy sometimes fails: ${title} (${etcds.fault})`, body);
     else
       test(`etcd's proxy fails: ${title} (${etcds.fault})`, async () => {
         const timeout = Bun.sleep(FAILING_MS).then(() => "failed");
@@ -50,6 +57,11 @@ export function proxyTestOf({ kind, release }: GrpcProxySubject): ProxyTest {
           throw new Error("etcd's proxy passes this test; remove the declared fault");
       });
   };
+}
+
+/** Returns the same for tests that cannot pass without a proxy, such as of balancing. */
+export function proxyOnlyTestOf(subject: GrpcProxySubject): ProxyTest {
+  return subject.kind === "none" ? (title, body) => test.skip(title, body) : proxyTestOf(subject);
 }
 
 function hasFault({ fixedIn, since }: EtcdFault, release: string): boolean {
