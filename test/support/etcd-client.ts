@@ -1,6 +1,6 @@
 // A typed client of etcd's gRPC API for tests, on one connection to a member or a proxy.
 import type { SecureClientSessionOptions } from "node:http2";
-import type { Rpc } from "./etcd-rpcs.ts";
+import type { Rpc, Watch } from "./etcd-rpcs.ts";
 import {
   type CallOptions,
   type GrpcAnswer,
@@ -107,6 +107,9 @@ export class EtcdStream<Req extends Message<any>, Res extends Message<any>> {
     return this.call.ended(timeoutMs);
   }
 }
+
+/** A stream of Watch.Watch. */
+export type WatchStream = EtcdStream<typeof Watch.Watch.request, typeof Watch.Watch.response>;
 
 type InputOf<M> = M extends Message<infer S> ? Input<S> : never;
 type OutputOf<M> = M extends Message<infer S> ? Output<S> : never;

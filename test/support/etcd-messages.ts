@@ -126,6 +126,8 @@ export const WatchRequest = new Message({
       rangeEnd: bytes(2),
       startRevision: int(3),
       progressNotify: bool(4),
+      /** A packed list: 0: no puts, 1: no deletes. */
+      filters: bytes(5),
       prevKv: bool(6),
       watchId: int(7),
       fragment: bool(8),

@@ -109,6 +109,21 @@ export class GrpcProxyScene {
     return this.#testClosers.add(await EtcdClient.connect(proxy.address));
   }
 
+  /** Returns the number of watchers at the first member. */
+  async watchers(): Promise<number> {
+    return await metricOf(this.cluster.members[0]!.address, "etcd_debugging_mvcc_watcher_total");
+  }
+
+  /** Returns the same once those of earlier tests are gone: unchanged for 100 ms. */
+  async settledWatchers(): Promise<number> {
+    for (let last = -1; ;) {
+      const now = await this.watchers();
+      if (now === last) return now;
+      last = now;
+      await Bun.sleep(100);
+    }
+  }
+
   /** Registers a resource of the test and returns it. */
   add<T extends { close(): unknown }>(resource: T): T {
     return this.#testClosers.add(resource);
@@ -123,4 +138,11 @@ export class GrpcProxyScene {
     await this.#testClosers.close();
     await this.#closers.close();
   }
+}
+
+/** Returns a metric without labels of a member. */
+export async function metricOf(address: string, name: string): Promise<number> {
+  const response = await fetch(`http://${address}/metrics`, { keepalive: false });
+  const [, value] = new RegExp(`^${name} (\\S+)$`, "m").exec(await response.text())!;
+  return Number(value);
 }

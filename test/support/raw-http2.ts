@@ -1,7 +1,15 @@
 // HTTP/2 frames by hand, for peers that misbehave or stand still as no library would. Headers
 // are sent as literals, and those received are not decoded.
 
-export const FrameType = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7 };
+export const FrameType = {
+  data: 0,
+  headers: 1,
+  reset: 3,
+  settings: 4,
+  ping: 6,
+  goAway: 7,
+  windowUpdate: 8,
+};
 export const END_STREAM = 1;
 const ACK = 1;
 const END_HEADERS = 4;
@@ -63,9 +71,11 @@ export class RawHttp2 {
     this.send(FrameType.reset, 0, stream, payload);
   }
 
-  /** Stops reading: the kernel's buffers fill, and then the other side cannot send. */
-  pause(): void {
-    this.#socket.pause();
+  /** Sends WINDOW_UPDATE; stream 0 is the connection. */
+  grant(stream: number, bytes: number): void {
+    const payload = Buffer.alloc(4);
+    payload.writeUInt32BE(bytes);
+    this.send(FrameType.windowUpdate, 0, stream, payload);
   }
 
   close(): void {
