@@ -58,18 +58,18 @@ describe.each(subjects)("%s", (_, subject) => {
   });
 
   proxyTest(
-    "late watches catch up on 3,000 revisions, alongside one that is current",
+    "watches that start 3,000 revisions back catch up, alongside a current one",
     async () => {
       writer = await scene.direct();
       const live = await watch(await scene.through(), "late/");
       const first = await putMany("late/", 3000);
       await read(live, 3000);
       const clients = await Promise.all(Array.from({ length: 3 }, () => scene.through()));
-      const late = await Promise.all(clients.map((client) => watch(client, "late/", first)));
-      for (const stream of late)
+      const laggards = await Promise.all(clients.map((client) => watch(client, "late/", first)));
+      for (const stream of laggards)
         expect((await read(stream, 3000)).revisions).toEqual(range(first, 3000));
     },
-    { fault: "events are lost when watches merge" },
+    { fault: "merging watches lose events" },
   );
 
   proxyTest("500 watches of one stream see their own key's event", async () => {
