@@ -65,6 +65,14 @@ export class RawHttp2 {
     this.send(FrameType.headers, flags | END_HEADERS, stream, Buffer.concat(literals));
   }
 
+  /** Sends the headers of a gRPC call as stream 1. */
+  startCall(path: string): void {
+    this.sendHeaders(1, {
+      ...{ ":method": "POST", ":scheme": "http", ":path": path, ":authority": "etcd" },
+      ...{ "content-type": "application/grpc", te: "trailers" },
+    });
+  }
+
   reset(stream: number, code: number): void {
     const payload = Buffer.alloc(4);
     payload.writeUInt32BE(code);

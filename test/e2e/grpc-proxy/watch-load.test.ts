@@ -119,14 +119,7 @@ describe.each(subjects)("%s", (_, subject) => {
   async function stalledWatch(prefix: string): Promise<RawHttp2> {
     const client = scene.add(await RawHttp2.connect(Number(scene.proxy.address.split(":")[1])));
     const create = { key: prefix, rangeEnd: after(prefix) };
-    client.sendHeaders(1, {
-      ":method": "POST",
-      ":scheme": "http",
-      ":path": Watch.Watch.path,
-      ":authority": "etcd",
-      "content-type": "application/grpc",
-      te: "trailers",
-    });
+    client.startCall(Watch.Watch.path);
     const request = framed(Watch.Watch.request.encode({ create }), false);
     client.send(FrameType.data, 0, 1, request);
     const isCreated = () => client.frames.some(({ type }) => type === FrameType.data);
