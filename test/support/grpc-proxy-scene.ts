@@ -13,7 +13,7 @@ const FAILING_MS = 3000;
 
 // ETCD_GATEWAY_TEST_PROXY=etcd runs the same tests with etcd's own proxy, as the control; "none"
 // runs them without a proxy, to check the tests.
-const kind = (process.env["ETCD_GATEWAY_TEST_PROXY"] ?? "etcd") as GrpcProxyKind;
+const kind = (process.env["ETCD_GATEWAY_TEST_PROXY"] ?? "ours") as GrpcProxyKind;
 const NAMES = { ours: "our gRPC proxy", etcd: "etcd's gRPC proxy", none: "no proxy" };
 
 /** The proxies under test with their names, for `describe.each`. */

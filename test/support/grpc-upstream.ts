@@ -71,11 +71,6 @@ export class UpstreamCall {
     this.#stream.respond(headers, { endStream: true });
   }
 
-  /** Resets the stream. Before the half-close only: Bun's server sends nothing after it. */
-  reset(code: number): void {
-    this.#stream.close(code);
-  }
-
   /** Resolves with `endCode`. */
   async ended(): Promise<number> {
     await until(() => this.endCode !== undefined, "the call ended upstream");

@@ -142,9 +142,13 @@ describe.each(proxies)("%s", (_, subject) => {
   proxyTest(
     "a reset by the server ends the call with gRPC's status for the code",
     async () => {
-      const { upstreams, client } = await start();
+      const server = closers.add(new RawHttp2Server());
+      server.onFrame = ({ type, stream, payload }, connection) => {
+        const code = /^\d+$/.exec(payload.toString("latin1", 5))?.[0];
+        if (type === FrameType.data && code !== undefined) connection.reset(stream, Number(code));
+      };
+      const client = await connect([server.address]);
       const statuses: number[] = [];
-      upstreams[0]!.onMessage = (call) => call.reset(Number(call.messages[0]!.bytes));
       for (const code of [1, 2, CANCEL, 11]) {
         const call = client.call("/test.Echo/Once");
         call.send(Buffer.from(String(code)));
