@@ -13,38 +13,23 @@ import {
   parseTimeout,
   statusTrailers,
 } from "./grpc-status.ts";
-import type { Deadlines, TimedCall } from "./deadlines.ts";
+import type { CallParts, CallRequest } from "./call-parts.ts";
+import type { TimedCall } from "./deadlines.ts";
 import { Direction } from "./direction.ts";
 import { lossStatus } from "./loss.ts";
 import { KeptRequest } from "./kept-request.ts";
 import type { Rewriter } from "./message-pipe.ts";
-import { MemberSide, type MemberEvents } from "./member-side.ts";
+import { MemberSide } from "./member-side.ts";
 import type { Method } from "./methods.ts";
+import {
+  linearized,
+  NO_NEWER_MEMBER,
+  OrderedAnswer,
+  type OrderedCall,
+  type RevisionFloor,
+} from "./ordering.ts";
 import type { Session } from "./session.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
-
-/** What a call uses of its proxy. */
-export interface CallParts {
-  /** Returns a session for the call; undefined if no member has one. */
-  pick(): Session | undefined;
-  /** Waits for a session. The function returned cancels that. */
-  wait(call: WaitingCall, timeoutMs: number): () => void;
-  readonly deadlines: Deadlines;
-  /** The largest messages that pass, in bytes. */
-  readonly limits: { readonly maxSendBytes: number; readonly maxRecvBytes: number };
-  /** The call is over. Bytes of its response may still wait for the client. */
-  ended(call: Call): void;
-  /** No bytes of a call that is over wait any more. */
-  emptied(call: Call): void;
-}
-
-/** A call as its client began it. */
-export interface CallRequest {
-  readonly list: HeaderList;
-  /** Whether it has no body. */
-  readonly isEnd: boolean;
-  readonly rewriter: Rewriter | undefined;
-}
 
 /** `waiting`: for a session. `open`: a member has it. `responding`: its response has begun. */
 type State = "waiting" | "open" | "responding" | "over";
@@ -55,13 +40,13 @@ const MAX_WAIT_MS = 3000;
 // Members that one call is sent to.
 const MAX_ATTEMPTS = 3;
 
-export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCall, BufferHolder {
+export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall, BufferHolder {
   readonly method: Method;
   /** The gRPC code, once the call is over. */
   code = GrpcCode.OK as number;
   readonly #client: Stream;
   readonly #list: HeaderList;
-  readonly #parts: CallParts;
+  readonly #parts: CallParts<Call>;
   #state: State = "waiting";
   #session: Session | undefined;
   #member: Stream | undefined;
@@ -71,11 +56,12 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
   #cancelWait = () => {};
   readonly #request: KeptRequest;
   readonly #rewriter: Rewriter | undefined;
+  readonly #floor: RevisionFloor | undefined;
   readonly #toMember: Direction;
   readonly #toClient: Direction;
 
-  constructor(client: Stream, method: Method, request: CallRequest, parts: CallParts) {
-    const { list, isEnd, rewriter } = request;
+  constructor(client: Stream, method: Method, request: CallRequest, parts: CallParts<Call>) {
+    const { list, isEnd, rewriter, floor } = request;
     const { maxSendBytes, maxRecvBytes } = parts.limits;
     this.#client = client;
     this.method = method;
@@ -83,6 +69,7 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
     this.#request = new KeptRequest(isEnd);
     this.#parts = parts;
     this.#rewriter = rewriter;
+    this.#floor = floor;
     this.#toMember = new Direction("send", maxSendBytes, method, (chunk, isLast) =>
       this.#sendRequest(chunk, isLast),
     );
@@ -155,7 +142,8 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
     session.endpoint.acquire();
     const { chunks, isComplete } = this.#request;
     const isEmpty = chunks.length === 0 && isComplete;
-    const member = session.open(this.#list, isEmpty, new MemberSide(this));
+    const events = this.#floor === undefined ? this : new OrderedAnswer(this, this.#floor);
+    const member = session.open(this.#list, isEmpty, new MemberSide(events));
     this.#member = member;
     for (const [i, chunk] of chunks.entries())
       member.write(chunk, isComplete && i === chunks.length - 1);
@@ -164,6 +152,25 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
 
   expired(): void {
     this.fail({ code: GrpcCode.DEADLINE_EXCEEDED, message: "context deadline exceeded" });
+  }
+
+  /** The answer was older than what the client has seen. */
+  repeat(): void {
+    this.#member!.reset(ErrorCode.CANCEL);
+    if (this.#attempts >= MAX_ATTEMPTS || !this.#request.isKept) {
+      this.fail(NO_NEWER_MEMBER);
+      return;
+    }
+    const body = Buffer.concat(this.#request.chunks);
+    this.#request.replace(linearized(headerValue(this.#list, ":path")!, body) ?? body);
+    this.#retry();
+  }
+
+  #retry(): void {
+    this.#session!.endpoint.release();
+    this.#session = undefined;
+    this.#member = undefined;
+    this.#forward();
   }
 
   // While it waits.
@@ -245,12 +252,8 @@ export class Call implements StreamListener, MemberEvents, TimedCall, WaitingCal
     if (this.#state === "over") return;
     const isUnprocessed = cause === "refused" || (cause === "lost" && this.method.isRead);
     const mayRepeat = this.#state === "open" && this.#attempts < MAX_ATTEMPTS;
-    if (isUnprocessed && mayRepeat && this.#request.isKept) {
-      this.#session!.endpoint.release();
-      this.#session = undefined;
-      this.#member = undefined;
-      this.#forward();
-    } else if (cause === "reset") {
+    if (isUnprocessed && mayRepeat && this.#request.isKept) this.#retry();
+    else if (cause === "reset") {
       this.#client.reset(code);
       this.#end(codeOfReset(code));
     } else

@@ -5,11 +5,13 @@ import { headerValue, type HeaderList } from "../http2/header-list.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import { BufferLimit, type BufferLimitListener } from "../net/buffer-limit.ts";
 import type { Logger } from "../observe/log.ts";
-import { Call, type CallParts } from "./call.ts";
+import { Call } from "./call.ts";
+import type { CallParts } from "./call-parts.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { GrpcStatus } from "./grpc-status.ts";
 import type { Rewriter } from "./message-pipe.ts";
 import { MethodTable } from "./methods.ts";
+import { isOrdered, type RevisionFloor } from "./ordering.ts";
 import type { Session } from "./session.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
 
@@ -21,9 +23,19 @@ export interface CallRouting {
 }
 
 /** The part of the configuration that calls use. */
-export type CallsConfig = Pick<GrpcProxyConfig, "maxBufferBytes" | "messages">;
+export type CallsConfig = Pick<
+  GrpcProxyConfig,
+  "hasSerializableOrdering" | "maxBufferBytes" | "messages"
+>;
 
-export class Calls implements BufferLimitListener, CallParts {
+/** A request of a client. */
+export interface ClientRequest {
+  readonly list: HeaderList;
+  /** Whether it has no body. */
+  readonly isEnd: boolean;
+}
+
+export class Calls implements BufferLimitListener, CallParts<Call> {
   readonly methods = new MethodTable();
   readonly deadlines: Deadlines;
   /** Counts the bytes that are held for peers that read slowly. */
@@ -58,10 +70,12 @@ export class Calls implements BufferLimitListener, CallParts {
   }
 
   /** Begins a call. Returns who receives the events of the client's stream. */
-  begin(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener {
+  begin(stream: Stream, { list, isEnd }: ClientRequest, client: RevisionFloor): StreamListener {
     const path = headerValue(list, ":path")!;
+    const { hasSerializableOrdering } = this.#config;
+    const floor = hasSerializableOrdering && isOrdered(path) ? client : undefined;
     const rewriter = this.#routing!.rewriterOf(path);
-    const call = new Call(stream, this.methods.find(path), { list, isEnd, rewriter }, this);
+    const call = new Call(stream, this.methods.find(path), { list, isEnd, rewriter, floor }, this);
     this.#calls.add(call);
     call.start();
     return call;

@@ -9,8 +9,10 @@ import { Keepalive } from "../http2/keepalive.ts";
 import { PREFACE } from "../http2/protocol.ts";
 import type { BufferedBytes } from "../http2/receive-windows.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
+import type { ClientRequest } from "./calls.ts";
 import type { HttpRoutes } from "./http-routes.ts";
 import { Http1Client } from "./http1-client.ts";
+import type { RevisionFloor } from "./ordering.ts";
 
 /** Limits and pings of clients, in milliseconds. Read when a client connects. */
 export interface ClientLimits {
@@ -33,7 +35,7 @@ export interface ClientParts {
 /** What a client's connection asks of its proxy. */
 export interface ClientListener {
   /** A client calls an RPC. Returns who receives the stream's events. */
-  call(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener;
+  call(stream: Stream, request: ClientRequest, client: Client): StreamListener;
   /** The connection is closed. */
   clientClosed(client: Client): void;
   faulted(error: unknown): void;
@@ -42,7 +44,8 @@ export interface ClientListener {
 // Time for the first byte. Without it, idle connections would be free.
 const FIRST_BYTE_TIMEOUT_MS = 10_000;
 
-export class Client implements SocketOwner, ConnectionListener {
+export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
+  revision = 0;
   readonly #parts: ClientParts;
   #socket: TcpSocket;
   #connection: Connection | undefined;
@@ -147,7 +150,7 @@ export class Client implements SocketOwner, ConnectionListener {
   request(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener {
     const contentType = headerValue(list, "content-type") ?? "";
     if (contentType.startsWith("application/grpc"))
-      return this.#parts.listener.call(stream, list, isEnd);
+      return this.#parts.listener.call(stream, { list, isEnd }, this);
     void this.#answer(stream, list);
     return PLAIN_REQUEST(stream);
   }

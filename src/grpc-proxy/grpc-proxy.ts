@@ -7,7 +7,6 @@ import { type Clock, pause } from "../core/clock.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { GrpcProxyConfig } from "../core/grpc-proxy-config.ts";
 import { StartError } from "../core/start-error.ts";
-import type { HeaderList } from "../http2/header-list.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import { type Listen, listenFailure, resolveListenAddress } from "../net/listen-address.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
@@ -15,7 +14,7 @@ import type { Logger } from "../observe/log.ts";
 import { collect, type MetricSamples } from "../observe/metrics.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
-import { type CallRouting, Calls } from "./calls.ts";
+import { type CallRouting, Calls, type ClientRequest } from "./calls.ts";
 import { Client, type ClientListener, type ClientParts } from "./client.ts";
 import { GrpcCode, type GrpcStatus } from "./grpc-status.ts";
 import { Clients } from "./clients.ts";
@@ -216,8 +215,8 @@ export class GrpcProxy
 
   // The events of clients.
 
-  call(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener {
-    return this.#calls.begin(stream, list, isEnd);
+  call(stream: Stream, request: ClientRequest, client: Client): StreamListener {
+    return this.#calls.begin(stream, request, client);
   }
 
   clientClosed(client: Client): void {

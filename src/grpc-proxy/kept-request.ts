@@ -38,6 +38,11 @@ export class KeptRequest {
     if (this.#bytes > MAX_KEPT_BYTES) this.#chunks = undefined;
   }
 
+  /** Sends another body instead. */
+  replace(body: Uint8Array): void {
+    this.#chunks = [body];
+  }
+
   /** The body is not needed any more. */
   drop(): void {
     this.#chunks = undefined;
