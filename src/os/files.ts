@@ -15,22 +15,27 @@ const MAX_BYTES = 16 << 20;
 const MAX_READS = 8;
 
 interface Read {
-  readonly text: Promise<string>;
-  /** Whether a caller has stopped waiting. The text may then be out of date. */
+  readonly bytes: Promise<Buffer>;
+  /** Whether a caller has stopped waiting. The bytes may then be out of date. */
   isLate: boolean;
 }
 
 /** Pending reads by path, so that a mount that hangs occupies only one thread for each path. */
 const reads = new Map<string, Read>();
 
+/** Reads a file as UTF-8 text, like `readBinaryFile`. */
+export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promise<string> {
+  return (await readBinaryFile(path, timeoutMs)).toString("utf8");
+}
+
 /**
- * Reads a file as UTF-8 text. Concurrent callers share one read of a path. If that read
+ * Reads a file. Concurrent callers share one read of a path, and its bytes. If that read
  * has already timed out for a caller, later callers wait for its end and read again.
  *
  * @throws {Error} with a `code` such as ENOENT; ETIMEDOUT after `timeoutMs`; EBUSY if
  *   too many reads of other paths are pending; EFBIG above 16 MiB.
  */
-export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promise<string> {
+export async function readBinaryFile(path: string, timeoutMs = DEADLINE_MS): Promise<Buffer> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   let isWaiting = true;
   const cancelDeadline = systemClock.after(timeoutMs, () => {
@@ -39,11 +44,11 @@ export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promi
     if (read !== undefined) read.isLate = true;
     reject(failure("ETIMEDOUT"));
   });
-  const share = async (): Promise<string> => {
+  const share = async (): Promise<Buffer> => {
     const read = reads.get(path) ?? startRead(path, timeoutMs);
-    if (!read.isLate) return await read.text;
-    await read.text.catch(() => {});
-    return isWaiting ? await share() : "";
+    if (!read.isLate) return await read.bytes;
+    await read.bytes.catch(() => {});
+    return isWaiting ? await share() : Buffer.alloc(0);
   };
   try {
     return await Promise.race([share(), late]);
@@ -54,20 +59,20 @@ export async function readTextFile(path: string, timeoutMs = DEADLINE_MS): Promi
 
 function startRead(path: string, timeoutMs: number): Read {
   if (reads.size >= MAX_READS) throw failure("EBUSY");
-  const text = readWhole(path, timeoutMs).finally(() => reads.delete(path));
-  text.catch(() => {}); // every caller may have stopped waiting
-  const read = { text, isLate: false };
+  const bytes = readWhole(path, timeoutMs).finally(() => reads.delete(path));
+  bytes.catch(() => {}); // every caller may have stopped waiting
+  const read = { bytes, isLate: false };
   reads.set(path, read);
   return read;
 }
 
-async function readWhole(path: string, timeoutMs: number): Promise<string> {
+async function readWhole(path: string, timeoutMs: number): Promise<Buffer> {
   // Without O_NONBLOCK, opening a FIFO waits for a writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
     if (stat.size > MAX_BYTES) throw failure("EFBIG");
-    if (stat.isFile() || stat.isDirectory()) return await file.readFile("utf8");
+    if (stat.isFile() || stat.isDirectory()) return await file.readFile();
     return await readStream(file, stat.isFIFO(), timeoutMs);
   } finally {
     await file.close();
@@ -75,14 +80,14 @@ async function readWhole(path: string, timeoutMs: number): Promise<string> {
 }
 
 /** Reads a pipe or device to its end. An empty pipe is read again: its writer may not have opened it yet. */
-async function readStream(file: FileHandle, isPipe: boolean, timeoutMs: number): Promise<string> {
+async function readStream(file: FileHandle, isPipe: boolean, timeoutMs: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const chunk = Buffer.alloc(1 << 16);
   let total = 0;
   const deadline = systemClock.now() + timeoutMs;
   while (systemClock.now() < deadline) {
     const bytes = await readSome(file, chunk);
-    if (bytes === 0 && (total > 0 || !isPipe)) return Buffer.concat(chunks).toString("utf8");
+    if (bytes === 0 && (total > 0 || !isPipe)) return Buffer.concat(chunks);
     if (bytes === 0 || bytes === undefined) {
       await sleep(RETRY_MS);
       continue;
