@@ -54,7 +54,7 @@ export function readPrivateKey(text: string): string {
     throw new PemError(
       `${place} is an encrypted key, and the gateway has no passphrase; decrypt it with: openssl pkey -in FILE -out FILE`,
     );
-  const pem = encode(label, bytes);
+  const pem = encodePem(label, bytes);
   try {
     createPrivateKey(pem);
   } catch (error) {
@@ -63,12 +63,28 @@ export function readPrivateKey(text: string): string {
   return pem;
 }
 
-/** Encodes a certificate as PEM text. */
-export function toPem(certificate: X509Certificate): string {
-  return encode("CERTIFICATE", certificate.raw);
+/**
+ * Reads certificate revocation lists and returns each as DER, whose content is not
+ * checked. Every block must be a list.
+ *
+ * @throws {PemError}
+ */
+export function readRevocationLists(text: string): Buffer[] {
+  const blocks = blocksOf(text);
+  if (blocks.length === 0) throw new PemError("it contains no X509 CRL in PEM format");
+  return blocks.map(({ label, bytes, place }) => {
+    if (label === "X509 CRL") return bytes;
+    throw new PemError(`${place} is a ${label}, not an X509 CRL; remove it from the file`);
+  });
 }
 
-function encode(label: string, bytes: Buffer): string {
+/** Encodes a certificate as PEM text. */
+export function toPem(certificate: X509Certificate): string {
+  return encodePem("CERTIFICATE", certificate.raw);
+}
+
+/** Encodes DER as PEM text with the given label. */
+export function encodePem(label: string, bytes: Buffer): string {
   const lines = bytes.toString("base64").match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }

@@ -40,6 +40,11 @@ basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = clientAuth
 subjectAltName = NAMES
+[server]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = NAMES
 [bare]
 subjectAltName = NAMES
 [ca]
@@ -85,7 +90,7 @@ export interface KeyPair {
 export interface Content {
   /** The section of the configuration that has the extensions. */
   readonly section:
-    "authority" | "limited" | "pretender" | "constrained" | "leaf" | "client" | "bare";
+    "authority" | "limited" | "pretender" | "constrained" | "leaf" | "client" | "server" | "bare";
   /** Undefined: those of loopback. */
   readonly names?: readonly string[];
   readonly period?: keyof typeof PERIODS | undefined;
@@ -145,6 +150,27 @@ export class Authority {
     const renewed = this.#pair(name);
     await copyFile(pair.key, renewed.key);
     return this.#certify(name, content, ["-key", renewed.key]);
+  }
+
+  /** Creates the list of the certificates that the authority revoked: these. In PEM, or in DER. */
+  async revocationList(
+    name: string,
+    certificates: readonly KeyPair[],
+    form: "pem" | "der" = "pem",
+  ): Promise<string> {
+    const list = this.#path(name);
+    const config = this.#path(`${name}.cnf`);
+    const index = this.#path(`${name}.index`);
+    await writeFile(config, CONFIG.replace("FOLDER", this.#folder).replace("INDEX", index));
+    await writeFile(index, "");
+    const openssl = requireTool("openssl");
+    const { cert, key } = this.#pair("ca");
+    const command = [openssl, "ca", "-config", config, "-cert", cert, "-keyfile", key];
+    for (const pair of certificates) await output([...command, "-revoke", pair.cert]);
+    await output([...command, "-gencrl", "-crldays", "2", "-out", list]);
+    if (form === "der")
+      await output([openssl, "crl", "-in", list, "-outform", "der", "-out", list]);
+    return list;
   }
 
   async close(): Promise<void> {
