@@ -19,6 +19,8 @@ export interface ListenOptions {
   readonly reusePort: boolean;
   /** The descriptor of a socket that listens already, instead of the address. The caller keeps it. */
   readonly inherited: number | undefined;
+  /** Whether `onClient` starts a TLS handshake on each socket before it returns. Default: false. */
+  readonly isForTls?: boolean;
 }
 
 export class Listener implements SocketOwner {
@@ -41,14 +43,15 @@ export class Listener implements SocketOwner {
    *
    * @throws {Error} with a `code` such as EADDRINUSE.
    */
-  start({ host, port }: HostPort, { keepAliveMs, reusePort, inherited }: ListenOptions): HostPort {
+  start({ host, port }: HostPort, options: ListenOptions): HostPort {
+    const { keepAliveMs, reusePort, inherited, isForTls = false } = options;
     const isOwn = inherited === undefined;
     // A duplicate, so that it can be closed and opened again.
     const target = isOwn
       ? { hostname: host, port, reusePort }
       : { fd: this.#system.duplicate(inherited) };
 
-    this.#socket = listenTcp(target, this);
+    this.#socket = listenTcp(target, this, isForTls);
     this.#system.setBacklog(this.#socket.fd, BACKLOG);
     this.setKeepAlive(keepAliveMs);
     return { host, port: isOwn ? this.#socket.port : port };

@@ -72,6 +72,18 @@ const handlers: Bun.SocketHandler<SocketOwner> = {
 // Without allowHalfOpen, Bun closes a socket at its peer's FIN and drops the bytes still owed to it.
 const shared = { allowHalfOpen: true, socket: handlers } as const;
 
+/**
+ * Handlers of sockets that will become TLS connections (net/tls-handshake.ts). They have
+ * no `data`: Bun would copy all ciphertext for it, besides the plaintext for the owner.
+ */
+export const handlersBeforeTls: Bun.SocketHandler<SocketOwner> = {
+  open: handlers.open!,
+  drain: handlers.drain!,
+  end: handlers.end!,
+  close: handlers.close!,
+  error: handlers.error!,
+};
+
 export type TcpListener = Bun.TCPSocketListener<SocketOwner> & { readonly fd: number };
 
 /** Where to listen: an IP literal and a port, or an inherited descriptor. */
@@ -81,12 +93,18 @@ export type ListenTarget =
 
 /**
  * Listens on `target`. Calls `owner.opened` with each accepted socket; `owner`
- * must give that socket an owner of its own.
+ * must give that socket an owner of its own. With `isForTls`, it must start a TLS
+ * handshake at once instead; the socket itself receives nothing.
  *
  * @throws {Error} with a `code` such as EADDRINUSE.
  */
-export function listenTcp(target: ListenTarget, owner: SocketOwner): TcpListener {
-  const options = { ...shared, ...target, data: owner };
+export function listenTcp(
+  target: ListenTarget,
+  owner: SocketOwner,
+  isForTls: boolean,
+): TcpListener {
+  const socket = isForTls ? handlersBeforeTls : handlers;
+  const options = { ...shared, ...target, socket, data: owner };
   return Bun.listen(options as Bun.TCPSocketListenOptions<SocketOwner>) as TcpListener;
 }
 
