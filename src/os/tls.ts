@@ -51,14 +51,19 @@ export async function checkTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<v
   if (certFile === undefined || keyFile === undefined) return;
   const cert = await readCert(certFile, flags);
   const key = await readKey(keyFile, flags);
+  const fault = pairFault(cert, key);
+  if (fault !== undefined)
+    throw fileError(flags.certFile, certFile, `with ${flags.keyFile} "${keyFile}", ${fault}`);
+}
+
+/** Returns why a certificate and a key, both PEM text, cannot be used together. */
+export function pairFault(cert: string, key: string): string | undefined {
   try {
     tls.createSecureContext({ cert, key });
+    return undefined;
   } catch (error) {
     const isMismatch = !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-    const fact = isMismatch
-      ? "its first certificate does not match that key"
-      : (error as Error).message;
-    throw fileError(flags.certFile, certFile, `with ${flags.keyFile} "${keyFile}", ${fact}`);
+    return isMismatch ? "its first certificate does not match that key" : (error as Error).message;
   }
 }
 
@@ -106,8 +111,8 @@ async function readPem<T>(
   }
 }
 
-/** `reason` is an errno name or a complete phrase. */
-function fileError(flag: string, path: string, reason: string): TlsFileError {
+/** Returns the error for a file. `reason` is an errno's name or a complete phrase. */
+export function fileError(flag: string, path: string, reason: string): TlsFileError {
   const phrases: Record<string, string> = {
     ENOENT: "there is no such file",
     EACCES: "not permitted to read it",
@@ -157,19 +162,38 @@ export function handshake(handshakeOptions: HandshakeOptions): Promise<void> {
 
 /** Returns the address, SNI and name check for node:tls and node:https. */
 export function connectOptions({ host, port }: HostPort, names: readonly string[]) {
-  // Names in certificates and in SNI (RFC 6066) have no trailing dot.
-  const bare = names.map((name) => name.replace(/\.$/, ""));
-  const servername = bare.find((name) => isIP(name) === 0);
+  const servername = serverNameOf(names);
   return {
     host,
     port,
     ...(servername !== undefined && { servername }),
     rejectUnauthorized: true,
-    checkServerIdentity: (_: string, certificate: tls.PeerCertificate) => {
-      const errors = bare.map((name) => identityError(name, certificate));
-      return errors.includes(undefined) ? undefined : errors[0];
-    },
+    checkServerIdentity: (_: string, certificate: tls.PeerCertificate) =>
+      checkIdentity(names, certificate),
   };
+}
+
+/** Returns the name for SNI: the first of `names` that is not an IP literal. */
+export function serverNameOf(names: readonly string[]): string | undefined {
+  return names.map(withoutDot).find((name) => isIP(name) === 0);
+}
+
+/**
+ * Returns undefined if the certificate is for one of `names`, otherwise the error for the
+ * first; for no names, an error as well.
+ */
+export function checkIdentity(
+  names: readonly string[],
+  certificate: tls.PeerCertificate,
+): Error | undefined {
+  if (names.length === 0) return new Error("the server has no name to verify");
+  const errors = names.map((name) => identityError(withoutDot(name), certificate));
+  return errors.includes(undefined) ? undefined : errors[0];
+}
+
+/** Names in certificates and in SNI (RFC 6066) have no trailing dot. */
+function withoutDot(name: string): string {
+  return name.replace(/\.$/, "");
 }
 
 /** Returns undefined if the certificate is for `name`. Only subjectAltName counts (RFC 9525, section 6). */
