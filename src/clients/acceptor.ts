@@ -35,7 +35,10 @@ const SILENCE_MS = 100;
 export type AcceptorConfig = Pick<
   ConnectionConfig & ServiceConfig,
   "allowedNetworks" | "keepAliveMs" | "maxConnectionsPerClient" | "reusePort"
->;
+> & {
+  /** Whether the owner starts a TLS handshake on each client before `accepted` returns. Default: false. */
+  readonly isForTls?: boolean;
+};
 
 /** The connections that were accepted and are open. */
 export interface OpenConnections {
@@ -67,6 +70,7 @@ export class Acceptor<Connection extends object> implements GuardedListener {
   #owner: AcceptorListener<Connection> | undefined;
   #keepAliveMs = 0;
   #reusePort = false;
+  #isForTls = false;
   #address: HostPort | undefined;
   #inherited: number | undefined;
   /** Clients so far, including those that were denied. */
@@ -101,6 +105,7 @@ export class Acceptor<Connection extends object> implements GuardedListener {
     this.#inherited = inherited;
     this.#keepAliveMs = config.keepAliveMs;
     this.#reusePort = config.reusePort;
+    this.#isForTls = config.isForTls === true;
     this.#setLimits(config);
     this.#address = address;
     this.#address = this.#bind();
@@ -120,6 +125,7 @@ export class Acceptor<Connection extends object> implements GuardedListener {
       keepAliveMs: this.#keepAliveMs,
       reusePort: this.#reusePort,
       inherited: this.#inherited,
+      isForTls: this.#isForTls,
     });
   }
 

@@ -71,6 +71,7 @@ async function start(input: CommandInput): Promise<number> {
   const provider = await GrpcProxyConfigProvider.load(input);
   // Loaded here: no other command needs HTTP/2.
   const { GrpcProxy } = await import("../grpc-proxy/grpc-proxy.ts");
+  const { FileTls } = await import("./grpc-proxy-tls.ts");
   const { environment } = input;
   const network = createNetwork({ ...environment, UV_THREADPOOL_SIZE: String(threads) }, TLS_FLAGS);
   return await runService({
@@ -88,6 +89,7 @@ async function start(input: CommandInput): Promise<number> {
         random,
         isLocalAddress: system.isLocalAddress,
         hostname: hostname(),
+        tls: new FileTls(provider.config.listenTls, systemClock, log, TLS_FLAGS),
       }),
   });
 }

@@ -2,6 +2,8 @@
 // streams that it opens. gRPC calls go to members; other requests are answered here.
 import type { Clock } from "../core/clock.ts";
 import type { SocketOwner, TcpSocket } from "../net/tcp-socket.ts";
+import { type TlsError, TlsHandshake } from "../net/tls-handshake.ts";
+import type { TlsSettings } from "../core/tls.ts";
 import { Connection } from "../http2/connection.ts";
 import type { ConnectionListener } from "../http2/connection-listener.ts";
 import { headerValue, type HeaderList } from "../http2/header-list.ts";
@@ -29,6 +31,8 @@ export interface ClientParts {
   readonly buffered: BufferedBytes;
   readonly limits: () => ClientLimits;
   readonly routes: HttpRoutes;
+  /** Returns the settings of the next handshake; undefined: clients do not speak TLS. */
+  readonly tlsSettings: () => TlsSettings | undefined;
   readonly listener: ClientListener;
 }
 
@@ -36,10 +40,15 @@ export interface ClientParts {
 export interface ClientListener {
   /** A client calls an RPC. Returns who receives the stream's events. */
   call(stream: Stream, request: ClientRequest, client: Client): StreamListener;
+  /** A client at this address failed its TLS handshake, and is gone. */
+  handshakeFailed(address: string, error: TlsError): void;
   /** The connection is closed. */
   clientClosed(client: Client): void;
   faulted(error: unknown): void;
 }
+
+// As etcd's listener.
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 // Time for the first byte. Without it, idle connections would be free.
 const FIRST_BYTE_TIMEOUT_MS = 10_000;
@@ -47,17 +56,47 @@ const FIRST_BYTE_TIMEOUT_MS = 10_000;
 export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   revision = 0;
   readonly #parts: ClientParts;
-  #socket: TcpSocket;
+  /** Undefined until the TLS handshake is over. */
+  #socket: TcpSocket | undefined;
   #connection: Connection | undefined;
   #keepalive: Keepalive | undefined;
-  #cancelTimer: () => void;
+  /** Cancels the timer of the first bytes, or aborts the handshake. */
+  #cancelTimer = () => {};
 
-  /** Takes over an accepted socket. */
-  constructor(socket: TcpSocket, parts: ClientParts) {
+  /** Stores; `start` takes the socket over. */
+  constructor(parts: ClientParts) {
     this.#parts = parts;
+  }
+
+  /** Takes over an accepted socket. The listener may be called before this returns. */
+  start(socket: TcpSocket): void {
+    const settings = this.#parts.tlsSettings();
+    if (settings === undefined) this.#cancelTimer = this.#serve(socket);
+    else this.#secure(socket, settings);
+  }
+
+  /** Waits for the first bytes of plaintext. Returns the function that cancels their timeout. */
+  #serve(socket: TcpSocket): () => void {
     this.#socket = socket;
     socket.data = this;
-    this.#cancelTimer = parts.clock.after(FIRST_BYTE_TIMEOUT_MS, () => socket.terminate());
+    return this.#parts.clock.after(FIRST_BYTE_TIMEOUT_MS, () => socket.terminate());
+  }
+
+  #secure(socket: TcpSocket, settings: TlsSettings): void {
+    const { clock, listener } = this.#parts;
+    const address = socket.remoteAddress;
+    const options = { settings, timeoutMs: HANDSHAKE_TIMEOUT_MS };
+    const handshake = new TlsHandshake(clock, options, {
+      secured: (secured) => {
+        this.#cancelTimer = this.#serve(secured);
+      },
+      failed: (error) => {
+        listener.handshakeFailed(address, error);
+        listener.clientClosed(this);
+      },
+    });
+    this.#cancelTimer = () => handshake.abort();
+    handshake.start(socket);
   }
 
   /** The streams that are open. */
@@ -65,24 +104,22 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
     return this.#connection?.streamCount ?? 0;
   }
 
-  get descriptor(): number {
-    return this.#socket.fd;
-  }
-
-  get address(): string {
-    return this.#socket.remoteAddress;
+  /** Its file descriptor; undefined during the TLS handshake. */
+  get descriptor(): number | undefined {
+    return this.#socket?.fd;
   }
 
   /** Takes no new calls, and closes when the last has ended. */
   drain(): void {
-    if (this.#connection === undefined) this.#socket.terminate();
+    if (this.#connection === undefined) this.terminate();
     else this.#connection.drain();
   }
 
   /** Ends the connection and its calls. May be called twice. */
   terminate(): void {
-    if (this.#connection === undefined) this.#socket.terminate();
-    else this.#connection.terminate("shutdown");
+    if (this.#connection !== undefined) this.#connection.terminate("shutdown");
+    else if (this.#socket !== undefined) this.#socket.terminate();
+    else this.#over();
   }
 
   // The events of the socket, until the protocol is known.
@@ -95,15 +132,16 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
       chunk[0] === PREFACE[0] && (chunk.length === 1 || chunk[1] === PREFACE[1])
         ? this.#speakHttp2()
         : new Http1Client(this.#parts.routes, this.#parts.clock, () => this.#over());
-    this.#socket.data = owner;
-    owner.opened(this.#socket);
+    const socket = this.#socket!;
+    socket.data = owner;
+    owner.opened(socket);
     owner.received(chunk);
   }
 
   writable(): void {}
 
   ended(): void {
-    this.#socket.terminate();
+    this.#socket!.terminate();
   }
 
   /** Also the event of the connection. */

@@ -16,6 +16,10 @@ export class Clients implements OpenConnections {
     return this.#clients.size;
   }
 
+  has(client: Client): boolean {
+    return this.#clients.has(client);
+  }
+
   add(client: Client): void {
     this.#clients.add(client);
   }
@@ -26,8 +30,10 @@ export class Clients implements OpenConnections {
   }
 
   reapReset(): void {
-    for (const client of this.#clients)
-      if (this.#system.isReset(client.descriptor)) client.terminate();
+    for (const client of this.#clients) {
+      const { descriptor } = client;
+      if (descriptor !== undefined && this.#system.isReset(descriptor)) client.terminate();
+    }
   }
 
   /** Sends all clients away: they take no new calls, and close when theirs have ended. Resolves when they are gone. */

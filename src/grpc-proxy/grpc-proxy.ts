@@ -9,9 +9,11 @@ import type { GrpcProxyConfig } from "../core/grpc-proxy-config.ts";
 import { StartError } from "../core/start-error.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import { type Listen, listenFailure, resolveListenAddress } from "../net/listen-address.ts";
+import type { TlsError } from "../net/tls-handshake.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
 import { collect, type MetricSamples } from "../observe/metrics.ts";
+import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
 import { type CallRouting, Calls, type ClientRequest } from "./calls.ts";
@@ -25,6 +27,7 @@ import { MemberMetrics } from "./member-metrics.ts";
 import { Members } from "./members/members.ts";
 import type { Rewriter } from "./message-pipe.ts";
 import type { Session } from "./session.ts";
+import type { ProxyTls } from "./proxy-tls.ts";
 import { Upstream, type UpstreamListener } from "./upstream.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
 
@@ -38,6 +41,7 @@ export interface GrpcProxyDeps {
   /** Returns a random number from 0 to 1. */
   readonly random: () => number;
   readonly hostname: string;
+  readonly tls: ProxyTls;
   /** The maximum of descriptors that this process may have open. */
   readonly descriptorLimit: number;
   /** The descriptor of a socket that listens already, which replaces --listen-addr; undefined: none. */
@@ -62,6 +66,7 @@ export class GrpcProxy
 {
   readonly #deps: GrpcProxyDeps;
   readonly #log: Logger;
+  readonly #rejections: RateLimitedLog;
   #config: GrpcProxyConfig;
   #listen: HostPort;
   readonly #startedAt: number;
@@ -85,6 +90,7 @@ export class GrpcProxy
     this.#config = config;
     this.#deps = deps;
     this.#log = deps.log.from("grpc-proxy/grpc-proxy.ts");
+    this.#rejections = new RateLimitedLog(this.#log, clock);
     this.#listen = config.listen;
     this.#startedAt = clock.now();
     this.#calls = new Calls(config, clock, this.#log);
@@ -100,6 +106,7 @@ export class GrpcProxy
     this.#clientParts = {
       ...{ clock, buffered: this.#calls.bufferLimit, routes, listener: this },
       limits: () => this.#config,
+      tlsSettings: () => deps.tls.clientSettings,
     };
     this.#clients = new Clients(system);
     this.#acceptor = new Acceptor<Client>(clock, this.#log, system, this.#clients);
@@ -113,13 +120,15 @@ export class GrpcProxy
   async start(): Promise<HostPort> {
     const listen: Listen = { flag: "--listen-addr", address: this.#config.listen };
     this.#listen = await resolveListenAddress(listen, this.#deps);
+    await this.#deps.tls.start(this.#config.listen.host);
     await this.#upstream.check(this.#config);
     await this.#upstream.start(this);
     if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
     this.#calls.start(this);
     try {
       const { inheritedListener } = this.#deps;
-      this.#listen = this.#acceptor.listen(this.#listen, inheritedListener, this.#config, this);
+      const acceptor = { ...this.#config, isForTls: this.#deps.tls.isListening };
+      this.#listen = this.#acceptor.listen(this.#listen, inheritedListener, acceptor, this);
     } catch (error) {
       throw listenFailure(listen, error);
     }
@@ -177,6 +186,8 @@ export class GrpcProxy
     void this.#members.close();
     this.#upstream.close();
     this.#calls.close();
+    this.#deps.tls.close();
+    this.#rejections.close();
   }
 
   /** Returns a snapshot of the proxy's state. */
@@ -203,9 +214,10 @@ export class GrpcProxy
 
   accepted(socket: TcpSocket): Client | undefined {
     this.#accepted++;
-    const client = new Client(socket, this.#clientParts);
+    const client = new Client(this.#clientParts);
     this.#clients.add(client);
-    return client;
+    client.start(socket);
+    return this.#clients.has(client) ? client : undefined;
   }
 
   denied(reason: DenyReason): void {
@@ -222,6 +234,10 @@ export class GrpcProxy
   clientClosed(client: Client): void {
     this.#clients.remove(client);
     this.#acceptor.release(client);
+  }
+
+  handshakeFailed(client: string, { code, message }: TlsError): void {
+    this.#rejections.warn("rejected connection", { client, error: `${message} (${code})` });
   }
 
   faulted(error: unknown): void {

@@ -10,20 +10,12 @@ import type { PassiveHealth } from "../resolver/passive-health.ts";
 import type { Pool } from "../resolver/pool.ts";
 import { Session, type SessionListener, type SessionOptions } from "./session.ts";
 
-/** Opens TCP or TLS connections to members. */
-export interface SocketDialer {
-  dial(
-    endpoint: Endpoint,
-    events: { connected(socket: TcpSocket): void; failed(error: DialError): void },
-  ): () => void;
-  readonly hedgeBudget: HedgeBudget;
-}
-
 export interface SessionsParts {
   readonly clock: Clock;
   readonly pool: Pool;
   readonly health: PassiveHealth;
-  readonly dialer: SocketDialer;
+  /** Opens TCP or TLS connections to members. */
+  readonly dialer: Dialer<TcpSocket>;
   /** Read at each dial. */
   readonly options: (endpoint: Endpoint) => SessionOptions & { readonly dialTimeoutMs: number };
 }

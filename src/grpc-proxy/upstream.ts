@@ -11,6 +11,8 @@ import { Cluster, type ClusterListener } from "../resolver/cluster.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { IsSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
+import { MemberDialer } from "./member-dialer.ts";
+import type { ProxyTls } from "./proxy-tls.ts";
 import type { Session, SessionOptions } from "./session.ts";
 import { Sessions, type SessionsListener } from "./sessions.ts";
 import { type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
@@ -25,6 +27,7 @@ export interface UpstreamParts {
   readonly random: () => number;
   readonly isSelf: IsSelf;
   readonly buffered: BufferedBytes;
+  readonly tls: ProxyTls;
 }
 
 export interface UpstreamListener {
@@ -60,7 +63,8 @@ export class Upstream implements ClusterListener, SessionsListener {
       stillDownMs: STILL_DOWN_MS,
     });
     const { cluster } = this;
-    const { pool, health, dialer } = cluster;
+    const { pool, health } = cluster;
+    const dialer = new MemberDialer(cluster.dialer, clock, parts.tls, () => this.#config);
     this.#sessions = new Sessions({
       ...{ clock, pool, health, dialer },
       options: (endpoint) => this.#sessionOptions(endpoint),
@@ -93,8 +97,9 @@ export class Upstream implements ClusterListener, SessionsListener {
    *
    * @throws {UsageError | StartError} as `Cluster.check`.
    */
-  check(config: GrpcProxyConfig): Promise<void> {
-    return this.cluster.check(config);
+  async check(config: GrpcProxyConfig): Promise<void> {
+    await this.#parts.tls.checkMemberFiles(config.tls);
+    await this.cluster.check(config);
   }
 
   /**

@@ -1,0 +1,97 @@
+// Opens connections to members: TCP by the resolver, then TLS if the member has it.
+import type { Clock } from "../core/clock.ts";
+import { type EtcdTls, usesTls } from "../core/grpc-proxy-config.ts";
+import type { TlsSettings } from "../core/tls.ts";
+import { DialError } from "../net/dial-error.ts";
+import type { DialEvents } from "../net/dial.ts";
+import { TlsHandshake } from "../net/tls-handshake.ts";
+import type { TcpSocket } from "../net/tcp-socket.ts";
+import type { Endpoint } from "../resolver/endpoint.ts";
+import type { Dialer } from "../resolver/failover.ts";
+import type { ProxyTls } from "./proxy-tls.ts";
+
+/** The part of the configuration that it reads at each dial. */
+export interface MemberDialerConfig {
+  readonly tls: EtcdTls;
+  readonly dialTimeoutMs: number;
+}
+
+export class MemberDialer implements Dialer<TcpSocket> {
+  readonly #tcp: Dialer<TcpSocket>;
+  readonly #clock: Clock;
+  readonly #tls: ProxyTls;
+  readonly #config: () => MemberDialerConfig;
+
+  constructor(
+    tcp: Dialer<TcpSocket>,
+    clock: Clock,
+    tls: ProxyTls,
+    config: () => MemberDialerConfig,
+  ) {
+    this.#tcp = tcp;
+    this.#clock = clock;
+    this.#tls = tls;
+    this.#config = config;
+  }
+
+  get hedgeBudget(): Dialer<TcpSocket>["hedgeBudget"] {
+    return this.#tcp.hedgeBudget;
+  }
+
+  dial(endpoint: Endpoint, events: DialEvents): () => void {
+    const { tls } = this.#config();
+    if (!usesTls(endpoint.spec, tls)) return this.#tcp.dial(endpoint, events);
+
+    let abort = () => {};
+    let isAborted = false;
+    // The settings come first: a socket must not be idle while files are read.
+    this.#tls.memberSettings(tls, endpoint.spec.certificateNames).then(
+      (settings) => {
+        if (isAborted) return;
+        abort = this.#tcp.dial(endpoint, {
+          connected: (socket) => {
+            abort = this.#secure(socket, endpoint, settings, events);
+          },
+          failed: (error) => events.failed(error),
+        });
+      },
+      (error: Error) => {
+        if (!isAborted) events.failed(new DialError(`dial tcp ${endpoint.label}`, error.message));
+      },
+    );
+    return () => {
+      isAborted = true;
+      abort();
+    };
+  }
+
+  /** Performs the handshake. The function returned aborts it. */
+  #secure(
+    socket: TcpSocket,
+    { label }: Endpoint,
+    settings: TlsSettings,
+    events: DialEvents,
+  ): () => void {
+    const { dialTimeoutMs } = this.#config();
+    const options = { settings, timeoutMs: dialTimeoutMs };
+    const handshake = new TlsHandshake(this.#clock, options, {
+      secured: (secured, { alpnProtocol }) => {
+        if (alpnProtocol === "h2") {
+          events.connected(secured);
+          return;
+        }
+        secured.terminate();
+        events.failed(new DialError(`dial tcp ${label}: TLS`, "the server does not offer HTTP/2"));
+      },
+      failed: ({ code, message }) =>
+        events.failed(new DialError(`dial tcp ${label}: TLS`, describe(code, message))),
+    });
+    handshake.start(socket);
+    return () => handshake.abort();
+  }
+}
+
+/** A code that says more than its message, or both. */
+function describe(code: string, message: string): string {
+  return message.includes(code) ? message : `${message} (${code})`;
+}
