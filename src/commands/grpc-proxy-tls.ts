@@ -91,10 +91,8 @@ export class FileTls implements ProxyTls {
     return this.#auto;
   }
 
-  async memberSettings(
-    { insecureSkipVerify, ...files }: EtcdTls,
-    names: readonly string[],
-  ): Promise<TlsSettings> {
+  async memberSettings(files: EtcdTls, names: readonly string[]): Promise<TlsSettings> {
+    const { insecureSkipVerify } = files;
     const tls = await readTlsFiles(files, this.#flags);
     const client = new ClientTls({ tls, insecureSkipVerify, alpnProtocols: ETCD_PROTOCOLS });
     return client.settingsFor(names);

@@ -1,11 +1,11 @@
 // The network as a proxy's own requests use it: name lookups, TLS and HTTP. Each part
 // is loaded when it is first needed, since a proxy whose endpoints are addresses
 // needs none of them.
-import type { TlsFiles } from "../core/gateway-config.ts";
+import type { TlsFile } from "../core/gateway-config.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 
 /** The flags by which the gateway names each file, for errors. */
-const GATEWAY_TLS_FLAGS: Readonly<Record<keyof TlsFiles, string>> = {
+const GATEWAY_TLS_FLAGS: Readonly<Record<TlsFile, string>> = {
   trustedCaFile: "--trusted-ca-file",
   certFile: "--cert-file",
   keyFile: "--key-file",
@@ -34,7 +34,7 @@ export function createNetwork(
     verify: async (...args) => (await etcd()).verify(...args),
     request: async (...args) => (await etcd()).request(...args),
     async checkTlsFiles(files) {
-      const isNamed = Object.values(files).some((path) => path !== undefined);
+      const isNamed = Object.values(files).some((path) => typeof path === "string");
       if (isNamed) await (await etcd()).checkTlsFiles(files);
     },
   };

@@ -24,7 +24,12 @@ export interface TlsFiles {
   /** Set if and only if `keyFile` is. */
   readonly certFile: string | undefined;
   readonly keyFile: string | undefined;
+  /** Whether any certificate of a server is accepted. Undefined: no. */
+  readonly insecureSkipVerify?: boolean;
 }
+
+/** A file of `TlsFiles`. */
+export type TlsFile = "trustedCaFile" | "certFile" | "keyFile";
 
 /** For a cluster that has authentication enabled. */
 export interface Credentials {

@@ -4,7 +4,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import tls from "node:tls";
 import type { HostPort } from "../core/address.ts";
-import type { TlsFiles } from "../core/gateway-config.ts";
+import type { TlsFile, TlsFiles } from "../core/gateway-config.ts";
 import { systemClock } from "./clock.ts";
 import { readTextFile } from "./files.ts";
 import { readAnchors, readChain, readPrivateKey, toPem } from "./pem.ts";
@@ -15,13 +15,15 @@ export class TlsFileError extends Error {
 }
 
 /** The flag that sets each file, such as `--cert-file`, for error messages. */
-export type TlsFlags = Readonly<Record<keyof TlsFiles, string>>;
+export type TlsFlags = Readonly<Record<TlsFile, string>>;
 
 /** Certificates and key as PEM text, for node:tls. */
 export interface TlsOptions {
   readonly ca: string | readonly string[];
   readonly cert?: string;
   readonly key?: string;
+  /** Whether any certificate of the server is accepted. */
+  readonly isUnverified?: boolean;
 }
 
 /**
@@ -31,9 +33,10 @@ export interface TlsOptions {
  * @throws {TlsFileError} naming the flag and the file.
  */
 export async function readTlsFiles(files: TlsFiles, flags: TlsFlags): Promise<TlsOptions> {
-  const { trustedCaFile, certFile, keyFile } = files;
+  const { trustedCaFile, certFile, keyFile, insecureSkipVerify = false } = files;
   return {
-    ca: trustedCaFile === undefined ? systemStore(flags) : await readCa(trustedCaFile, flags),
+    ca: await readTrust(trustedCaFile, insecureSkipVerify, flags),
+    ...(insecureSkipVerify && { isUnverified: true }),
     ...(certFile !== undefined && { cert: await readCert(certFile, flags) }),
     ...(keyFile !== undefined && { key: await readKey(keyFile, flags) }),
   };
@@ -67,6 +70,15 @@ export function pairFault(cert: string, key: string): string | undefined {
   }
 }
 
+async function readTrust(
+  trustedCaFile: string | undefined,
+  insecureSkipVerify: boolean,
+  flags: TlsFlags,
+): Promise<readonly string[]> {
+  if (trustedCaFile !== undefined) return await readCa(trustedCaFile, flags);
+  return insecureSkipVerify ? [] : systemStore(flags);
+}
+
 function systemStore({ trustedCaFile }: TlsFlags): string[] {
   const store = tls.getCACertificates("system");
   if (store.length > 0) return store;
@@ -84,10 +96,10 @@ const readCert = (path: string, flags: TlsFlags) =>
 const readKey = (path: string, flags: TlsFlags) => readPem("keyFile", path, flags, readPrivateKey);
 
 /** The last text of each file with its parsed value, since most reads find the same text. */
-const lastRead = new Map<keyof TlsFiles, { readonly text: string; readonly value: unknown }>();
+const lastRead = new Map<TlsFile, { readonly text: string; readonly value: unknown }>();
 
 async function readPem<T>(
-  file: keyof TlsFiles,
+  file: TlsFile,
   path: string,
   flags: TlsFlags,
   parse: (text: string) => T,
@@ -208,12 +220,14 @@ function identityError(name: string, certificate: tls.PeerCertificate): Error | 
 /**
  * Converts to the options of node:tls. Every certificate of `ca` is a trust anchor, as in
  * Go: a chain may end at an intermediate authority or at the server's own certificate.
- * `ca` must not be empty, since Bun would then trust the system's store.
+ * `ca` must not be empty unless the server is not verified, since Bun would then trust the
+ * system's store.
  */
-export function trustOptions({ ca, ...rest }: TlsOptions) {
+export function trustOptions({ ca, isUnverified, ...rest }: TlsOptions) {
   return {
     ...rest,
     ca: typeof ca === "string" ? ca : [...ca],
     allowPartialTrustChain: true,
+    ...(isUnverified && { rejectUnauthorized: false, checkServerIdentity: () => undefined }),
   };
 }

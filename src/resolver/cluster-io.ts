@@ -111,7 +111,7 @@ export function createClusterIo(
   };
 }
 
-/** Certificate files imply TLS where an endpoint has no scheme. */
-function usesTls({ trustedCaFile, certFile }: TlsFiles): boolean {
-  return trustedCaFile !== undefined || certFile !== undefined;
+/** Certificate files, or that none are verified, imply TLS where an endpoint has no scheme. */
+function usesTls({ trustedCaFile, certFile, insecureSkipVerify }: TlsFiles): boolean {
+  return trustedCaFile !== undefined || certFile !== undefined || insecureSkipVerify === true;
 }
