@@ -80,9 +80,13 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
       this.#toMember.rewriteWith(rewriter.request, headerValue(list, "grpc-encoding"));
   }
 
-  /** Sends the call to a member, or waits for one. */
-  start(): void {
+  /** Sends the call to a member, or waits for one; with a refusal, ends it at once. */
+  start(refusal: GrpcStatus | undefined): void {
     this.method.started++;
+    if (refusal !== undefined) {
+      this.fail(refusal);
+      return;
+    }
     const timeoutMs = parseTimeout(headerValue(this.#list, "grpc-timeout"));
     if (timeoutMs !== undefined) this.#deadline = this.#parts.deadlines.add(this, timeoutMs);
     this.#forward();

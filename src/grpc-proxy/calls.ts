@@ -20,6 +20,8 @@ export interface CallRouting {
   pick(): Session | undefined;
   wait(call: WaitingCall, timeoutMs: number): () => void;
   rewriterOf(path: string): Rewriter | undefined;
+  /** Returns the status with which an RPC is refused; undefined: it is forwarded. */
+  refusalOf(path: string): GrpcStatus | undefined;
 }
 
 /** The part of the configuration that calls use. */
@@ -77,7 +79,7 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
     const rewriter = this.#routing!.rewriterOf(path);
     const call = new Call(stream, this.methods.find(path), { list, isEnd, rewriter, floor }, this);
     this.#calls.add(call);
-    call.start();
+    call.start(this.#routing!.refusalOf(path));
     return call;
   }
 

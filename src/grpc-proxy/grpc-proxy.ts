@@ -27,6 +27,7 @@ import { MemberMetrics } from "./member-metrics.ts";
 import { Members } from "./members/members.ts";
 import type { Rewriter } from "./message-pipe.ts";
 import type { Session } from "./session.ts";
+import { Namespace } from "./namespace/namespace.ts";
 import type { ProxyTls } from "./proxy-tls.ts";
 import { Upstream, type UpstreamListener } from "./upstream.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
@@ -76,6 +77,7 @@ export class GrpcProxy
   readonly #clientParts: ClientParts;
   readonly #clients: Clients;
   readonly #calls: Calls;
+  readonly #namespace: Namespace | undefined;
   readonly #refused: Record<DenyReason, number> = {
     connection_limit: 0,
     not_allowed: 0,
@@ -93,6 +95,10 @@ export class GrpcProxy
     this.#rejections = new RateLimitedLog(this.#log, clock);
     this.#listen = config.listen;
     this.#startedAt = clock.now();
+    const { namespace } = config;
+    this.#namespace =
+      namespace &&
+      new Namespace(new TextEncoder().encode(namespace.prefix), { strict: namespace.isStrict });
     this.#calls = new Calls(config, clock, this.#log);
     this.#upstream = new Upstream(config, {
       ...deps,
@@ -271,6 +277,14 @@ export class GrpcProxy
   }
 
   rewriterOf(path: string): Rewriter | undefined {
-    return this.#members.rewriterOf(path);
+    return this.#members.rewriterOf(path) ?? this.#namespace?.rewriterOf(path);
+  }
+
+  refusalOf(path: string): GrpcStatus | undefined {
+    if (this.#namespace?.knows(path) !== false) return undefined;
+    const [, service, method] = path.split("/");
+    // Its messages may hold keys, which would not be confined.
+    const message = `etcd-gateway: method ${method} of service ${service} is unknown, and --namespace is set`;
+    return { code: GrpcCode.UNIMPLEMENTED, message };
   }
 }
