@@ -171,7 +171,7 @@ export const proxyOperationFlags = {
   "access-log": {
     ...operationFlags["access-log"],
     summary:
-      "Log a line for each call when it is over: user, peer, method, keys, revision, code and duration; never a value, a password or a token. At level info.",
+      "Log a line for each call when it is over: client, method, code, member, duration and bytes; never a key, a value, a password or a token. At level info.",
   },
   "experimental-enable-grpc-logging": {
     value: "",

@@ -7,6 +7,7 @@ import { random } from "../os/random.ts";
 import * as system from "../os/tcp.ts";
 import { enlargeThreadPool } from "../os/thread-pool.ts";
 import { runService } from "../service/run.ts";
+import { isCallLine } from "../grpc-proxy/call-log.ts";
 import { FLAG_RULES, WRONG_INPUT } from "./config-text.ts";
 import { GrpcProxyConfigProvider } from "./grpc-proxy-config-provider.ts";
 import { grpcProxyFlags } from "./grpc-proxy-flags.ts";
@@ -78,7 +79,7 @@ async function start(input: CommandInput): Promise<number> {
     environment,
     provider,
     lookup: (host) => network.lookup(host, []),
-    isAccess: () => false,
+    isAccess: isCallLine,
     createProxy: ({ log, ...parts }) =>
       new GrpcProxy(provider.config, {
         ...parts,

@@ -1,5 +1,6 @@
 // What a call is given: its client's request, and what it uses of the proxy.
 import type { HeaderList } from "../http2/header-list.ts";
+import type { CallLog } from "./call-log.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Rewriter } from "./message-pipe.ts";
 import type { RevisionFloor } from "./ordering.ts";
@@ -13,6 +14,7 @@ export interface CallParts<Call> {
   /** Waits for a session. The function returned cancels that. */
   wait(call: WaitingCall, timeoutMs: number): () => void;
   readonly deadlines: Deadlines;
+  readonly log: CallLog;
   /** The largest messages that pass, in bytes. */
   readonly limits: { readonly maxSendBytes: number; readonly maxRecvBytes: number };
   /** The call is over. Bytes of its response may still wait for the client. */
@@ -29,4 +31,6 @@ export interface CallRequest {
   readonly rewriter: Rewriter | undefined;
   /** What its client has seen; undefined: answers are not ordered. */
   readonly floor: RevisionFloor | undefined;
+  /** Who sent it. */
+  readonly client: { readonly address: string | undefined };
 }

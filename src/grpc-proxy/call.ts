@@ -13,6 +13,7 @@ import {
   parseTimeout,
   statusTrailers,
 } from "./grpc-status.ts";
+import type { LoggedCall } from "./call-log.ts";
 import type { CallParts, CallRequest } from "./call-parts.ts";
 import type { TimedCall } from "./deadlines.ts";
 import { Direction } from "./direction.ts";
@@ -57,6 +58,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   readonly #request: KeptRequest;
   readonly #rewriter: Rewriter | undefined;
   readonly #floor: RevisionFloor | undefined;
+  readonly #sender: CallRequest["client"];
   readonly #toMember: Direction;
   readonly #toClient: Direction;
 
@@ -70,6 +72,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     this.#parts = parts;
     this.#rewriter = rewriter;
     this.#floor = floor;
+    this.#sender = request.client;
     this.#toMember = new Direction("send", maxSendBytes, method, (chunk, isLast) =>
       this.#sendRequest(chunk, isLast),
     );
@@ -83,6 +86,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   /** Sends the call to a member, or waits for one; with a refusal, ends it at once. */
   start(refusal: GrpcStatus | undefined): void {
     this.method.started++;
+    if (this.#parts.log.hasMessages) this.#logMessages();
     if (refusal !== undefined) {
       this.fail(refusal);
       return;
@@ -98,6 +102,21 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
 
   get responseBytes(): number {
     return this.#toClient.sentBytes;
+  }
+
+  #logMessages(): void {
+    const { log } = this.#parts;
+    const { address } = this.#sender;
+    this.#toMember.logWith((bytes) => log.message("client", this.method, address, bytes));
+    this.#toClient.logWith((bytes) => log.message("member", this.method, address, bytes));
+  }
+
+  /** What the access log says of the call. */
+  get logged(): LoggedCall {
+    const [endpoint, client] = [this.#session?.endpoint.label, this.#sender.address];
+    const { openedAt: startedAt } = this.#client;
+    const { method, code, requestBytes, responseBytes } = this;
+    return { method, client, endpoint, code, requestBytes, responseBytes, startedAt };
   }
 
   /** Bytes of both directions that wait for their receiver. */

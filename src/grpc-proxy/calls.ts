@@ -6,6 +6,7 @@ import type { Stream, StreamListener } from "../http2/stream.ts";
 import { BufferLimit, type BufferLimitListener } from "../net/buffer-limit.ts";
 import type { Logger } from "../observe/log.ts";
 import { Call } from "./call.ts";
+import { CallLog, type CallLogConfig } from "./call-log.ts";
 import type { CallParts } from "./call-parts.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { GrpcStatus } from "./grpc-status.ts";
@@ -25,10 +26,14 @@ export interface CallRouting {
 }
 
 /** The part of the configuration that calls use. */
-export type CallsConfig = Pick<
-  GrpcProxyConfig,
-  "hasSerializableOrdering" | "maxBufferBytes" | "messages"
->;
+export type CallsConfig = CallLogConfig &
+  Pick<GrpcProxyConfig, "hasSerializableOrdering" | "maxBufferBytes" | "messages">;
+
+/** Who calls. */
+export interface CallingClient extends RevisionFloor {
+  /** Its address; undefined if the connection is lost. */
+  readonly address: string | undefined;
+}
 
 /** A request of a client. */
 export interface ClientRequest {
@@ -40,6 +45,7 @@ export interface ClientRequest {
 export class Calls implements BufferLimitListener, CallParts<Call> {
   readonly methods = new MethodTable();
   readonly deadlines: Deadlines;
+  readonly log: CallLog;
   /** Counts the bytes that are held for peers that read slowly. */
   readonly bufferLimit: BufferLimit<Call>;
   readonly #log: Logger;
@@ -52,6 +58,7 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
   constructor(config: CallsConfig, clock: Clock, log: Logger) {
     this.#config = config;
     this.#log = log;
+    this.log = new CallLog(config, clock, log);
     this.deadlines = new Deadlines(clock);
     this.bufferLimit = new BufferLimit(clock, { keys: () => this.#holders() });
   }
@@ -64,6 +71,7 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
   /** Applies another configuration to calls that begin from now on. */
   reconfigure(config: CallsConfig): void {
     this.#config = config;
+    this.log.reconfigure(config);
     this.bufferLimit.setLimit(config.maxBufferBytes);
   }
 
@@ -72,12 +80,17 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
   }
 
   /** Begins a call. Returns who receives the events of the client's stream. */
-  begin(stream: Stream, { list, isEnd }: ClientRequest, client: RevisionFloor): StreamListener {
+  begin(stream: Stream, { list, isEnd }: ClientRequest, client: CallingClient): StreamListener {
     const path = headerValue(list, ":path")!;
     const { hasSerializableOrdering } = this.#config;
     const floor = hasSerializableOrdering && isOrdered(path) ? client : undefined;
     const rewriter = this.#routing!.rewriterOf(path);
-    const call = new Call(stream, this.methods.find(path), { list, isEnd, rewriter, floor }, this);
+    const call = new Call(
+      stream,
+      this.methods.find(path),
+      { list, isEnd, rewriter, floor, client },
+      this,
+    );
     this.#calls.add(call);
     call.start(this.#routing!.refusalOf(path));
     return call;
@@ -110,6 +123,7 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
 
   ended(call: Call): void {
     this.#calls.delete(call);
+    if (this.log.hasCalls) this.log.ended(call.logged);
     this.methods.bytesReceived += call.requestBytes;
     this.methods.bytesSent += call.responseBytes;
     if (call.bufferedBytes > 0) this.#unread.add(call);

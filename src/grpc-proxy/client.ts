@@ -104,6 +104,11 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
     return this.#connection?.streamCount ?? 0;
   }
 
+  /** Its IP address; undefined if the connection is lost, or was not secured. */
+  get address(): string | undefined {
+    return this.#socket?.remoteAddress;
+  }
+
   /** Its file descriptor; undefined during the TLS handshake. */
   get descriptor(): number | undefined {
     return this.#socket?.fd;

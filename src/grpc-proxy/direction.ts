@@ -29,6 +29,11 @@ export class Direction {
     this.#passOn = passOn;
   }
 
+  /** Calls `log` with the length of each message. */
+  logWith(log: (bytes: number) => void): void {
+    this.#scanner.onMessage = log;
+  }
+
   /** Rewrites all messages. `encoding`: the direction's grpc-encoding. */
   rewriteWith(rewrite: Rewrite, encoding: string | undefined): void {
     this.#pipe = new MessagePipe(rewrite, encoding, this.#maxBytes);

@@ -16,6 +16,9 @@ export class MessageScanner {
     return this.#remaining === 0 && this.#prefixBytes === 0;
   }
 
+  /** Called with the length of each message when it begins. */
+  onMessage: ((bytes: number) => void) | undefined;
+
   /**
    * Reads the next bytes. Returns how many messages begin in them, or the size of the first
    * that is larger than `maxBytes`, negated.
@@ -34,6 +37,7 @@ export class MessageScanner {
         if (++this.#prefixBytes < PREFIX_BYTES) continue;
         if (this.#length > maxBytes) return -this.#length;
         messages++;
+        this.onMessage?.(this.#length);
         this.#remaining = this.#length;
         this.#prefixBytes = 0;
         this.#length = 0;
