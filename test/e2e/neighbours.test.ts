@@ -1,45 +1,25 @@
 // The compiled gateway and its surroundings: the working folder, streams shared with other
-// programs, a log without a reader, files that block, and stray signals.
+// programs, and files that block.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "../support/free-port.ts";
-import { Closers, Command, eventually, run } from "../support/gateway-command.ts";
+import { Command, eventually, run } from "../support/gateway-command.ts";
 import { gatewayBinary, GatewayProcess } from "../support/gateway-process.ts";
-import { Peer, PeerServer, until } from "../support/peer.ts";
-import { Fifo, makeFifo, Terminal } from "../support/pipe-end.ts";
+import { createGatewayScene } from "../support/gateway-scene.ts";
+import { Peer, until } from "../support/peer.ts";
+import { makeFifo } from "../support/pipe-end.ts";
 
 setDefaultTimeout(120_000);
 
-const closers = new Closers();
-afterEach(() => closers.close());
+const scene = createGatewayScene();
+const { closers, greeter, greeted, folder } = scene;
+afterEach(() => scene.close());
 
 const binary = gatewayBinary();
 const LISTEN = "--listen-addr=127.0.0.1:0";
 const READY = "ready to proxy client requests";
-
-async function folder(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), "etcd-gateway-neighbours-"));
-  closers.defer(() => rm(path, { recursive: true }));
-  return path;
-}
-
-/** Starts a server that sends each client one byte. */
-function greeter(): PeerServer {
-  const server = closers.add(new PeerServer());
-  server.onPeer = (peer) => void peer.send(1);
-  return server;
-}
-
-/** Connects a client that stays; resolves once it has received its byte. */
-async function greeted(port: number): Promise<Peer> {
-  const client = await Peer.connect(port);
-  closers.defer(() => client.reset());
-  await until(() => client.receivedBytes > 0, "the client was served", 60_000);
-  return client;
-}
 
 describe("start where libc's functions cannot be called", () => {
   const withoutExecutableMemory = [
@@ -138,115 +118,6 @@ function isBlocked(pidFile: string): boolean {
   return !existsSync(stat) || /\) [SZ] /.test(readFileSync(stat, "utf8"));
 }
 
-describe("the standard error of start", () => {
-  const MESSAGE = "dropped log lines";
-
-  /** Starts a gateway whose standard error a shell redirects to `path`. */
-  function loggingTo(path: string, port: number, server: PeerServer, ...flags: string[]): Command {
-    const words = [
-      ...["sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", path],
-      ...[binary, "start", `--listen-addr=127.0.0.1:${port}`],
-      ...[`--endpoints=127.0.0.1:${server.port}`, "--access-log", "--drain-timeout=1s", ...flags],
-    ];
-    return closers.add(new Command(words));
-  }
-
-  const served = (port: number) => eventually(() => greeted(port), "a client was served", 60_000);
-
-  test("that is a full pipe delays no client, tears no line, and logs the number of dropped lines", async () => {
-    const path = join(await folder(), "log");
-    await makeFifo(path);
-    const fifo = closers.add(new Fifo(path));
-    const filled = fifo.fill();
-    const port = freePort();
-    const gateway = loggingTo(path, port, greeter());
-    let clients = 0;
-    const visit = async () => {
-      (await served(port)).reset();
-      clients++;
-    };
-    while (clients < 20) await visit();
-    let text = fifo.read();
-    // The first line that is written again follows one with the number of dropped lines.
-    await eventually(async () => {
-      await visit();
-      text += fifo.read();
-      return text.includes(MESSAGE) ? text : undefined;
-    }, "the dropped lines were logged");
-    gateway.signal("SIGTERM");
-    expect(await gateway.exited()).toBe(0);
-    text += fifo.read();
-    expect(text).toStartWith("x".repeat(filled));
-    const lines = text
-      .slice(filled)
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line));
-    const notices = lines.filter(({ msg }) => msg === MESSAGE);
-    const dropped = notices.reduce((sum, notice) => sum + notice.count, 0);
-    expect(lines[0]).toMatchObject({ level: "warn", msg: MESSAGE });
-    // One line per client, two for the start, three for the end.
-    expect(lines.length - notices.length + dropped).toBe(clients + 5);
-  });
-
-  test("that is a stopped terminal (Ctrl-S) delays no client", async () => {
-    const terminal = closers.add(new Terminal());
-    const port = freePort();
-    const gateway = loggingTo(terminal.path, port, greeter());
-    await served(port);
-    terminal.stop();
-    for (let i = 0; i < 200; i++) (await served(port)).reset();
-    terminal.goOn();
-    let text = "";
-    await eventually(async () => {
-      (await served(port)).reset();
-      text += terminal.read();
-      return text.includes(MESSAGE) ? text : undefined;
-    }, "the dropped lines were logged");
-    gateway.signal("SIGTERM");
-    expect(await gateway.exited()).toBe(0);
-  });
-
-  test("that is a file gets every line, in order", async () => {
-    const path = join(await folder(), "log");
-    const port = freePort();
-    const gateway = loggingTo(path, port, greeter(), "--log-level=debug");
-    for (let i = 0; i < 50; i++) (await served(port)).reset();
-    gateway.signal("SIGTERM");
-    expect(await gateway.exited()).toBe(0);
-    const lines = readFileSync(path, "utf8")
-      .trimEnd()
-      .split("\n")
-      .map((line) => JSON.parse(line));
-    const times = lines.map(({ ts }) => ts);
-    expect(times).toEqual(times.toSorted());
-    expect(lines.filter(({ msg }) => msg === "relaying")).toHaveLength(50);
-    expect(lines.at(-1)).toMatchObject({ msg: "stopped" });
-  });
-
-  test("that is a full pipe gets the error of a failed start once it is read", async () => {
-    const path = join(await folder(), "log");
-    await makeFifo(path);
-    const fifo = closers.add(new Fifo(path));
-    const filled = fifo.fill();
-    const { port } = greeter();
-    const gateway = loggingTo(path, port, greeter());
-    await Bun.sleep(300); // Nothing may happen: the pipe is full.
-    expect(fifo.read()).toBe("x".repeat(filled));
-    expect(await gateway.exited()).toBe(1);
-    expect(fifo.read()).toContain("the address is in use");
-  });
-
-  test("that is a full pipe delays the exit only until a deadline", async () => {
-    const path = join(await folder(), "log");
-    await makeFifo(path);
-    closers.add(new Fifo(path)).fill();
-    const { port } = greeter();
-    expect(await loggingTo(path, port, greeter()).exited(60_000)).toBe(1);
-    expect(await loggingTo(path, port, greeter(), "--bogus").exited(60_000)).toBe(2);
-  });
-});
-
 describe("start with a file that blocks", () => {
   test.each([
     ["config-file", 'Cannot read --config-file "PATH"'],
@@ -291,67 +162,5 @@ describe("start with a file that blocks", () => {
     const { status, stdout } = await run(words);
     expect(stdout).toContain("\nall is well\n");
     expect(status).toBe(0);
-  });
-});
-
-describe("start with a stray signal", () => {
-  const IGNORED = "ignored a signal that means nothing here";
-
-  test.each(["SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO"] as const)(
-    "logs %s and keeps its relays",
-    async (signal) => {
-      const gateway = closers.add(
-        await GatewayProcess.start([`--endpoints=127.0.0.1:${greeter().port}`]),
-      );
-      const client = await greeted(gateway.port);
-      gateway.signal(signal);
-      expect(await gateway.logged(IGNORED)).toMatchObject({ level: "warn", signal, count: 1 });
-      await greeted(gateway.port);
-      expect(client.outcome).toBeUndefined();
-    },
-  );
-
-  test("logs stray signals at most once per second", async () => {
-    const gateway = closers.add(
-      await GatewayProcess.start([`--endpoints=127.0.0.1:${greeter().port}`]),
-    );
-    const startedAt = performance.now();
-    const isLoggedThreeTimes = () => {
-      gateway.signal("SIGUSR1");
-      return gateway.lines(IGNORED).length >= 3;
-    };
-    await until(isLoggedThreeTimes, "three lines were logged", 60_000);
-    gateway.signal("SIGTERM");
-    expect(await gateway.exited()).toBe(0);
-
-    const seconds = (performance.now() - startedAt) / 1000;
-    const counts = gateway.lines(IGNORED).map(({ count }) => count as number);
-    expect(counts.length).toBeLessThan(seconds + 3);
-    // A later line counts the signals since the line before.
-    expect(Math.max(...counts)).toBeGreaterThan(1);
-  });
-
-  test("exits at SIGQUIT, as by default", async () => {
-    const gateway = closers.add(
-      await GatewayProcess.start([`--endpoints=127.0.0.1:${greeter().port}`]),
-    );
-    gateway.signal("SIGQUIT");
-    expect(await gateway.exited()).toBeNull();
-  });
-
-  test("is not stopped by SIGTTOU when it logs to a terminal from the background", async () => {
-    const terminal = closers.add(new Terminal());
-    const port = freePort();
-    const flags = [`--listen-addr=127.0.0.1:${port}`, `--endpoints=127.0.0.1:${greeter().port}`];
-    // A session leader gets the first terminal that it opens as its controlling terminal. Job
-    // control (set -m) runs the gateway in a background process group.
-    const script = `exec <>"$1" >&0 2>&0; shift; set -m; stty tostop; "$@" & echo "gateway $!"; exec sleep 600`;
-    const words = ["setsid", "sh", "-c", script, "sh", terminal.path, binary, "start"];
-    closers.add(new Command([...words, ...flags]));
-    let screen = "";
-    const pid = () => Number(/gateway (\d+)/.exec((screen += terminal.read()))?.[1]);
-    closers.defer(() => process.kill(pid(), "SIGKILL"));
-    (await eventually(() => greeted(port), "the gateway served a client", 30_000)).reset();
-    await until(() => pid() > 0 && screen.includes(READY), "its log was on the terminal", 30_000);
   });
 });
