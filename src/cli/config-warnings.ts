@@ -32,9 +32,15 @@ export function unknownVariables(
   flags: FlagTable,
   environment: Readonly<Record<string, string | undefined>>,
 ): string[] {
+  const named = Object.keys(environment)
+    .filter((name) => name.startsWith(ENVIRONMENT_PREFIX))
+    .filter((name) => !/^ETCD_GATEWAY_(SERVICE_|PORT$|PORT_)/.test(name));
+  // Without this line, most starts would name the variable of every flag for nothing,
+  // often enough for JavaScriptCore to optimize that function, which costs 1.5 MiB.
+  if (named.length === 0) return [];
+
   const known = new Set(Object.keys(flags).map(variableOf));
-  return Object.keys(environment)
-    .filter((name) => name.startsWith(ENVIRONMENT_PREFIX) && !known.has(name))
-    .filter((name) => !/^ETCD_GATEWAY_(SERVICE_|PORT$|PORT_)/.test(name))
+  return named
+    .filter((name) => !known.has(name))
     .map((name) => `unrecognized environment variable ${name}`);
 }
