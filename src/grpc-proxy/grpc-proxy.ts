@@ -73,6 +73,7 @@ export class GrpcProxy
   readonly #startedAt: number;
   readonly #upstream: Upstream;
   readonly #members: Members;
+  readonly #routes: HttpRoutes;
   readonly #acceptor: Acceptor<Client>;
   readonly #clientParts: ClientParts;
   readonly #clients: Clients;
@@ -108,9 +109,9 @@ export class GrpcProxy
     this.#members = new Members(config, { ...deps, upstream: this.#upstream });
     const { pool } = this.#upstream.cluster;
     const memberMetrics = new MemberMetrics(pool, deps.network, () => this.#config);
-    const routes = new HttpRoutes(this.#members.client, memberMetrics, () => this.metrics());
+    this.#routes = new HttpRoutes(this.#members.client, memberMetrics, () => this.metrics());
     this.#clientParts = {
-      ...{ clock, buffered: this.#calls.bufferLimit, routes, listener: this },
+      ...{ clock, buffered: this.#calls.bufferLimit, routes: this.#routes, listener: this },
       limits: () => this.#config,
       tlsSettings: () => deps.tls.clientSettings,
     };
@@ -210,6 +211,13 @@ export class GrpcProxy
       calls: this.#calls,
       upstream: this.#upstream,
     });
+  }
+
+  /** As in etcd's proxy, /metrics of the admin server is a member's. */
+  readonly metricsPath = "/proxy/metrics";
+
+  get routes(): HttpRoutes["forAdmin"] {
+    return this.#routes.forAdmin;
   }
 
   metrics(): readonly MetricSamples[] {

@@ -1,6 +1,7 @@
 // What the proxy answers to HTTP requests that are not gRPC, where its clients connect:
 // health and metrics, by the paths of etcd's proxy.
 // @see etcd server/etcdmain/grpc_proxy.go, mustHTTPListener
+import type { AdminResponse } from "../observe/admin-routes.ts";
 import { encodeMetrics, type MetricSamples, METRICS_TYPE } from "../observe/metrics.ts";
 import { type HttpAnswer, textAnswer } from "./http-answer.ts";
 import { GrpcCode } from "./grpc-status.ts";
@@ -27,6 +28,16 @@ export class HttpRoutes {
     this.#client = client;
     this.#memberMetrics = memberMetrics;
     this.#metrics = metrics;
+  }
+
+  /** The paths that the admin server answers as etcd's proxy does. */
+  get forAdmin(): Readonly<Record<string, () => Promise<AdminResponse>>> {
+    const route = (path: string) => async () => {
+      const { status, contentType, body } = await this.answer("GET", path);
+      return { status, headers: { "Content-Type": contentType }, body };
+    };
+    const paths = ["/metrics", "/health", "/proxy/health"];
+    return Object.fromEntries(paths.map((path) => [path, route(path)]));
   }
 
   /** Answers a request. `path` is without its query. */

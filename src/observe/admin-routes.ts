@@ -18,6 +18,10 @@ export interface ObservedProxy {
   status(): ProxyStatus;
   /** Returns the current samples of its metrics, in the order of /metrics. */
   metrics(): readonly MetricSamples[];
+  /** Where its metrics are served. Undefined: /metrics. */
+  readonly metricsPath?: string;
+  /** Other paths that it answers itself, before those of the admin server. */
+  readonly routes?: Readonly<Record<string, () => Promise<AdminResponse>>>;
 }
 
 export interface AdminRoutesDeps {
@@ -38,23 +42,26 @@ const JSON_HEADERS = { "Content-Type": "application/json" };
 export class AdminRoutes {
   readonly #deps: AdminRoutesDeps;
   readonly #cache = new Map<string, { readonly at: number; readonly response: AdminResponse }>();
-  readonly #routes: Readonly<Record<string, () => AdminResponse>> = {
-    "/": () => ({ status: 200, headers: PAGE_HEADERS, body: PAGE }),
-    "/metrics": () => this.#cached("/metrics", () => this.#metrics()),
-    "/health": () => this.#health(),
-    "/livez": () => textResponse("ok\n"),
-    "/readyz": () => this.#readyz(),
-    "/status": () => this.#cached("/status", () => this.#status(true)),
-    // Without the history, which is most of the response.
-    "/status?moments=0": () => this.#cached("/status?moments=0", () => this.#status(false)),
-  };
+  readonly #routes: Readonly<Record<string, () => AdminResponse | Promise<AdminResponse>>>;
 
   constructor(deps: AdminRoutesDeps) {
     this.#deps = deps;
+    const { metricsPath = "/metrics", routes } = deps.proxy;
+    this.#routes = {
+      "/": () => ({ status: 200, headers: PAGE_HEADERS, body: PAGE }),
+      [metricsPath]: () => this.#cached(metricsPath, () => this.#metrics()),
+      "/health": () => this.#health(),
+      "/livez": () => textResponse("ok\n"),
+      "/readyz": () => this.#readyz(),
+      "/status": () => this.#cached("/status", () => this.#status(true)),
+      // Without the history, which is most of the response.
+      "/status?moments=0": () => this.#cached("/status?moments=0", () => this.#status(false)),
+      ...routes,
+    };
   }
 
   /** Handles one request. `target` comes from the request line: a path or an absolute URL. */
-  handle(method: string, target: string): AdminResponse {
+  handle(method: string, target: string): AdminResponse | Promise<AdminResponse> {
     const pathAndQuery = target.replace(/^https?:\/\/[^/?]*/i, "");
     const path = Object.hasOwn(this.#routes, pathAndQuery)
       ? pathAndQuery

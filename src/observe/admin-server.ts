@@ -98,7 +98,7 @@ export class AdminServer implements GuardedListener {
         headersTimeout: REQUEST_TIMEOUT_MS,
         requestTimeout: REQUEST_TIMEOUT_MS,
       },
-      (request, response) => send(response, this.#handle(request), request.method === "HEAD"),
+      (request, response) => void this.#respond(request, response),
     );
     server.maxConnections = MAX_ADMIN_CONNECTIONS;
     server.on("clientError", rejectMalformed);
@@ -129,7 +129,20 @@ export class AdminServer implements GuardedListener {
     await this.#listen();
   }
 
-  #handle({ method = "", url = "", headers }: http.IncomingMessage): AdminResponse {
+  async #respond(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const answer = this.#handle(request);
+    // At once if possible: Bun closes pipelined requests that wait.
+    const isHead = request.method === "HEAD";
+    if (!(answer instanceof Promise)) return send(response, answer, isHead);
+    try {
+      send(response, await answer, isHead);
+    } catch {
+      send(response, textResponse("internal server error\n", 500), isHead);
+    }
+  }
+
+  #handle(request: http.IncomingMessage): AdminResponse | Promise<AdminResponse> {
+    const { method = "", url = "", headers } = request;
     if (Number(headers["content-length"]) > MAX_REQUEST_BYTES)
       return textResponse("request body too large\n", 413);
     return this.#routes.handle(method, url);
