@@ -102,12 +102,17 @@ export class HpackEncoder {
   }
 
   #sizeUpdates(out: Uint8Array, offset: number): number {
-    const { maxBytes } = this.table;
-    const smallest = this.#smallestUpdate!;
+    const { table } = this;
+    const hasGrown = this.#smallestUpdate! < table.maxBytes;
     this.#smallestUpdate = undefined;
     let at = offset;
-    if (smallest < maxBytes) at = writeInteger(smallest, SIZE_UPDATE, 0x1f, out, at);
-    return writeInteger(maxBytes, SIZE_UPDATE, 0x1f, out, at);
+    if (hasGrown) {
+      // The smallest size between two blocks comes first. It is 0, since Go's decoder takes a
+      // second update only while its table is empty (golang/go#29187).
+      table.clear();
+      out[at++] = SIZE_UPDATE;
+    }
+    return writeInteger(table.maxBytes, SIZE_UPDATE, 0x1f, out, at);
   }
 
   #field(name: string, value: string, out: Uint8Array, offset: number): number {
@@ -185,7 +190,7 @@ function createStaticIndex(): FieldIndex {
   return index;
 }
 
-/** Writes an integer (section 5.1): `first` are the bits before its prefix, `mask` is the prefix. */
+/** Writes an integer (section 5.1). Its prefix is `mask`; `first` has the bits before that. */
 function writeInteger(
   value: number,
   first: number,
