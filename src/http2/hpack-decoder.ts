@@ -8,7 +8,7 @@ import { decodeHuffman } from "./huffman.ts";
 export class HpackError extends Error {}
 
 export interface HpackDecoderOptions {
-  /** Our SETTINGS_HEADER_TABLE_SIZE. */
+  /** Our SETTINGS_HEADER_TABLE_SIZE: at least 4096, which a peer uses until it has our settings. */
   readonly maxTableBytes: number;
   /** Our SETTINGS_MAX_HEADER_LIST_SIZE. */
   readonly maxListBytes: number;
@@ -46,7 +46,8 @@ export class HpackDecoder {
    */
   decode(block: Uint8Array): HeaderList | undefined {
     const { generation } = this.table;
-    const cached = this.#cache?.find(block);
+    const hash = block.length > MAX_CACHED_BLOCK_BYTES ? undefined : hashOf(block);
+    const cached = hash === undefined ? undefined : this.#cache?.find(block, hash);
     if (cached !== undefined) return cached;
 
     this.#list = [];
@@ -54,8 +55,8 @@ export class HpackDecoder {
     this.#decodeFields(new BlockReader(block, this.#maxStringBytes));
     const list = this.#takeList();
     if (this.table.generation !== generation) this.#cache?.clear();
-    else if (list !== undefined)
-      (this.#cache ??= new BlockCache()).add(block, list, this.#listBytes);
+    else if (list !== undefined && hash !== undefined)
+      (this.#cache ??= new BlockCache()).add(block, hash, list, this.#listBytes);
     return list;
   }
 
@@ -97,7 +98,7 @@ export class HpackDecoder {
     else throw new HpackError("index 0");
   }
 
-  /** Section 6.2. The mask of the index tells whether the field is inserted into the table. */
+  /** Section 6.2. `mask` is the prefix of the index; that of a field with indexing is 0x3f. */
   #literalField(reader: BlockReader, mask: number): void {
     const index = reader.integer(mask);
     const name = index === 0 ? reader.string() : this.#nameAt(index);
@@ -167,9 +168,9 @@ class BlockReader {
     return this.#at >= this.#block.length;
   }
 
-  /** The byte that is read next; the block must not be at its end. */
+  /** The byte that is read next; 0 at the end of the block. */
   get nextByte(): number {
-    return this.#block[this.#at]!;
+    return this.#block[this.#at] ?? 0;
   }
 
   /** Reads an integer (section 5.1) whose prefix is the bits of `mask`. */
@@ -187,9 +188,8 @@ class BlockReader {
     throw new HpackError("integer overflow");
   }
 
-  /** Reads a string (section 5.2). Returns undefined if it is valid, but longer than the maximum. */
+  /** Reads a string (section 5.2). Returns undefined if it is valid and longer than the maximum. */
   string(): string | undefined {
-    if (this.isAtEnd) throw new HpackError("truncated block");
     const isHuffman = this.nextByte >= 0x80;
     const length = this.integer(0x7f);
     const start = this.#at;
@@ -235,18 +235,16 @@ class BlockCache {
   #bytes = 0;
 
   /** Returns the list of an equal block. */
-  find(block: Uint8Array): HeaderList | undefined {
-    if (block.length > MAX_CACHED_BLOCK_BYTES) return undefined;
-    const cached = this.#blocks.get(hashOf(block));
+  find(block: Uint8Array, hash: number): HeaderList | undefined {
+    const cached = this.#blocks.get(hash);
     return cached !== undefined && isEqual(cached.block, block) ? cached.list : undefined;
   }
 
   /** Adds a block that `find()` did not find, the second time that it comes. */
-  add(block: Uint8Array, list: HeaderList, listBytes: number): void {
+  add(block: Uint8Array, hash: number, list: HeaderList, listBytes: number): void {
     const bytes = block.length + listBytes;
-    if (block.length > MAX_CACHED_BLOCK_BYTES || bytes > MAX_CACHED_BYTES) return;
+    if (bytes > MAX_CACHED_BYTES) return;
 
-    const hash = hashOf(block);
     if (!this.#blocks.has(hash)) {
       if (this.#blocks.size >= MAX_CACHED_BLOCKS) this.clear();
       this.#blocks.set(hash, undefined);

@@ -43,7 +43,10 @@ export function huffmanBytes(text: string): number {
   return (bits + 7) >>> 3;
 }
 
-/** Encodes `text` (latin1) to `out` from `offset`, which has room for `huffmanBytes(text)`. Returns the end offset. */
+/**
+ * Encodes `text` (latin1) to `out` from `offset`, which has room for `huffmanBytes(text)`.
+ * Returns the end offset.
+ */
 export function encodeHuffman(text: string, out: Uint8Array, offset: number): number {
   const { codes, lengths } = (encodeTable ??= createEncodeTable());
   let at = offset;
@@ -128,7 +131,10 @@ function createDecodeTable(): Uint32Array {
   return table;
 }
 
-/** Creates the code's tree: for each inner node its two children, inner nodes as they are and symbols as `~symbol`. */
+/**
+ * Creates the code's tree. Each inner node, from ROOT on, has two elements for its children:
+ * the number of an inner node, or `~symbol` for a leaf.
+ */
 function createTree(): Int16Array {
   const { codes, lengths } = (encodeTable ??= createEncodeTable());
   const children = new Int16Array(STATES * 2);
