@@ -2,7 +2,7 @@
 // and with Go, and what each end reports when the other breaks the rules.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { dlopen } from "bun:ffi";
-import { readdirSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import net from "node:net";
 import type { TlsSettings } from "../../src/core/tls.ts";
 import { adoptConnecting, type TcpSocket } from "../../src/net/tcp-socket.ts";
@@ -18,7 +18,12 @@ import { randomFrom, seed } from "../support/random-input.ts";
 import { createScene } from "../support/scene.ts";
 import { Authority, type KeyPair } from "../support/tls-certificates.ts";
 import { clientSettings, serverSettings } from "../support/tls-context.ts";
-import { dialTls, TlsListener, type TlsListenerOptions } from "../support/tls-scene.ts";
+import {
+  socketsClosed,
+  dialTls,
+  TlsListener,
+  type TlsListenerOptions,
+} from "../support/tls-scene.ts";
 
 const MIB = 1 << 20;
 const SHUT_WR = 1;
@@ -28,6 +33,7 @@ const { symbols: libc } = dlopen("libc.so.6", {
 });
 
 const closers = new Closers();
+closers.defer(socketsClosed());
 let authority: Authority;
 let pair: KeyPair;
 let clientPair: KeyPair;
@@ -283,7 +289,7 @@ describe("TlsHandshake, with a client that breaks the rules", () => {
 
   test(`fails for random bytes, and leaves no descriptor (FUZZ_SEED=${seed})`, async () => {
     const listener = listen();
-    const before = readdirSync("/proc/self/fd").length;
+    const isClosed = socketsClosed();
     const random = randomFrom(seed);
     for (let i = 0; i < 200; i++) {
       const bytes = Buffer.from(Array.from({ length: random(300) }, () => random(256)));
@@ -296,7 +302,7 @@ describe("TlsHandshake, with a client that breaks the rules", () => {
       await until(() => socket.destroyed, "the client was closed");
     }
     expect([listener.failures.length, listener.secured.length]).toEqual([200, 0]);
-    await until(() => readdirSync("/proc/self/fd").length <= before, "every descriptor was closed");
+    await isClosed();
   });
 
   test("reports a damaged record after the handshake, and a record that follows never arrives", async () => {

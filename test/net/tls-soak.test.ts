@@ -1,19 +1,19 @@
 // Random conversations over TLS between our dial and our listener. Both ends check each
 // byte against a known stream. FUZZ_SEED repeats a run with its seed.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
 import type { TlsSettings } from "../../src/core/tls.ts";
 import { Closers } from "../support/gateway-command.ts";
 import { type Peer, until } from "../support/peer.ts";
 import { type Random, randomFrom, seed } from "../support/random-input.ts";
 import { Authority } from "../support/tls-certificates.ts";
 import { clientSettings, serverSettings } from "../support/tls-context.ts";
-import { dialTls, TlsListener } from "../support/tls-scene.ts";
+import { socketsClosed, dialTls, TlsListener } from "../support/tls-scene.ts";
 
 const CONVERSATIONS = 400;
 const CONCURRENCY = 20;
 
 const closers = new Closers();
+closers.defer(socketsClosed());
 let client: TlsSettings;
 let listeners: TlsListener[];
 beforeAll(async () => {
@@ -75,12 +75,12 @@ async function converse(random: Random): Promise<void> {
 
 describe("TlsHandshake", () => {
   test(`${CONVERSATIONS} random conversations deliver every byte (FUZZ_SEED=${seed})`, async () => {
-    const before = readdirSync("/proc/self/fd").length;
+    const isClosed = socketsClosed();
     let next = 0;
     const worker = async () => {
       while (next < CONVERSATIONS) await converse(randomFrom(seed + next++));
     };
     await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-    await until(() => readdirSync("/proc/self/fd").length <= before, "every descriptor was closed");
+    await isClosed();
   }, 60_000);
 });

@@ -16,13 +16,14 @@ import { ManualClock } from "../support/manual-clock.ts";
 import { until } from "../support/peer.ts";
 import { createScene } from "../support/scene.ts";
 import { clientSettings, serverSettings } from "../support/tls-context.ts";
-import { dialTls, TlsListener } from "../support/tls-scene.ts";
+import { socketsClosed, dialTls, TlsListener } from "../support/tls-scene.ts";
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 const START = Date.UTC(2026, 5, 1);
 
 const closers = new Closers();
+closers.defer(socketsClosed());
 let root: string;
 let go: GoTls | undefined;
 beforeAll(async () => {

@@ -11,9 +11,10 @@ import { PeerServer } from "../support/peer.ts";
 import { createScene } from "../support/scene.ts";
 import { Authority, type IssueOptions, type KeyPair } from "../support/tls-certificates.ts";
 import { type ClientOptions, clientSettings, serverSettings } from "../support/tls-context.ts";
-import { dialTls, TlsListener } from "../support/tls-scene.ts";
+import { socketsClosed, dialTls, TlsListener } from "../support/tls-scene.ts";
 
 const closers = new Closers();
+closers.defer(socketsClosed());
 const folder = mkdtempSync(join(tmpdir(), "etcd-gateway-client-"));
 closers.defer(() => rmSync(folder, { recursive: true, force: true }));
 let authority: Authority;

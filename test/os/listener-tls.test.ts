@@ -21,11 +21,12 @@ import {
   listenerOptions,
   serverSettings,
 } from "../support/tls-context.ts";
-import { dialTls, type SecuredEnd, TlsListener } from "../support/tls-scene.ts";
+import { socketsClosed, dialTls, type SecuredEnd, TlsListener } from "../support/tls-scene.ts";
 
 const CHECK_MS = 1000;
 
 const closers = new Closers();
+closers.defer(socketsClosed());
 let folder: string;
 let authority: Authority;
 let pair: KeyPair;

@@ -1,5 +1,6 @@
 // TLS connections as the proxy makes them, in the test's process: a listener, and dials.
 // Both ends are peers, which check each byte that they receive.
+import { readdirSync, readlinkSync } from "node:fs";
 import type { TlsSettings } from "../../src/core/tls.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { Listener } from "../../src/net/listener.ts";
@@ -8,6 +9,25 @@ import { type TlsError, TlsHandshake, type TlsSession } from "../../src/net/tls-
 import { systemClock } from "../../src/os/clock.ts";
 import * as system from "../../src/os/tcp.ts";
 import { Peer, until } from "./peer.ts";
+
+/**
+ * Returns a function that waits until no more sockets and pipes are open than now. Bun
+ * closes them late, which would disturb a later test that counts descriptors.
+ */
+export function socketsClosed(): () => Promise<void> {
+  const before = countSockets();
+  return () => until(() => countSockets() <= before, "every socket was closed");
+}
+
+function countSockets(): number {
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return /^(socket|pipe):/.test(readlinkSync(`/proc/self/fd/${fd}`));
+    } catch {
+      return false; // readdirSync's own descriptor, closed by now
+    }
+  }).length;
+}
 
 /** A peer as the owner of a socket. */
 class PeerOwner implements SocketOwner {
