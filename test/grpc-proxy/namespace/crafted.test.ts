@@ -189,6 +189,16 @@ describe("an embedded message that occurs twice is merged", () => {
     );
   });
 
+  test("in three parts", () => {
+    const etcd = message(
+      field(2, field(1, "p/first"), varintField(2, 1)),
+      field(2, varintField(3, 2), field(1, "p/a")),
+      field(2, field(5, "v")),
+    );
+    const merged = field(2, varintField(2, 1), varintField(3, 2), field(1, "a"), field(5, "v"));
+    expect(response(`${KV}/Put`, etcd)).toBe(hex(merged));
+  });
+
   test("in an answer whose second part has another key", () => {
     const etcd = message(field(2, field(1, "q/a")), field(2, field(1, "p/b")));
     expect(response(`${KV}/Put`, etcd)).toBe(hex(field(2, field(1, "b"))));
