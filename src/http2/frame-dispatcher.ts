@@ -141,6 +141,9 @@ export class FrameDispatcher implements FrameReceiver {
     flood.count("SETTINGS frames");
     const before = peer.initialWindowBytes;
     peer.apply(payload);
+    // A table that was smaller in between is emptied (RFC 7541, section 4.2).
+    if (peer.smallestTableBytes < peer.headerTableBytes)
+      encoder.setPeerTableBytes(peer.smallestTableBytes);
     encoder.setPeerTableBytes(peer.headerTableBytes);
     streams.initialWindowChanged(peer.initialWindowBytes - before);
     writer.frame(FrameType.SETTINGS, Flag.ACK, 0, NO_PAYLOAD);

@@ -25,6 +25,8 @@ export function encodeSettings(settings: readonly (readonly [id: number, value: 
 export class PeerSettings {
   /** Largest dynamic table that the peer's decoder has, in bytes. */
   headerTableBytes = 4096;
+  /** The smallest that the last frame named, which may name several. */
+  smallestTableBytes = 4096;
   /** Streams that we may have open at the same time. */
   maxConcurrentStreams = Number.POSITIVE_INFINITY;
   initialWindowBytes = INITIAL_WINDOW_BYTES;
@@ -39,13 +41,17 @@ export class PeerSettings {
   apply(payload: Uint8Array): void {
     if (payload.length % SETTING_BYTES !== 0)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS has a wrong length");
+    this.smallestTableBytes = Number.POSITIVE_INFINITY;
     for (let at = 0; at < payload.length; at += SETTING_BYTES)
       this.#set((payload[at]! << 8) | payload[at + 1]!, readUint32(payload, at + 2));
   }
 
   #set(id: number, value: number): void {
-    if (id === Setting.HEADER_TABLE_SIZE) this.headerTableBytes = value;
-    else if (id === Setting.MAX_CONCURRENT_STREAMS) this.maxConcurrentStreams = value;
+    if (id === Setting.HEADER_TABLE_SIZE) {
+      this.headerTableBytes = value;
+      this.smallestTableBytes = Math.min(this.smallestTableBytes, value);
+    }
+    if (id === Setting.MAX_CONCURRENT_STREAMS) this.maxConcurrentStreams = value;
     else if (id === Setting.MAX_HEADER_LIST_SIZE) this.maxHeaderListBytes = value;
     else if (id === Setting.INITIAL_WINDOW_SIZE) {
       if (value > MAX_31_BITS)
