@@ -89,10 +89,12 @@ export class Members {
     await this.#registration?.close();
   }
 
-  /** The proxies that a client may use: those that are registered, or this one. */
+  /** The proxies that a client may use: those that are registered, and this one in any case. */
   get all(): readonly ProxyMember[] {
+    const own = this.#own!;
     const registered = this.#others?.all ?? [];
-    return registered.length > 0 || this.#own === undefined ? registered : [this.#own];
+    const isListed = registered.some(({ address }) => address === own.address);
+    return isListed ? registered : [...registered, own];
   }
 
   /** Returns how the messages of an RPC are rewritten; undefined: they pass as they are. */
