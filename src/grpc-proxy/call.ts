@@ -134,7 +134,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     this.#member?.reset(ErrorCode.CANCEL);
     this.#client.reset(ErrorCode.ENHANCE_YOUR_CALM);
     this.#end(GrpcCode.RESOURCE_EXHAUSTED);
-    this.#parts.emptied(this);
+    this.#dropResponse();
   }
 
   /** Ends the call with a status of the proxy's own. */
@@ -180,6 +180,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   /** The answer was older than what the client has seen. */
   repeat(): void {
     this.#member!.reset(ErrorCode.CANCEL);
+    this.#member!.release();
     if (this.#attempts >= MAX_ATTEMPTS || !this.#request.isKept) {
       this.fail(NO_NEWER_MEMBER);
       return;
@@ -233,14 +234,14 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
 
   sent(bytes: number): void {
     this.#toClient.sent(bytes, this.#member!, this.#client);
-    if (this.#state === "over" && this.#client.pendingBytes === 0) this.#parts.emptied(this);
+    if (this.#state === "over" && this.#client.pendingBytes === 0) this.#dropResponse();
   }
 
   closed(): void {
     this.#member?.reset(ErrorCode.CANCEL);
-    this.#client.release();
     this.#end(GrpcCode.CANCELLED);
-    this.#parts.emptied(this);
+    this.#client.release();
+    this.#dropResponse();
   }
 
   // The events of the member's stream.
@@ -292,7 +293,17 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     this.code = code;
     this.method.handled[code]!++;
     this.#session?.endpoint.release();
+    // The rest of the request is not wanted; of the response, the client may still read.
+    this.#member?.reset(ErrorCode.NO_ERROR);
+    this.#client.release();
+    if (this.#client.pendingBytes === 0) this.#member?.release();
     this.#parts.ended(this);
+  }
+
+  /** The client has read all of the response, or reads no more of it. */
+  #dropResponse(): void {
+    this.#member?.release();
+    this.#parts.emptied(this);
   }
 }
 

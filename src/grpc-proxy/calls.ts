@@ -60,7 +60,7 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
     this.#log = log;
     this.log = new CallLog(config, clock, log);
     this.deadlines = new Deadlines(clock);
-    this.bufferLimit = new BufferLimit(clock, { keys: () => this.#holders() });
+    this.bufferLimit = new BufferLimit(clock, this);
   }
 
   start(routing: CallRouting): void {
@@ -140,7 +140,8 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
     });
   }
 
-  *#holders(): IterableIterator<Call> {
+  /** For the buffer limit: the calls that may hold bytes. */
+  *keys(): IterableIterator<Call> {
     yield* this.#calls;
     yield* this.#unread;
   }

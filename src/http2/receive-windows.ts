@@ -52,13 +52,17 @@ export class ReceiveWindows {
   }
 
   /** Counts it against the stream's window. Returns false if that is exceeded. */
-  receivedBy(stream: Stream, dataBytes: number, padding: number): boolean {
-    stream.receiveWindow -= dataBytes + padding;
+  receivedBy(stream: Stream, bytes: number, padding: number): boolean {
+    stream.receiveWindow -= bytes;
     if (stream.receiveWindow < 0) return false;
-    stream.bufferedBytes += dataBytes;
-    this.addBuffered(dataBytes);
     if (padding > 0) this.returnStream(stream, padding);
     return true;
+  }
+
+  /** `bytes` of data are about to be handed to the stream's reader, who holds them. */
+  delivered(stream: Stream, bytes: number): void {
+    stream.bufferedBytes += bytes;
+    this.addBuffered(bytes);
   }
 
   /** The stream's reader has consumed `bytes`: returns them to the peer in batches. */

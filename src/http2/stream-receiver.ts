@@ -145,7 +145,7 @@ export class StreamReceiver {
     }
     const fault = this.#dataFault(stream, length - padding, isEnd);
     if (fault !== undefined) streams.fail(stream, fault);
-    else if (!windows.receivedBy(stream, length - padding, padding))
+    else if (!windows.receivedBy(stream, length, padding))
       streams.fail(stream, ErrorCode.FLOW_CONTROL_ERROR);
     else this.#dataStream = stream;
   }
@@ -167,6 +167,7 @@ export class StreamReceiver {
     const isEnd = isLast && (flags & Flag.END_STREAM) !== 0;
     if (isEnd) this.#parts.streams.remoteEnded(stream);
     if (chunk.length === 0 && !isEnd) return;
+    this.#parts.windows.delivered(stream, chunk.length);
     try {
       stream.listener.data(chunk, isEnd);
     } catch (error) {
@@ -243,6 +244,7 @@ export class StreamReceiver {
 
   #listenerFailed(stream: Stream, error: unknown): void {
     stream.reset(ErrorCode.INTERNAL_ERROR);
+    stream.release();
     this.#listener.faulted(error);
   }
 }

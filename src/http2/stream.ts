@@ -121,23 +121,26 @@ export class Stream {
     else this.#connection.sendHeaders(this, trailers, true);
   }
 
-  /** Ends both sides at once. The listener is not called any more. May be called twice. */
+  /**
+   * Ends both sides at once. The listener is not called any more. Received bytes stay counted
+   * until they are consumed or released. May be called twice.
+   */
   reset(code: number = ErrorCode.CANCEL): void {
     this.#connection.sendReset(this, code);
-    this.release();
   }
 
   /** Reports that `bytes` received bytes are no longer held, so that the peer may send more. */
   consumed(bytes: number): void {
-    this.bufferedBytes -= bytes;
-    this.#connection.addBuffered(-bytes);
-    if (this.isReadable) this.#connection.returnWindow(this, bytes);
+    const held = Math.min(bytes, this.bufferedBytes);
+    if (held === 0) return;
+    this.bufferedBytes -= held;
+    this.#connection.addBuffered(-held);
+    if (this.isReadable) this.#connection.returnWindow(this, held);
   }
 
-  /** Reports that all received bytes are dropped. */
+  /** Reports that no received bytes are held. May be called twice. */
   release(): void {
-    this.#connection.addBuffered(-this.bufferedBytes);
-    this.bufferedBytes = 0;
+    this.consumed(this.bufferedBytes);
   }
 }
 
