@@ -149,9 +149,13 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
     this.#socket!.terminate();
   }
 
-  /** Also the event of the connection. */
+  /** Also the event of the connection, which then closes the socket. */
   closed(): void {
     this.#keepalive?.close();
+    if (this.#connection === undefined) this.#over();
+  }
+
+  released(): void {
     this.#over();
   }
 

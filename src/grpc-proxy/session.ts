@@ -112,6 +112,8 @@ export class Session implements ConnectionListener {
     this.#listener.closed(this, reason);
   }
 
+  released(): void {}
+
   faulted(error: unknown): void {
     this.#listener.faulted(error);
   }

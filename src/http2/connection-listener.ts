@@ -30,6 +30,8 @@ export interface ConnectionListener {
   emptied(): void;
   /** The connection is over, and so are its streams. Called once. `reason` is for a log. */
   closed(reason: string): void;
+  /** The socket is closed too. Called once, after `closed`. */
+  released(): void;
   /** A listener of a stream threw `error`; the stream was reset. */
   faulted(error: unknown): void;
 }

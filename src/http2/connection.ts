@@ -33,16 +33,20 @@ import type { Stream, StreamListener } from "./stream.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 import { StreamTable } from "./stream-table.ts";
 
-/** `open`: until the first FIN, reset or fault. `closing`: the rest is being written. */
-type State = "open" | "closing" | "closed";
+/**
+ * `open`: until the first FIN, reset or fault. `writing`: the streams are over, and the rest is
+ * being written. `shut`: the peer has yet to close. `closed`: the socket is.
+ */
+type State = "open" | "writing" | "shut" | "closed";
 
 // Our encoder's dynamic table (RFC 7541), unless the peer wants a smaller one.
 const MAX_TABLE_BYTES = 4096;
 
 // Time for the peer's preface and SETTINGS.
 const PREFACE_TIMEOUT_MS = 10_000;
-// Time for the peer to close after our last bytes.
+// Time for the peer to take our last bytes and to close, after a fault and after a drain.
 const CLOSE_TIMEOUT_MS = 1000;
+const DRAINED_TIMEOUT_MS = 30_000;
 // Frames that are not DATA are not flow controlled. A peer that has us answer, and does not
 // read, is cut off at this size of what is not written.
 const MAX_UNWRITTEN_BYTES = 1024 * 1024;
@@ -54,7 +58,7 @@ export class Connection implements SocketOwner {
   receptions = 0;
   readonly #options: ConnectionOptions;
   readonly #listener: ConnectionListener;
-  readonly #writer = new FrameWriter();
+  readonly #writer: FrameWriter;
   readonly #peer = new PeerSettings();
   readonly #windows: ReceiveWindows;
   readonly #streams: StreamTable;
@@ -75,6 +79,7 @@ export class Connection implements SocketOwner {
     const { role, clock, buffered, maxConcurrentStreams, minPingMs } = options;
     this.#options = options;
     this.#listener = listener;
+    this.#writer = new FrameWriter(buffered);
     this.#prefaceBytes = role === "server" ? PREFACE.length : 0;
     const flood = new FloodGuard(clock);
     this.#windows = new ReceiveWindows(this.#writer, buffered, role === "server");
@@ -118,6 +123,11 @@ export class Connection implements SocketOwner {
     return this.#streams.size;
   }
 
+  /** Bytes that the kernel has not taken. They are counted as held. */
+  get backlogBytes(): number {
+    return this.#writer.backlogBytes;
+  }
+
   get isOpen(): boolean {
     return this.#state === "open";
   }
@@ -151,29 +161,24 @@ export class Connection implements SocketOwner {
     } else this.#emptied();
   }
 
-  /** Ends the connection and its streams now. Reports `code` and `reason` to the peer. May be called twice. */
+  /**
+   * Ends the connection and its streams. What they have sent is still written, then `code`
+   * and `reason`. May be called twice.
+   */
   close(code: number, reason: string): void {
     if (this.#state !== "open") return;
-    this.#state = "closing";
-    this.#dispatcher.isReading = false;
-    this.#cancelTimer();
+    this.#state = "writing";
     this.#writeGoAway(this.#receiver.lastPeerId, code, reason);
-    const isAlive = this.#writer.flush();
     this.#end(reason);
-    if (!isAlive) {
-      this.#terminate();
-      return;
-    }
-
-    this.#socket!.shutdown();
-    this.#cancelTimer = this.#options.clock.after(CLOSE_TIMEOUT_MS, () => this.#terminate());
+    const ms = code === ErrorCode.NO_ERROR ? DRAINED_TIMEOUT_MS : CLOSE_TIMEOUT_MS;
+    this.#cancelTimer = this.#options.clock.after(ms, () => this.#terminate());
+    this.#writeRest();
   }
 
   /** Ends the connection without a word. May be called twice. */
   terminate(reason: string): void {
     if (this.#state === "open") {
-      this.#state = "closing";
-      this.#dispatcher.isReading = false;
+      this.#state = "writing";
       this.#end(reason);
     }
     this.#terminate();
@@ -201,7 +206,7 @@ export class Connection implements SocketOwner {
     const settings = encodeSettings([own, [Setting.MAX_HEADER_LIST_SIZE, MAX_HEADER_LIST_BYTES]]);
     writer.frame(FrameType.SETTINGS, 0, 0, settings);
     this.#windows.start();
-    writer.start(socket);
+    writer.start(socket, () => this.terminate("connection reset by peer"));
   }
 
   received(chunk: Uint8Array): void {
@@ -236,9 +241,20 @@ export class Connection implements SocketOwner {
   }
 
   writable(): void {
+    if (this.#state === "writing") this.#writeRest();
     if (this.#state !== "open" || !this.#writer.isBlocked) return;
     if (!this.#writer.flush()) this.terminate("connection reset by peer");
     else if (!this.#writer.isBlocked) this.#streams.queue.pump();
+  }
+
+  /** Writes what the streams have left behind, then a FIN. */
+  #writeRest(): void {
+    if (!this.#writer.flush()) this.#terminate();
+    else if (!this.#writer.isBlocked) {
+      this.#state = "shut";
+      this.#writer.close();
+      this.#socket!.shutdown();
+    }
   }
 
   /** The peer sends nothing more. As in Go, that ends the connection. */
@@ -283,6 +299,8 @@ export class Connection implements SocketOwner {
 
   /** Ends all streams and reports the end. */
   #end(reason: string): void {
+    this.#dispatcher.isReading = false;
+    this.#cancelTimer();
     this.#streams.lose(reason);
     this.#listener.closed(reason);
   }
@@ -293,5 +311,6 @@ export class Connection implements SocketOwner {
     this.#cancelTimer();
     this.#writer.close();
     this.#socket?.terminate();
+    this.#listener.released();
   }
 }

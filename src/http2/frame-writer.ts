@@ -3,47 +3,71 @@
 // decide what is sent.
 import type { TcpSocket } from "../net/tcp-socket.ts";
 import { FRAME_HEADER_BYTES, writeUint32 } from "./protocol.ts";
+import type { BufferedBytes } from "./receive-windows.ts";
 
 const BUFFER_BYTES = 64 * 1024;
+
+// While the kernel takes nothing, only short frames follow: it would be a waste to hold
+// a whole buffer for them.
+const SMALL_BUFFER_BYTES = 1024;
 
 /** Free buffers of all connections: an idle connection holds none. */
 const pool: Uint8Array[] = [];
 const MAX_POOLED = 32;
 
+/** Where closed connections write. */
+let scratch: Uint8Array | undefined;
+
+/** `open`: or not started yet. `dead`: the kernel takes nothing any more. */
+type State = "open" | "dead" | "closed";
+
 export class FrameWriter {
   /** The bytes of the frames that are not written yet, from `#start` to `end`. Valid after `reserve`. */
-  buffer!: Uint8Array;
+  buffer: Uint8Array = NONE;
   /** The end of the last frame in `buffer`. */
   end = 0;
   #start = 0;
-  #hasBuffer = false;
-  /** Full buffers that precede `buffer`. */
+  /** What precedes `buffer`. */
   #backlog: Uint8Array[] = [];
   #backlogBytes = 0;
+  #state: State = "open";
   #isScheduled = false;
   /** Whether the kernel's send buffer is full. */
   #isBlocked = false;
   #socket: Pick<TcpSocket, "write"> | undefined;
+  #onDead = () => {};
+  readonly #held: BufferedBytes;
   readonly #flushSoon = () => this.#flushScheduled();
 
-  /** Frames that were collected before are written as well. */
-  start(socket: Pick<TcpSocket, "write">): void {
+  constructor(held: BufferedBytes) {
+    this.#held = held;
+  }
+
+  /**
+   * Frames that were collected before are written as well. `onDead` is called from the
+   * event loop if the socket takes nothing any more.
+   */
+  start(socket: Pick<TcpSocket, "write">, onDead: () => void): void {
     this.#socket = socket;
+    this.#onDead = onDead;
     this.#schedule();
   }
 
-  /** Drops what is not written, and everything from now on. */
+  /** Drops what is not written, and everything from now on. May be called twice. */
   close(): void {
+    this.#drop();
+    this.#state = "closed";
     this.#socket = undefined;
-    this.#isBlocked = true;
-    this.#backlog = [];
-    this.#backlogBytes = 0;
-    this.#release();
   }
 
   /** Whether the kernel takes no more bytes for now. */
   get isBlocked(): boolean {
     return this.#isBlocked;
+  }
+
+  /** Bytes that wait because the kernel's send buffer is full. They are counted as held. */
+  get backlogBytes(): number {
+    return this.#backlogBytes;
   }
 
   /** Bytes that are collected and that the kernel has not taken. */
@@ -53,8 +77,13 @@ export class FrameWriter {
 
   /** Makes room for `bytes` (at most 32 KiB) in `buffer` after `end`, and schedules the write. */
   reserve(bytes: number): void {
-    if (!this.#hasBuffer) this.#acquire();
-    else if (this.end + bytes > BUFFER_BYTES) this.#makeRoom(bytes);
+    if (this.#state !== "open") {
+      this.buffer = scratch ??= new Uint8Array(BUFFER_BYTES);
+      this.#start = 0;
+      this.end = 0;
+      return;
+    }
+    if (this.end + bytes > this.buffer.length) this.#makeRoom(bytes);
     if (!this.#isScheduled && !this.#isBlocked) this.#schedule();
   }
 
@@ -89,15 +118,16 @@ export class FrameWriter {
   /** Writes what is collected, as far as the kernel takes it. Returns false if the socket is dead. */
   flush(): boolean {
     const socket = this.#socket;
-    if (socket === undefined) return false;
+    if (socket === undefined || this.#state !== "open") return false;
     while (this.#backlog.length > 0) {
       const first = this.#backlog[0]!;
       const taken = socket.write(first, 0, first.length);
-      if (taken < 0) return false;
-      this.#backlogBytes -= taken;
+      if (taken < 0) return this.#die();
+      this.#addBacklogBytes(-taken);
       if (taken < first.length) {
         this.#backlog[0] = first.subarray(taken);
-        return this.#block();
+        this.#isBlocked = true;
+        return true;
       }
       this.#backlog.shift();
     }
@@ -105,19 +135,21 @@ export class FrameWriter {
     const bytes = this.end - this.#start;
     if (bytes > 0) {
       const taken = socket.write(this.buffer, this.#start, bytes);
-      if (taken < 0) return false;
+      if (taken < 0) return this.#die();
       this.#start += taken;
-      if (taken < bytes) return this.#block();
-    }
-
-    this.#isBlocked = false;
-    if (this.#hasBuffer) this.#release();
+      this.#isBlocked = taken < bytes;
+      // A connection that must wait does not hold a buffer that others could use.
+      if (this.#isBlocked) this.#toBacklog();
+    } else this.#isBlocked = false;
+    this.#release();
     return true;
   }
 
-  #block(): true {
-    this.#isBlocked = true;
-    return true;
+  #die(): false {
+    this.#drop();
+    this.#state = "dead";
+    this.#schedule();
+    return false;
   }
 
   #schedule(): void {
@@ -128,35 +160,59 @@ export class FrameWriter {
 
   #flushScheduled(): void {
     this.#isScheduled = false;
-    if (!this.#isBlocked) this.flush();
+    if (this.#state === "dead") this.#onDead();
+    else if (!this.#isBlocked) this.flush();
   }
 
-  /** The buffer is full: writes it, or appends it to the backlog. */
+  /** The buffer is full, or there is none: writes it, or appends it to the backlog. */
   #makeRoom(bytes: number): void {
-    if (!this.#isBlocked && this.#socket !== undefined) this.flush();
-    if (!this.#hasBuffer) this.#acquire();
-    if (this.end + bytes <= BUFFER_BYTES) return;
-
-    const full = this.buffer.slice(this.#start, this.end);
-    this.#backlog.push(full);
-    this.#backlogBytes += full.length;
-    this.#start = 0;
-    this.end = 0;
+    if (this.buffer.length > 0 && !this.#isBlocked) this.flush();
+    // The socket may have died.
+    if (this.#state !== "open") {
+      this.reserve(bytes);
+      return;
+    }
+    if (this.buffer.length > 0) {
+      this.#toBacklog();
+      this.#release();
+    }
+    this.#acquire(bytes);
   }
 
-  #acquire(): void {
-    this.buffer = pool.pop() ?? new Uint8Array(BUFFER_BYTES);
-    this.#hasBuffer = true;
+  /** Copies what is collected, which takes no more memory than it must. */
+  #toBacklog(): void {
+    const rest = this.buffer.slice(this.#start, this.end);
+    if (rest.length === 0) return;
+    this.#backlog.push(rest);
+    this.#addBacklogBytes(rest.length);
+  }
+
+  #addBacklogBytes(bytes: number): void {
+    this.#backlogBytes += bytes;
+    this.#held.add(bytes);
+  }
+
+  #acquire(bytes: number): void {
+    this.buffer = this.#isBlocked
+      ? new Uint8Array(Math.max(SMALL_BUFFER_BYTES, bytes))
+      : (pool.pop() ?? new Uint8Array(BUFFER_BYTES));
     this.#start = 0;
     this.end = 0;
   }
 
   #release(): void {
-    if (this.#hasBuffer && pool.length < MAX_POOLED) pool.push(this.buffer);
-    this.#hasBuffer = false;
+    if (this.buffer.length === BUFFER_BYTES && this.buffer !== scratch && pool.length < MAX_POOLED)
+      pool.push(this.buffer);
     this.buffer = NONE;
     this.#start = 0;
     this.end = 0;
+  }
+
+  #drop(): void {
+    this.#isBlocked = true;
+    this.#backlog = [];
+    this.#addBacklogBytes(-this.#backlogBytes);
+    this.#release();
   }
 }
 

@@ -83,6 +83,7 @@ export class CallScene implements CallRouting, SessionListener {
       goneAway() {},
       emptied() {},
       closed() {},
+      released() {},
       faulted: (error) => this.faults.push(error),
       ...events,
     });

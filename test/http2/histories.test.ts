@@ -134,6 +134,7 @@ class History {
   readonly client: End;
   readonly server: End;
   readonly closed: string[] = [];
+  readonly released: string[] = [];
   readonly faults: unknown[] = [];
   readonly #random: Random;
 
@@ -169,6 +170,7 @@ class History {
       goneAway() {},
       emptied() {},
       closed: (reason) => this.closed.push(`${name} ${reason}`),
+      released: () => this.released.push(name),
       faulted: (error) => this.faults.push(error),
     };
   }
@@ -234,7 +236,8 @@ class History {
     for (const party of this.parties) party.dropIfOver();
     for (const isClient of [true, false]) {
       const own = this.parties.filter((party) => party.isClient === isClient);
-      const held = own.reduce((sum, party) => sum + party.held, 0);
+      const { backlogBytes } = (isClient ? this.client : this.server).connection;
+      const held = own.reduce((sum, party) => sum + party.held, backlogBytes);
       const { bytes } = this.buffered[isClient ? "client" : "server"];
       if (bytes !== held) throw new Error(`${bytes} bytes are counted, and ${held} are held`);
     }
@@ -301,8 +304,9 @@ describe(`random histories of two connections (FUZZ_SEED=${seed})`, () => {
       history.client.connection.close(ErrorCode.NO_ERROR, "done");
       await settle(history.client, history.server);
       expect(history.closed).toEqual(["client done", expect.stringMatching(/^server /)]);
-      history.clock.advance(10_000);
+      history.clock.advance(60_000);
       expect(history.clock.pending).toBe(0);
+      expect(history.released).toHaveLength(2);
     });
   });
 
@@ -328,9 +332,11 @@ describe(`random histories of two connections (FUZZ_SEED=${seed})`, () => {
       history.server.connection.drain();
       await history.finish();
       history.check();
+      history.checkResponses();
       history.clock.advance(60_000);
       await settle(history.client, history.server);
       expect(history.closed).toHaveLength(2);
+      expect(history.released).toHaveLength(2);
       expect(history.clock.pending).toBe(0);
     });
   });

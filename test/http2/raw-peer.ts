@@ -68,6 +68,7 @@ export class RawPeer implements ConnectionListener {
   isDead = false;
   isShutDown = false;
   isTerminated = false;
+  isReleased = false;
   /** Streams that this peer has opened on a server. */
   readonly opened: Opened[] = [];
   readonly events: string[] = [];
@@ -211,6 +212,10 @@ export class RawPeer implements ConnectionListener {
 
   closed(reason: string): void {
     this.events.push(`closed ${reason}`);
+  }
+
+  released(): void {
+    this.isReleased = true;
   }
 
   faulted(error: unknown): void {
