@@ -69,8 +69,9 @@ export class Connection implements SocketOwner {
   #socket: ConnectionSocket | undefined;
   /** Bytes of the client's preface that have not arrived. */
   #prefaceBytes: number;
-  /** Whether one of the two sides has announced the end of new streams. */
-  #isGoingAway = false;
+  /** Whether we, and the peer, have announced the end of new streams. */
+  #isDraining = false;
+  #isPeerDraining = false;
   /** Whether the first of our two GOAWAYs was sent, and the second was not. */
   #isAnnouncing = false;
   #cancelTimer = () => {};
@@ -113,7 +114,8 @@ export class Connection implements SocketOwner {
     return (
       this.#state === "open" &&
       this.#dispatcher.hasSettings &&
-      !this.#isGoingAway &&
+      !this.#isDraining &&
+      !this.#isPeerDraining &&
       !this.isFull &&
       this.#writer.pendingBytes < MAX_UNWRITTEN_FOR_OPEN
     );
@@ -152,8 +154,8 @@ export class Connection implements SocketOwner {
    * twice, so that streams that are on their way are served (RFC 9113, section 6.8).
    */
   drain(): void {
-    if (this.#isGoingAway || this.#state !== "open") return;
-    this.#isGoingAway = true;
+    if (this.#isDraining || this.#state !== "open") return;
+    this.#isDraining = true;
     if (this.#options.role === "server") {
       this.#isAnnouncing = true;
       this.#writeGoAway(MAX_31_BITS, ErrorCode.NO_ERROR, "");
@@ -269,7 +271,8 @@ export class Connection implements SocketOwner {
   }
 
   #emptied(): void {
-    if (this.#isGoingAway && this.#streams.size === 0 && !this.#isAnnouncing)
+    const isDraining = this.#isDraining || this.#isPeerDraining;
+    if (isDraining && this.#streams.size === 0 && !this.#isAnnouncing)
       this.close(ErrorCode.NO_ERROR, "drained");
     else this.#listener.emptied();
   }
@@ -283,9 +286,10 @@ export class Connection implements SocketOwner {
   }
 
   #goneAway(lastId: number, code: number, debugData: string): void {
-    this.#isGoingAway = true;
+    this.#isPeerDraining = true;
     this.#listener.goneAway(code, debugData);
-    this.#streams.goneAway(lastId);
+    // A client's last id is that of streams that a server opens, and we open none.
+    if (this.#options.role === "client") this.#streams.goneAway(lastId);
     this.#emptied();
   }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { ErrorCode, FrameType } from "../../src/http2/protocol.ts";
 import { RawPeer, Recorder, REQUEST, RESPONSE, TRAILERS, uint32 } from "./raw-peer.ts";
 
-const { PING } = FrameType;
+const { GOAWAY, PING } = FrameType;
 
 async function server(): Promise<RawPeer> {
   return await new RawPeer("server").handshake();
@@ -109,6 +109,29 @@ describe("Connection", () => {
     await peer.frames();
     expect(recorder.events).toEqual(["closed lost 8"]);
     expect(peer.buffered).toBe(0);
+  });
+
+  test("a GOAWAY of a client leaves its calls alone; the connection closes after the last", async () => {
+    const peer = await server();
+    peer.sendHeaders(1, REQUEST, true);
+    peer.send(GOAWAY, 0, 0, new Uint8Array(8));
+    const { stream, recorder } = peer.opened[0]!;
+    expect(recorder.events).toEqual([]);
+    stream.headers(RESPONSE);
+    stream.end(TRAILERS);
+    expect(await peer.texts()).toEqual([
+      `HEADERS 1 ${RESPONSE.join(" ")}`,
+      "HEADERS 1 grpc-status 0 END",
+      "GOAWAY 1 0 drained",
+    ]);
+  });
+
+  test("drain() announces its end to a client that has announced its own", async () => {
+    const peer = await server();
+    peer.sendHeaders(1, REQUEST, true);
+    peer.send(GOAWAY, 0, 0, new Uint8Array(8));
+    peer.connection.drain();
+    expect(await peer.texts()).toEqual(["GOAWAY 2147483647 0", "PING 0"]);
   });
 });
 
