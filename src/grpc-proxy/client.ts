@@ -9,7 +9,7 @@ import type { ConnectionListener } from "../http2/connection-listener.ts";
 import { headerValue, type HeaderList } from "../http2/header-list.ts";
 import { Keepalive } from "../http2/keepalive.ts";
 import { PREFACE } from "../http2/protocol.ts";
-import type { BufferedBytes } from "../http2/receive-windows.ts";
+import type { BufferedBytes } from "../http2/buffered-bytes.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import type { ClientRequest } from "./calls.ts";
 import type { HttpRoutes } from "./http-routes.ts";

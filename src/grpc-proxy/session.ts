@@ -6,7 +6,7 @@ import { Connection } from "../http2/connection.ts";
 import type { ConnectionListener } from "../http2/connection-listener.ts";
 import { headerValue, type HeaderList } from "../http2/header-list.ts";
 import { Keepalive, type KeepaliveOptions } from "../http2/keepalive.ts";
-import type { BufferedBytes } from "../http2/receive-windows.ts";
+import type { BufferedBytes } from "../http2/buffered-bytes.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 

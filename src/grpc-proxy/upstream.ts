@@ -3,7 +3,7 @@
 import { type GrpcProxyConfig, usesTls } from "../core/grpc-proxy-config.ts";
 import { StartError } from "../core/start-error.ts";
 import type { Clock } from "../core/clock.ts";
-import type { BufferedBytes } from "../http2/receive-windows.ts";
+import type { BufferedBytes } from "../http2/buffered-bytes.ts";
 import type { TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
 import type { Network } from "../resolver/cluster-io.ts";

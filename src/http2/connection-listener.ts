@@ -2,7 +2,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { TcpSocket } from "../net/tcp-socket.ts";
 import type { HeaderList } from "./header-list.ts";
-import type { BufferedBytes } from "./receive-windows.ts";
+import type { BufferedBytes } from "./buffered-bytes.ts";
 import type { Stream, StreamListener } from "./stream.ts";
 import type { Role } from "./stream-table.ts";
 

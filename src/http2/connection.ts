@@ -7,28 +7,16 @@ import type {
   ConnectionSocket,
 } from "./connection-listener.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import {
-  DRAIN_PING,
-  FrameDispatcher,
-  KEEPALIVE_PING,
-  MAX_HEADER_LIST_BYTES,
-} from "./frame-dispatcher.ts";
+import { DRAIN_PING, FrameDispatcher, KEEPALIVE_PING } from "./frame-dispatcher.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import type { HeaderList } from "./header-list.ts";
 import { HpackEncoder } from "./hpack-encoder.ts";
 import { PingGuard } from "./ping-guard.ts";
-import {
-  ConnectionError,
-  ErrorCode,
-  FrameType,
-  MAX_31_BITS,
-  PREFACE,
-  Setting,
-  writeUint32,
-} from "./protocol.ts";
+import { PrefaceCheck, writePreface } from "./preface.ts";
+import { ConnectionError, ErrorCode, FrameType, MAX_31_BITS } from "./protocol.ts";
 import { ReceiveWindows } from "./receive-windows.ts";
-import { encodeSettings, PeerSettings } from "./settings.ts";
+import { PeerSettings } from "./settings.ts";
 import type { Stream, StreamListener } from "./stream.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 import { StreamTable } from "./stream-table.ts";
@@ -67,8 +55,8 @@ export class Connection implements SocketOwner {
   readonly #reader: FrameReader;
   #state: State = "open";
   #socket: ConnectionSocket | undefined;
-  /** Bytes of the client's preface that have not arrived. */
-  #prefaceBytes: number;
+  /** Undefined once the client's preface has arrived. */
+  #preface: PrefaceCheck | undefined;
   /** Whether we, and the peer, have announced the end of new streams. */
   #isDraining = false;
   #isPeerDraining = false;
@@ -81,7 +69,7 @@ export class Connection implements SocketOwner {
     this.#options = options;
     this.#listener = listener;
     this.#writer = new FrameWriter(buffered);
-    this.#prefaceBytes = role === "server" ? PREFACE.length : 0;
+    this.#preface = role === "server" ? new PrefaceCheck() : undefined;
     const flood = new FloodGuard(clock);
     this.#windows = new ReceiveWindows(this.#writer, buffered, role === "server");
     const parts = { role, clock, flood, writer: this.#writer, windows: this.#windows };
@@ -158,7 +146,7 @@ export class Connection implements SocketOwner {
     this.#isDraining = true;
     if (this.#options.role === "server") {
       this.#isAnnouncing = true;
-      this.#writeGoAway(MAX_31_BITS, ErrorCode.NO_ERROR, "");
+      this.#writer.goAway(MAX_31_BITS, ErrorCode.NO_ERROR, "");
       this.#writer.frame(FrameType.PING, 0, 0, DRAIN_PING);
     } else this.#emptied();
   }
@@ -170,7 +158,7 @@ export class Connection implements SocketOwner {
   close(code: number, reason: string): void {
     if (this.#state !== "open") return;
     this.#state = "writing";
-    this.#writeGoAway(this.#receiver.lastPeerId, code, reason);
+    this.#writer.goAway(this.#receiver.lastPeerId, code, reason);
     this.#end(reason);
     const ms = code === ErrorCode.NO_ERROR ? DRAINED_TIMEOUT_MS : CLOSE_TIMEOUT_MS;
     this.#cancelTimer = this.#options.clock.after(ms, () => this.#terminate());
@@ -195,26 +183,15 @@ export class Connection implements SocketOwner {
       this.close(ErrorCode.SETTINGS_TIMEOUT, "no HTTP/2 preface"),
     );
 
-    const writer = this.#writer;
-    if (role === "client") {
-      writer.reserve(PREFACE.length);
-      writer.buffer.set(PREFACE, writer.end);
-      writer.end += PREFACE.length;
-    }
-    const own: readonly [number, number] =
-      role === "client"
-        ? [Setting.ENABLE_PUSH, 0]
-        : [Setting.MAX_CONCURRENT_STREAMS, maxConcurrentStreams];
-    const settings = encodeSettings([own, [Setting.MAX_HEADER_LIST_SIZE, MAX_HEADER_LIST_BYTES]]);
-    writer.frame(FrameType.SETTINGS, 0, 0, settings);
+    writePreface(this.#writer, role, maxConcurrentStreams);
     this.#windows.start();
-    writer.start(socket, () => this.terminate("connection reset by peer"));
+    this.#writer.start(socket, () => this.terminate("connection reset by peer"));
   }
 
   received(chunk: Uint8Array): void {
     this.receptions++;
     try {
-      this.#reader.push(this.#prefaceBytes > 0 ? this.#withoutPreface(chunk) : chunk);
+      this.#reader.push(this.#preface === undefined ? chunk : this.#afterPreface(chunk));
       if (this.#writer.pendingBytes > MAX_UNWRITTEN_BYTES)
         throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read");
     } catch (error) {
@@ -226,15 +203,10 @@ export class Connection implements SocketOwner {
     }
   }
 
-  /** Compares the bytes with the client's preface (RFC 9113, section 3.4). Returns the rest. */
-  #withoutPreface(chunk: Uint8Array): Uint8Array {
-    const start = PREFACE.length - this.#prefaceBytes;
-    const bytes = Math.min(this.#prefaceBytes, chunk.length);
-    for (let i = 0; i < bytes; i++)
-      if (chunk[i] !== PREFACE[start + i])
-        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface");
-    this.#prefaceBytes -= bytes;
-    return chunk.subarray(bytes);
+  #afterPreface(chunk: Uint8Array): Uint8Array {
+    const rest = this.#preface!.push(chunk);
+    if (this.#preface!.isDone) this.#preface = undefined;
+    return rest;
   }
 
   #ready(): void {
@@ -249,7 +221,7 @@ export class Connection implements SocketOwner {
     else if (!this.#writer.isBlocked) this.#streams.queue.pump();
   }
 
-  /** Writes what the streams have left behind, then a FIN. */
+  /** Writes what is left, then a FIN. */
   #writeRest(): void {
     if (!this.#writer.flush()) this.#terminate();
     else if (!this.#writer.isBlocked) {
@@ -281,7 +253,7 @@ export class Connection implements SocketOwner {
     if (!this.#isAnnouncing) return;
     this.#isAnnouncing = false;
     this.#receiver.lastAcceptedId = this.#receiver.lastPeerId;
-    this.#writeGoAway(this.#receiver.lastPeerId, ErrorCode.NO_ERROR, "");
+    this.#writer.goAway(this.#receiver.lastPeerId, ErrorCode.NO_ERROR, "");
     this.#emptied();
   }
 
@@ -291,14 +263,6 @@ export class Connection implements SocketOwner {
     // A client's last id is that of streams that a server opens, and we open none.
     if (this.#options.role === "client") this.#streams.goneAway(lastId);
     this.#emptied();
-  }
-
-  #writeGoAway(lastId: number, code: number, debugData: string): void {
-    const payload = new Uint8Array(8 + debugData.length);
-    writeUint32(payload, 0, lastId);
-    writeUint32(payload, 4, code);
-    new TextEncoder().encodeInto(debugData, payload.subarray(8));
-    this.#writer.frame(FrameType.GOAWAY, 0, 0, payload);
   }
 
   /** Ends all streams and reports the end. */

@@ -2,8 +2,8 @@
 // What the kernel does not take stays until the socket is writable again. It does not
 // decide what is sent.
 import type { TcpSocket } from "../net/tcp-socket.ts";
-import { FRAME_HEADER_BYTES, writeUint32 } from "./protocol.ts";
-import type { BufferedBytes } from "./receive-windows.ts";
+import { FRAME_HEADER_BYTES, FrameType, writeUint32 } from "./protocol.ts";
+import type { BufferedBytes } from "./buffered-bytes.ts";
 
 const BUFFER_BYTES = 64 * 1024;
 
@@ -113,6 +113,15 @@ export class FrameWriter {
     this.header(4, type, 0, streamId);
     writeUint32(this.buffer, this.end, value);
     this.end += 4;
+  }
+
+  /** Appends a GOAWAY frame. `debugData` is ASCII. */
+  goAway(lastId: number, code: number, debugData: string): void {
+    const payload = new Uint8Array(8 + debugData.length);
+    writeUint32(payload, 0, lastId);
+    writeUint32(payload, 4, code);
+    new TextEncoder().encodeInto(debugData, payload.subarray(8));
+    this.frame(FrameType.GOAWAY, 0, 0, payload);
   }
 
   /** Writes what is collected, as far as the kernel takes it. Returns false if the socket is dead. */

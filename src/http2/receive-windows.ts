@@ -1,6 +1,7 @@
 // Flow control of what we receive (RFC 9113, section 5.2). The connection's window is
 // returned on receipt, a stream's when its bytes are consumed: a reader that stalls holds up
 // its own stream and no other.
+import type { BufferedBytes } from "./buffered-bytes.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { ConnectionError, ErrorCode, FrameType, INITIAL_WINDOW_BYTES } from "./protocol.ts";
 import type { Stream } from "./stream.ts";
@@ -14,14 +15,6 @@ const MAX_STREAM_WINDOW_BYTES = 1024 * 1024;
 // What a client may have us hold on all streams of its connection together. A connection
 // to etcd has no such ceiling: one client that does not read must not stop the others.
 const MAX_CONNECTION_BUFFER_BYTES = 4 * 1024 * 1024;
-
-/** The bytes that all connections of a process have received and not passed on. */
-export interface BufferedBytes {
-  /** `bytes` may be negative. */
-  add(bytes: number): void;
-  /** Whether windows may grow: memory is not short. */
-  readonly mayGrow: boolean;
-}
 
 export class ReceiveWindows {
   readonly #writer: FrameWriter;

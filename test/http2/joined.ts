@@ -2,7 +2,7 @@
 // times that the test chooses. Each direction holds a limited number of bytes, as a kernel
 // does.
 import type { Connection } from "../../src/http2/connection.ts";
-import type { BufferedBytes } from "../../src/http2/receive-windows.ts";
+import type { BufferedBytes } from "../../src/http2/buffered-bytes.ts";
 
 /** Counts the bytes that a side holds. */
 export class Counter implements BufferedBytes {
