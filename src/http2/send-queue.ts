@@ -1,6 +1,6 @@
 // Sends the frames of streams: encodes header lists, and sends DATA as far as the windows
 // and the socket have room. Streams that must wait take turns, one frame each.
-import { detach } from "../core/detach.ts";
+import { ByteQueue } from "../core/byte-queue.ts";
 import type { HeaderList } from "./header-list.ts";
 import { type HpackEncoder, maxEncodedBytes } from "./hpack-encoder.ts";
 import type { FrameWriter } from "./frame-writer.ts";
@@ -29,8 +29,8 @@ export class SendQueue {
   window = INITIAL_WINDOW_BYTES;
   /** HEADERS and DATA frames sent so far. */
   sentFrames = 0;
-  /** Streams that wait for the connection's window or for the socket. */
-  #ready: Stream[] = [];
+  /** Streams that wait for the connection's window or for the socket, in the order of their turns. */
+  readonly #ready = new Set<Stream>();
   #isPumping = false;
 
   constructor(writer: FrameWriter, encoder: HpackEncoder, listener: SendQueueListener) {
@@ -76,24 +76,23 @@ export class SendQueue {
 
   /** Sends a chunk, or appends it to what the stream has pending. `isEnd`: the last chunk. */
   data(stream: Stream, chunk: Uint8Array, isEnd: boolean): void {
-    const isFirst = stream.pendingBytes === 0 && this.#ready.length === 0;
-    if (isFirst && this.#hasRoom(stream, chunk.length)) {
+    if (stream.pendingBytes === 0 && this.#hasRoom(stream, chunk.length)) {
       this.#write(stream, chunk, isEnd);
       if (chunk.length > 0) this.#listener.bodySent(stream, chunk.length);
       if (isEnd) this.#listener.localEnded(stream);
       return;
     }
 
-    if (chunk.length > 0) stream.pending.push(detach(chunk));
-    stream.pendingBytes += chunk.length;
+    if (chunk.length > 0) (stream.pending ??= new ByteQueue()).push(chunk);
     this.queue(stream);
     this.pump();
   }
 
-  /** Whether `bytes` can be sent now without being split. */
+  /** Whether `bytes` can be sent now without being split, and no other stream waits. An end needs no window. */
   #hasRoom(stream: Stream, bytes: number): boolean {
     if (bytes === 0) return true;
     return (
+      this.#ready.size === 0 &&
       bytes <= MAX_FRAME_BYTES &&
       bytes <= stream.sendWindow &&
       bytes <= this.window &&
@@ -101,63 +100,48 @@ export class SendQueue {
     );
   }
 
-  /** Adds a stream that has bytes or an end to send, and whose window is open. */
+  /** Adds a stream that has bytes to send, if its window is open. */
   queue(stream: Stream): void {
-    if (stream.isQueued || !isLocalOpen(stream)) return;
-    if (stream.pendingBytes > 0 ? stream.sendWindow <= 0 : stream.finish === undefined) return;
-    stream.isQueued = true;
-    this.#ready.push(stream);
+    if (stream.pendingBytes > 0 && stream.sendWindow > 0) this.#ready.add(stream);
+  }
+
+  /** A stream has ended: drops what it has pending. */
+  remove(stream: Stream): void {
+    stream.pending = undefined;
+    this.#ready.delete(stream);
   }
 
   /** Sends what the windows and the socket have room for. */
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
-    // The streams of one turn; those with more to send join the next turn.
-    while (this.#ready.length > 0 && !this.#writer.isBlocked && this.window > 0) {
-      const turn = this.#ready;
-      this.#ready = [];
-      for (const [i, stream] of turn.entries()) {
-        if (this.#writer.isBlocked || this.window <= 0) {
-          this.#ready.unshift(...turn.slice(i));
-          break;
-        }
-        stream.isQueued = false;
-        if (isLocalOpen(stream)) this.#sendFrame(stream);
+    try {
+      // One frame each; a stream with more to send goes to the end of the queue.
+      for (const stream of this.#ready) {
+        if (this.#writer.isBlocked || this.window <= 0) break;
+        this.#ready.delete(stream);
+        this.#sendFrame(stream);
         this.queue(stream);
       }
+    } finally {
+      this.#isPumping = false;
     }
-    this.#isPumping = false;
   }
 
-  /** Sends one frame of what the stream has pending. */
+  /** Sends one frame of what the stream has pending, if its window is open, and its end if that is due. */
   #sendFrame(stream: Stream): void {
-    const chunk = stream.pending[0];
-    if (chunk === undefined) {
-      this.#sendEnd(stream);
-      return;
-    }
+    const chunk =
+      stream.sendWindow > 0
+        ? stream.pending?.take(Math.min(MAX_FRAME_BYTES, stream.sendWindow, this.window))
+        : undefined;
+    if (chunk === undefined) return;
 
-    const bytes = Math.min(chunk.length, MAX_FRAME_BYTES, stream.sendWindow, this.window);
-    if (bytes <= 0) return;
-    if (bytes === chunk.length) stream.pending.shift();
-    else stream.pending[0] = chunk.subarray(bytes);
-    stream.pendingBytes -= bytes;
-
-    const isEnd = stream.pendingBytes === 0 && stream.finish === "end";
-    this.#write(stream, chunk.subarray(0, bytes), isEnd);
-    this.#listener.bodySent(stream, bytes);
-    if (isEnd) this.#listener.localEnded(stream);
-    else if (stream.pendingBytes === 0) this.#sendEnd(stream);
-  }
-
-  /** Ends the stream if that is due. */
-  #sendEnd(stream: Stream): void {
     const { finish } = stream;
-    if (finish === undefined || !isLocalOpen(stream)) return;
-    if (finish === "end") this.#write(stream, EMPTY, true);
-    else this.headers(stream.id, finish, true);
-    this.#listener.localEnded(stream);
+    const isLast = stream.pendingBytes === 0 && finish !== undefined;
+    this.#write(stream, chunk, isLast && finish === "end");
+    if (isLast && finish !== "end") this.headers(stream.id, finish, true);
+    this.#listener.bodySent(stream, chunk.length);
+    if (isLast) this.#listener.localEnded(stream);
   }
 
   #write(stream: Stream, chunk: Uint8Array, isEnd: boolean): void {
@@ -171,9 +155,3 @@ export class SendQueue {
     this.window -= chunk.length;
   }
 }
-
-function isLocalOpen({ state }: Stream): boolean {
-  return state === "open" || state === "half-closed (remote)";
-}
-
-const EMPTY = new Uint8Array(0);

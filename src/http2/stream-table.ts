@@ -200,8 +200,7 @@ export class StreamTable implements StreamConnection, SendQueueListener {
 
   #remove(stream: Stream): void {
     stream.state = "closed";
-    stream.pending.length = 0;
-    stream.pendingBytes = 0;
+    this.queue.remove(stream);
     this.#streams.delete(stream.id);
     if (this.#streams.size === 0) this.#listener.emptied();
   }

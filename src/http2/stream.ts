@@ -1,5 +1,6 @@
 // One stream of a connection (RFC 9113, section 5): its state, its two windows, and the
 // bytes that wait to be sent. Its connection drives it; its owner uses the public methods.
+import type { ByteQueue } from "../core/byte-queue.ts";
 import type { HeaderList } from "./header-list.ts";
 import { ErrorCode, INITIAL_WINDOW_BYTES } from "./protocol.ts";
 
@@ -65,12 +66,9 @@ export class Stream {
   hasHeaders = false;
   /** Bytes of the body that content-length still promises; undefined: not given. */
   promisedBytes: number | undefined;
-  /** Bytes that wait for a window or for the socket. */
-  readonly pending: Uint8Array[] = [];
-  pendingBytes = 0;
+  /** What waits for a window or for the socket; undefined: nothing did so far. */
+  pending: ByteQueue | undefined;
   finish: Finish | undefined;
-  /** Whether the stream waits in the connection's queue. */
-  isQueued = false;
   /** On the connection's clock. */
   readonly openedAt: number;
 
@@ -83,6 +81,11 @@ export class Stream {
     this.#connection = connection;
     this.sendWindow = sendWindow;
     this.openedAt = openedAt;
+  }
+
+  /** Bytes that wait for a window or for the socket. */
+  get pendingBytes(): number {
+    return this.pending?.bytes ?? 0;
   }
 
   /** Whether we may still send. */
