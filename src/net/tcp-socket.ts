@@ -57,7 +57,9 @@ export interface TcpSystem {
   unsentBytes(fd: number): number;
 }
 
-const handlers: Bun.SocketHandler<SocketOwner> = {
+const handlers: Bun.SocketHandler<SocketOwner, "uint8array"> = {
+  // A Buffer's slice() makes no copy.
+  binaryType: "uint8array",
   open: (socket) => socket.data.opened(socket as TcpSocket),
   data: (socket, chunk) => socket.data.received(chunk),
   drain: (socket) => socket.data.writable(),

@@ -176,7 +176,8 @@ class BrokenConnection implements SocketOwner {
   ended(): void {}
 }
 
-const handlers: Bun.SocketHandler<SocketOwner> = {
+const handlers: Bun.SocketHandler<SocketOwner, "uint8array"> = {
+  binaryType: "uint8array",
   open: (socket) => socket.data.opened(socket as TcpSocket),
   handshake: (socket, isComplete, error) => {
     const owner = socket.data;
@@ -211,7 +212,7 @@ function upgrade(socket: TcpSocket, { isServer, options }: TlsSettings, owner: S
   // Not for an accepted socket, whose handlers are those of its whole listener.
   if (!isServer) socket.reload({ socket: handlersBeforeTls });
   const upgradeOptions = { isServer, tls: options, data: owner, socket: handlers };
-  socket.upgradeTLS(upgradeOptions as Bun.TLSUpgradeOptions<SocketOwner>);
+  socket.upgradeTLS(upgradeOptions as unknown as Bun.TLSUpgradeOptions<SocketOwner>);
 }
 
 /** Reads the reason from `error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER`. */
