@@ -1,5 +1,6 @@
 // Splits the bytes of a connection into frames (RFC 9113, section 4). DATA is passed on as
-// it arrives, without a copy; other frames are passed on whole. It knows no stream.
+// it arrives; other frames are passed on whole. It knows no stream.
+import { part } from "../core/detach.ts";
 import {
   ConnectionError,
   ErrorCode,
@@ -80,10 +81,7 @@ export class FrameReader {
     const needed = isPadded ? 1 : length;
     if (chunk.length - start < needed) return this.#keep(chunk, at);
     if (isPadded) return this.#startData(start + 1, 1 + chunk[start]!);
-    this.#receiver.frame(
-      this.#header,
-      length === 0 ? EMPTY : chunk.subarray(start, start + length),
-    );
+    this.#receiver.frame(this.#header, length === 0 ? EMPTY : part(chunk, start, start + length));
     return start + length;
   }
 
@@ -172,7 +170,7 @@ export class FrameReader {
       const bytes = Math.min(this.#dataBytes, chunk.length - at);
       this.#dataBytes -= bytes;
       at += bytes;
-      this.#receiver.data(this.#header, chunk.subarray(at - bytes, at), this.#dataBytes === 0);
+      this.#receiver.data(this.#header, part(chunk, at - bytes, at), this.#dataBytes === 0);
     }
 
     const skipped = Math.min(this.#paddingBytes, chunk.length - at);

@@ -40,7 +40,7 @@ export class HeaderBlock {
   /** The block was handled; the next HEADERS may follow. */
   end(): void {
     this.streamId = 0;
-    this.#fragments = [];
+    if (this.#fragments.length > 0) this.#fragments = [];
     this.#bytes = 0;
   }
 
@@ -57,6 +57,7 @@ export class HeaderBlock {
 
 /** Returns the payload of a HEADERS frame without padding and priority. */
 function fragmentOf({ flags, streamId }: FrameHeader, payload: Uint8Array): Uint8Array {
+  if ((flags & (Flag.PADDED | Flag.PRIORITY)) === 0) return payload;
   let start = 0;
   let end = payload.length;
   if ((flags & Flag.PADDED) !== 0) {
