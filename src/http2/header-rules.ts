@@ -1,6 +1,6 @@
 // The rules for the header lists of requests, responses and trailers (RFC 9113, section 8).
 // A list that breaks one makes its message malformed, which is a stream error.
-import type { HeaderList } from "./header-list.ts";
+import { headerListBytes, type HeaderList } from "./header-list.ts";
 
 /** Connection-specific fields, which HTTP/2 does not have (RFC 9113, section 8.2.2). */
 const CONNECTION_FIELDS = new Set([
@@ -19,20 +19,47 @@ const INVALID_VALUE = /[\0\r\n]|^[\t ]|[\t ]$/;
 const REQUEST_FIELDS = [":method", ":scheme", ":path", ":authority"];
 const RESPONSE_FIELDS = [":status"];
 
-/** Returns why the header list of a request is malformed; undefined: it is not. */
-export function requestFault(list: HeaderList): string | undefined {
-  // CONNECT has no scheme and no path (RFC 9113, section 8.5); no proxy of etcd serves it.
-  return listFault(list, REQUEST_FIELDS, 3);
+// Larger lists are not remembered, so that idle connections keep little.
+const MAX_REMEMBERED_BYTES = 1024;
+
+/**
+ * Checks the lists of one connection. Peers repeat their lists, and a decoder returns the
+ * same object for a block that repeats, so the last list of each kind that was not malformed
+ * is remembered.
+ */
+export class HeaderRules {
+  #request: HeaderList | undefined;
+  #response: HeaderList | undefined;
+  #trailers: HeaderList | undefined;
+
+  /** Returns why the header list of a request is malformed; undefined: it is not. */
+  requestFault(list: HeaderList): string | undefined {
+    if (list === this.#request) return undefined;
+    // CONNECT has no scheme and no path (RFC 9113, section 8.5); no proxy of etcd serves it.
+    const fault = listFault(list, REQUEST_FIELDS, 3);
+    if (isRepeatable(list, fault)) this.#request = list;
+    return fault;
+  }
+
+  /** Returns why the header list of a response is malformed; undefined: it is not. */
+  responseFault(list: HeaderList): string | undefined {
+    if (list === this.#response) return undefined;
+    const fault = listFault(list, RESPONSE_FIELDS, 1);
+    if (isRepeatable(list, fault)) this.#response = list;
+    return fault;
+  }
+
+  /** Returns why a list of trailers is malformed; undefined: it is not. */
+  trailersFault(list: HeaderList): string | undefined {
+    if (list === this.#trailers) return undefined;
+    const fault = listFault(list, [], 0);
+    if (isRepeatable(list, fault)) this.#trailers = list;
+    return fault;
+  }
 }
 
-/** Returns why the header list of a response is malformed; undefined: it is not. */
-export function responseFault(list: HeaderList): string | undefined {
-  return listFault(list, RESPONSE_FIELDS, 1);
-}
-
-/** Returns why a list of trailers is malformed; undefined: it is not. */
-export function trailersFault(list: HeaderList): string | undefined {
-  return listFault(list, [], 0);
+function isRepeatable(list: HeaderList, fault: string | undefined): boolean {
+  return fault === undefined && headerListBytes(list) <= MAX_REMEMBERED_BYTES;
 }
 
 /** Of `pseudoFields`, each is allowed once, and the first `required` must be there. */

@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { FloodGuard } from "./flood-guard.ts";
 import type { FrameHeader } from "./frame-reader.ts";
 import { headerValue, type HeaderList } from "./header-list.ts";
-import { requestFault, responseFault, trailersFault } from "./header-rules.ts";
+import { HeaderRules } from "./header-rules.ts";
 import {
   ConnectionError,
   ErrorCode,
@@ -47,6 +47,7 @@ const IGNORED: StreamListener = { headers() {}, data() {}, sent() {}, closed() {
 export class StreamReceiver {
   readonly #parts: StreamReceiverParts;
   readonly #listener: StreamReceiverListener;
+  readonly #rules = new HeaderRules();
   /** The highest id that the peer has opened. */
   lastPeerId = 0;
   /** Streams of the peer above this id are ignored: GOAWAY has named it. */
@@ -87,7 +88,7 @@ export class StreamReceiver {
       streams.sendHeaders(stream, TOO_LARGE, true);
       return;
     }
-    if (requestFault(list) !== undefined || !acceptLength(stream, list, isEnd)) {
+    if (this.#rules.requestFault(list) !== undefined || !acceptLength(stream, list, isEnd)) {
       streams.fail(stream, ErrorCode.PROTOCOL_ERROR);
       return;
     }
@@ -108,7 +109,8 @@ export class StreamReceiver {
     }
 
     const isFirst = !stream.hasHeaders;
-    const fault = list && (isFirst ? responseFault(list) : trailersFault(list));
+    const rules = this.#rules;
+    const fault = list && (isFirst ? rules.responseFault(list) : rules.trailersFault(list));
     // Trailers end the stream (RFC 9113, section 8.1).
     if (list === undefined || fault !== undefined || (!isFirst && !isEnd)) {
       streams.fail(stream, ErrorCode.PROTOCOL_ERROR);
