@@ -45,13 +45,15 @@ export class CallScene implements CallRouting, SessionListener {
   readonly memberBuffered = new Counter();
   readonly #options: SceneOptions;
   readonly #proxy: End;
-  readonly #floor = { revision: 0 };
+  readonly #floor = { revision: 0, address: "127.0.0.1" };
 
   constructor(options: SceneOptions) {
     this.#options = options;
     const { capacity = 1_000_000, hasSerializableOrdering = false } = options;
     const config: CallsConfig = {
       hasSerializableOrdering,
+      hasAccessLog: false,
+      hasMessageLog: false,
       maxBufferBytes: 64 * 1024 * 1024,
       messages: { maxSendBytes: 4 * 1024 * 1024, maxRecvBytes: 4 * 1024 * 1024 },
     };
