@@ -52,15 +52,19 @@ export class CallLog {
     return this.#config.hasMessageLog;
   }
 
-  /** `sender`: whose message it is. */
-  message(sender: "client" | "member", method: Method, peer: string | undefined, bytes: number) {
-    this.#log.info(MESSAGE, {
-      "grpc.service": method.service,
-      "grpc.method": method.name,
+  /** Returns a function that logs one message of a call. `sender`: whose messages they are. */
+  lineOf(
+    sender: "client" | "member",
+    { service, name }: Method,
+    peer: string | undefined,
+  ): (bytes: number) => void {
+    const fields = {
+      "grpc.service": service,
+      "grpc.method": name,
       "peer.address": peer ?? null,
       from: sender,
-      bytes,
-    });
+    };
+    return (bytes) => this.#log.info(MESSAGE, { ...fields, bytes });
   }
 
   ended(call: LoggedCall): void {

@@ -86,7 +86,11 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   /** Sends the call to a member, or waits for one; with a refusal, ends it at once. */
   start(refusal: GrpcStatus | undefined): void {
     this.method.started++;
-    if (this.#parts.log.hasMessages) this.#logMessages();
+    const { log } = this.#parts;
+    if (log.hasMessages) {
+      this.#toMember.logWith(log.lineOf("client", this.method, this.#sender.address));
+      this.#toClient.logWith(log.lineOf("member", this.method, this.#sender.address));
+    }
     if (refusal !== undefined) {
       this.fail(refusal);
       return;
@@ -102,13 +106,6 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
 
   get responseBytes(): number {
     return this.#toClient.sentBytes;
-  }
-
-  #logMessages(): void {
-    const { log } = this.#parts;
-    const { address } = this.#sender;
-    this.#toMember.logWith((bytes) => log.message("client", this.method, address, bytes));
-    this.#toClient.logWith((bytes) => log.message("member", this.method, address, bytes));
   }
 
   /** What the access log says of the call. */
