@@ -48,20 +48,20 @@ export class CallLog {
     return this.#config.hasAccessLog;
   }
 
-  get hasMessages(): boolean {
-    return this.#config.hasMessageLog;
-  }
-
-  /** Returns a function that logs one message of a call. `sender`: whose messages they are. */
+  /**
+   * Returns a function that logs one message of a call; undefined if messages are not logged.
+   * `sender`: whose messages they are.
+   */
   lineOf(
     sender: "client" | "member",
     { service, name }: Method,
-    peer: string | undefined,
-  ): (bytes: number) => void {
+    client: { readonly address: string | undefined },
+  ): ((bytes: number) => void) | undefined {
+    if (!this.#config.hasMessageLog) return undefined;
     const fields = {
       "grpc.service": service,
       "grpc.method": name,
-      "peer.address": peer ?? null,
+      "peer.address": client.address ?? null,
       from: sender,
     };
     return (bytes) => this.#log.info(MESSAGE, { ...fields, bytes });

@@ -86,11 +86,8 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   /** Sends the call to a member, or waits for one; with a refusal, ends it at once. */
   start(refusal: GrpcStatus | undefined): void {
     this.method.started++;
-    const { log } = this.#parts;
-    if (log.hasMessages) {
-      this.#toMember.logWith(log.lineOf("client", this.method, this.#sender.address));
-      this.#toClient.logWith(log.lineOf("member", this.method, this.#sender.address));
-    }
+    this.#toMember.onMessage = this.#parts.log.lineOf("client", this.method, this.#sender);
+    this.#toClient.onMessage = this.#parts.log.lineOf("member", this.method, this.#sender);
     if (refusal !== undefined) {
       this.fail(refusal);
       return;
@@ -100,19 +97,12 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     this.#forward();
   }
 
-  get requestBytes(): number {
-    return this.#toMember.sentBytes;
-  }
-
-  get responseBytes(): number {
-    return this.#toClient.sentBytes;
-  }
-
   /** What the access log says of the call. */
   get logged(): LoggedCall {
     const [endpoint, client] = [this.#session?.endpoint.label, this.#sender.address];
     const { openedAt: startedAt } = this.#client;
-    const { method, code, requestBytes, responseBytes } = this;
+    const [requestBytes, responseBytes] = [this.#toMember.sentBytes, this.#toClient.sentBytes];
+    const { method, code } = this;
     return { method, client, endpoint, code, requestBytes, responseBytes, startedAt };
   }
 

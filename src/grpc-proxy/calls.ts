@@ -124,8 +124,6 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
   ended(call: Call): void {
     this.#calls.delete(call);
     if (this.log.hasCalls) this.log.ended(call.logged);
-    this.methods.bytesReceived += call.requestBytes;
-    this.methods.bytesSent += call.responseBytes;
     if (call.bufferedBytes > 0) this.#unread.add(call);
   }
 

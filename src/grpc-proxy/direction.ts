@@ -29,9 +29,9 @@ export class Direction {
     this.#passOn = passOn;
   }
 
-  /** Calls `log` with the length of each message. */
-  logWith(log: (bytes: number) => void): void {
-    this.#scanner.onMessage = log;
+  /** Called with the length of each message when it begins. */
+  set onMessage(listener: ((bytes: number) => void) | undefined) {
+    this.#scanner.onMessage = listener;
   }
 
   /** Rewrites all messages. `encoding`: the direction's grpc-encoding. */
@@ -70,6 +70,8 @@ export class Direction {
    */
   sent(bytes: number, source: Stream, sink: Stream | undefined): void {
     this.sentBytes += bytes;
+    if (this.#verb === "send") this.#method.bytesReceived += bytes;
+    else this.#method.bytesSent += bytes;
     const isAllSent = this.#pipe !== undefined && sink?.pendingBytes === 0;
     const returned = isAllSent ? this.#owedBytes : Math.min(bytes, this.#owedBytes);
     if (returned === 0) return;

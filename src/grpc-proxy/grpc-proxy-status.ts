@@ -36,7 +36,7 @@ export interface StatusParts {
 /** Returns a snapshot of the proxy's state. */
 export function grpcProxyStatus(parts: StatusParts): GrpcProxyStatus {
   const { now, upstream, calls } = parts;
-  const { methods } = calls;
+  const all = [...calls.methods.all];
   const { cluster, sessionCount, waitingCalls } = upstream;
   const endpoints = cluster.pool.endpoints.map((endpoint) => endpointStatus(endpoint, now));
   return {
@@ -47,14 +47,18 @@ export function grpcProxyStatus(parts: StatusParts): GrpcProxyStatus {
     active: parts.active,
     accepted: parts.accepted,
     refused: { ...parts.refused },
-    bytesToServers: methods.bytesReceived,
-    bytesToClients: methods.bytesSent,
+    bytesToServers: sum(all, ({ bytesReceived }) => bytesReceived),
+    bytesToClients: sum(all, ({ bytesSent }) => bytesSent),
     heldBytes: calls.bufferLimit.bytes,
     endpoints,
     discovery: cluster.discoveryStatus(),
     calls: calls.count,
     waitingCalls,
     sessions: sessionCount,
-    methods: [...methods.all],
+    methods: all,
   };
+}
+
+function sum(methods: readonly Method[], valueOf: (method: Method) => number): number {
+  return methods.reduce((total, method) => total + valueOf(method), 0);
 }

@@ -18,6 +18,9 @@ export interface Method {
   readonly handled: number[];
   messagesReceived: number;
   messagesSent: number;
+  /** Bytes of messages that were handed on. */
+  bytesReceived: number;
+  bytesSent: number;
 }
 
 const READS = new Set([
@@ -52,9 +55,6 @@ const MAX_METHODS = 200;
 const OTHER = "/unknown/unknown";
 
 export class MethodTable {
-  /** Bytes of messages, of all calls. */
-  bytesReceived = 0;
-  bytesSent = 0;
   readonly #byPath = new Map<string, Method>();
 
   /** Returns the method of a path, such as `/etcdserverpb.KV/Range`. */
@@ -73,6 +73,8 @@ export class MethodTable {
       handled: Array.from({ length: 17 }, () => 0),
       messagesReceived: 0,
       messagesSent: 0,
+      bytesReceived: 0,
+      bytesSent: 0,
     };
     this.#byPath.set(path, method);
     return method;
