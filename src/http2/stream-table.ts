@@ -88,13 +88,11 @@ export class StreamTable implements StreamConnection, SendQueueListener {
     return stream;
   }
 
-  /** Adds a stream that its peer has opened. */
+  /** Adds a stream. */
   add(id: number): Stream {
-    const { peer, clock } = this.#parts;
-    const stream = new Stream(id, this, {
-      sendWindow: peer.initialWindowBytes,
-      openedAt: clock.now(),
-    });
+    const { role, peer, clock } = this.#parts;
+    const openedAt = role === "server" ? clock.now() : 0;
+    const stream = new Stream(id, this, peer.initialWindowBytes, openedAt);
     this.#streams.set(id, stream);
     return stream;
   }

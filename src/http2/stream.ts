@@ -69,14 +69,10 @@ export class Stream {
   /** What waits for a window or for the socket; undefined: nothing did so far. */
   pending: ByteQueue | undefined;
   finish: Finish | undefined;
-  /** On the connection's clock. */
+  /** On the connection's clock, if the peer opened it; otherwise 0. */
   readonly openedAt: number;
 
-  constructor(
-    id: number,
-    connection: StreamConnection,
-    { sendWindow, openedAt }: { readonly sendWindow: number; readonly openedAt: number },
-  ) {
+  constructor(id: number, connection: StreamConnection, sendWindow: number, openedAt: number) {
     this.id = id;
     this.#connection = connection;
     this.sendWindow = sendWindow;
