@@ -1,10 +1,9 @@
 // Opens connections to members: TCP by the resolver, then TLS if the member has it.
 import type { Clock } from "../core/clock.ts";
 import { type EtcdTls, usesTls } from "../core/grpc-proxy-config.ts";
-import type { TlsSettings } from "../core/tls.ts";
 import { DialError } from "../net/dial-error.ts";
 import type { DialEvents } from "../net/dial.ts";
-import { TlsHandshake } from "../net/tls-handshake.ts";
+import { TlsHandshake, type TlsHandshakeOptions } from "../net/tls-handshake.ts";
 import type { TcpSocket } from "../net/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Dialer } from "../resolver/failover.ts";
@@ -13,6 +12,7 @@ import type { ProxyTls } from "./proxy-tls.ts";
 /** The part of the configuration that it reads at each dial. */
 export interface MemberDialerConfig {
   readonly tls: EtcdTls;
+  /** For the connection and the handshake together. */
   readonly dialTimeoutMs: number;
 }
 
@@ -39,9 +39,10 @@ export class MemberDialer implements Dialer<TcpSocket> {
   }
 
   dial(endpoint: Endpoint, events: DialEvents): () => void {
-    const { tls } = this.#config();
+    const { tls, dialTimeoutMs } = this.#config();
     if (!usesTls(endpoint.spec, tls)) return this.#tcp.dial(endpoint, events);
 
+    const deadline = this.#clock.now() + dialTimeoutMs;
     let abort = () => {};
     let isAborted = false;
     // The settings come first: a socket must not be idle while files are read.
@@ -50,7 +51,8 @@ export class MemberDialer implements Dialer<TcpSocket> {
         if (isAborted) return;
         abort = this.#tcp.dial(endpoint, {
           connected: (socket) => {
-            abort = this.#secure(socket, endpoint, settings, events);
+            const timeoutMs = Math.max(1, deadline - this.#clock.now());
+            abort = this.#secure(socket, endpoint, { settings, timeoutMs }, events);
           },
           failed: (error) => events.failed(error),
         });
@@ -69,11 +71,9 @@ export class MemberDialer implements Dialer<TcpSocket> {
   #secure(
     socket: TcpSocket,
     { label }: Endpoint,
-    settings: TlsSettings,
+    options: TlsHandshakeOptions,
     events: DialEvents,
   ): () => void {
-    const { dialTimeoutMs } = this.#config();
-    const options = { settings, timeoutMs: dialTimeoutMs };
     const handshake = new TlsHandshake(this.#clock, options, {
       secured: (secured, { alpnProtocol }) => {
         if (alpnProtocol === "h2") {

@@ -213,6 +213,7 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
   #startDial(endpoint: Endpoint): SessionDial {
     const { clock, dialer, options } = this.#parts;
     const { dialTimeoutMs, ...sessionOptions } = options(endpoint);
+    const deadline = clock.now() + dialTimeoutMs;
     const dial = new SessionDial();
     this.#dials.set(endpoint, dial);
     const failed = (error: DialError) => {
@@ -224,7 +225,8 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
         const session = new Session(endpoint, sessionOptions, this);
         this.#all.add(session);
         dial.session = session;
-        dial.cancel = clock.after(dialTimeoutMs, () => session.terminate("i/o timeout"));
+        const remainingMs = Math.max(1, deadline - clock.now());
+        dial.cancel = clock.after(remainingMs, () => session.terminate("i/o timeout"));
         socket.data = session.connection;
         session.connection.opened(socket);
       },
