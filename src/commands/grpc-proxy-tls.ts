@@ -10,7 +10,7 @@ import { AutoTls } from "../os/auto-tls.ts";
 import { checkEmptyCommonName, ClientTls } from "../os/client-tls.ts";
 import { wallClock } from "../os/clock.ts";
 import { ListenerTls } from "../os/listener-tls.ts";
-import { readTlsFiles, TlsFileError, type TlsFlags } from "../os/tls.ts";
+import { readTlsFiles, TlsFileError, type TlsFlags, type TlsOptions } from "../os/tls.ts";
 
 const LISTENER_FLAGS = {
   certFile: "--cert-file",
@@ -30,6 +30,8 @@ export class FileTls implements ProxyTls {
   readonly #flags: TlsFlags;
   #auto: AutoTls | undefined;
   #listener: ListenerTls | undefined;
+  /** Of the last dial. Most dials find the same files, and parsing them takes long. */
+  #client: { readonly tls: TlsOptions; readonly settings: ClientTls } | undefined;
 
   /** `flags`: those that set the files for etcd. */
   constructor(config: ListenTls, clock: Clock, log: Log, flags: TlsFlags) {
@@ -94,8 +96,11 @@ export class FileTls implements ProxyTls {
   async memberSettings(files: EtcdTls, names: readonly string[]): Promise<TlsSettings> {
     const { insecureSkipVerify } = files;
     const tls = await readTlsFiles(files, this.#flags);
-    const client = new ClientTls({ tls, insecureSkipVerify, alpnProtocols: ETCD_PROTOCOLS });
-    return client.settingsFor(names);
+    if (this.#client === undefined || !isSame(this.#client.tls, tls)) {
+      const alpnProtocols = ETCD_PROTOCOLS;
+      this.#client = { tls, settings: new ClientTls({ tls, insecureSkipVerify, alpnProtocols }) };
+    }
+    return this.#client.settings.settingsFor(names);
   }
 
   async checkMemberFiles({ certFile }: EtcdTls): Promise<void> {
@@ -107,6 +112,16 @@ export class FileTls implements ProxyTls {
     this.#listener?.close();
     this.#auto?.close();
   }
+}
+
+function isSame(a: TlsOptions, b: TlsOptions): boolean {
+  return (
+    a.cert === b.cert &&
+    a.key === b.key &&
+    a.isUnverified === b.isUnverified &&
+    a.ca.length === b.ca.length &&
+    [...a.ca].every((certificate, i) => certificate === b.ca[i])
+  );
 }
 
 /** A file that cannot be used may be in the middle of its renewal: another start may succeed. */
