@@ -14,10 +14,10 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   readonly #log: Logger;
   readonly #retryDelayMs: () => number;
   readonly #stillDownMs: number;
-  /** How often each endpoint that is down has failed again. */
-  readonly #failures = new WeakMap<Endpoint, number>();
+  /** How often each endpoint that is down has failed again, and how at last. */
+  readonly #failures = new WeakMap<Endpoint, { count: number; code: string }>();
 
-  /** `stillDownMs`: between two lines about an endpoint that stays down. 0: one for each failure. */
+  /** `stillDownMs`: between two lines about an endpoint that stays down for the same reason. 0: one for each failure. */
   constructor(log: Logger, retryDelayMs: () => number, stillDownMs: number) {
     this.#log = log;
     this.#retryDelayMs = retryDelayMs;
@@ -25,14 +25,16 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   deactivated(endpoint: Endpoint, error: Error): void {
+    this.#failures.set(endpoint, { count: 0, code: codeOf(error) });
     this.#log.warn("deactivated endpoint", this.#failureFields(endpoint, error));
   }
 
   stillDown(endpoint: Endpoint, error: Error): void {
-    const failures = this.#failures.get(endpoint) ?? 0;
-    this.#failures.set(endpoint, failures + 1);
+    const { count, code } = this.#failures.get(endpoint)!;
+    const isKnown = codeOf(error) === code;
+    this.#failures.set(endpoint, { count: isKnown ? count + 1 : 1, code: codeOf(error) });
     const period = Math.max(1, Math.ceil(this.#stillDownMs / this.#retryDelayMs()));
-    if (failures % period > 0) return;
+    if (isKnown && count % period > 0) return;
     const message = "failed to activate endpoint (stay inactive for another interval)";
     this.#log.warn(message, this.#failureFields(endpoint, error));
   }
@@ -121,6 +123,11 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   #failureFields({ label }: Endpoint, error: Error): Fields {
     return { address: label, interval: formatDuration(this.#retryDelayMs()), error: error.message };
   }
+}
+
+/** Returns what stays the same while the addresses of an endpoint take turns. */
+function codeOf(error: Error): string {
+  return (error as Error & { code?: string }).code ?? error.message;
 }
 
 function srvFields({ domain }: SrvConfig, specs: readonly EndpointSpec[]): Fields {

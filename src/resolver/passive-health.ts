@@ -125,6 +125,7 @@ export class PassiveHealth {
       isDone = true;
       recovery.abortProbe = undefined;
       if (error === undefined) this.#markUp(endpoint, recovery);
+      else this.#pool.setDownReason(endpoint, error.message);
 
       const { waiting } = recovery;
       recovery.waiting = [];

@@ -143,6 +143,11 @@ export class Pool {
     return true;
   }
 
+  /** Replaces the reason why an endpoint is down. Does nothing if it is up. */
+  setDownReason(endpoint: Endpoint, reason: string): void {
+    if (!endpoint.isUp) endpoint.downReason = reason;
+  }
+
   #rebuildTiers(): void {
     const priorities = [...new Set(this.#endpoints.map(({ spec }) => spec.priority))];
     const byPriority = priorities

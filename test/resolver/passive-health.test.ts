@@ -70,6 +70,18 @@ describe("PassiveHealth", () => {
     expect(clock.pending).toBe(0);
   });
 
+  test("a failed probe replaces the reason why the endpoint is down", () => {
+    const { clock, fail, a, probes } = setUp();
+    fail(a);
+    expect(a.downReason).toBe("refused");
+    clock.advance(RETRY);
+    probes[0]!.done(new Error("certificate has expired"));
+    expect(a.downReason).toBe("certificate has expired");
+    clock.advance(RETRY);
+    probes[1]!.done();
+    expect(a.downReason).toBeUndefined();
+  });
+
   test("markDown() starts a separate timer for each endpoint", () => {
     const { clock, fail, a, b, probes } = setUp();
     fail(a);
