@@ -107,6 +107,14 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
     return () => waiting.waiters.delete(events);
   }
 
+  /** Finds out whether calls could begin, for an endpoint that is down. A session that this opens stays. */
+  probe(endpoint: Endpoint, done: (error: Error | undefined) => void): () => void {
+    if (!this.#isBusy(endpoint))
+      return this.dial(endpoint, { connected: () => done(undefined), failed: done });
+    done(undefined);
+    return () => {};
+  }
+
   /** Begins no calls on the endpoint's sessions; they close when theirs have ended. */
   drain(endpoint: Endpoint): void {
     this.#dials.get(endpoint)?.abort();
@@ -138,8 +146,9 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
     const sessions = this.#ready.get(endpoint) ?? [];
     sessions.push(session);
     this.#ready.set(endpoint, sessions);
-    this.#listener?.sessionReady(session);
+    // First, since it may bring the endpoint up, which calls need.
     dial?.connected(session);
+    this.#listener?.sessionReady(session);
   }
 
   goneAway(session: Session): void {

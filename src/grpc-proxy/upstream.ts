@@ -153,8 +153,8 @@ export class Upstream implements ClusterListener, SessionsListener {
     this.#isClosed = true;
     for (const cancel of this.#removed.values()) cancel();
     this.#waiting.close();
-    this.#sessions.close();
     this.cluster.close();
+    this.#sessions.close();
   }
 
   // The events of sessions.
@@ -205,5 +205,10 @@ export class Upstream implements ClusterListener, SessionsListener {
 
   endpointFailing(endpoint: Endpoint): void {
     this.#sessions.terminate(endpoint, "endpoint is unhealthy");
+  }
+
+  /** A member whose TLS or HTTP/2 fails still accepts TCP connections. */
+  probe(endpoint: Endpoint, done: (error: Error | undefined) => void): () => void {
+    return this.#sessions.probe(endpoint, done);
   }
 }

@@ -7,7 +7,7 @@ import type { DiscoveryStatus } from "../observe/status.ts";
 import { resolverDescriptors } from "./descriptor-cost.ts";
 import { Discovery } from "./discovery.ts";
 import { type HealthCheckLimits, type HealthResult, ActiveHealth } from "./active-health.ts";
-import { PassiveHealth } from "./passive-health.ts";
+import { PassiveHealth, type Probe } from "./passive-health.ts";
 import { DnsCache } from "./dns-cache.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Pool } from "./pool.ts";
@@ -41,6 +41,8 @@ export interface ClusterListener {
   endpointUp(endpoint: Endpoint): void;
   /** An endpoint fails its health checks while another passes: its connections should be reset. */
   endpointFailing(endpoint: Endpoint): void;
+  /** Probes an endpoint that is down. Not there: by a TCP connection, which is closed at once. */
+  readonly probe?: Probe;
 }
 
 export class Cluster {
@@ -71,7 +73,9 @@ export class Cluster {
     this.#names = io.names;
     this.dialer = io.dialer;
     this.#endpointCheck = new EndpointCheck(clock, isSelf, this.#log);
-    this.health = new PassiveHealth(this.pool, clock, this.dialer, config.retryDelayMs);
+    const probe: Probe = (endpoint, done) =>
+      this.#listener!.probe?.(endpoint, done) ?? this.dialer.probe(endpoint, done);
+    this.health = new PassiveHealth(this.pool, clock, { probe }, config.retryDelayMs);
     this.#activeHealth = new ActiveHealth(this.pool, clock, io.checkHealth, deps.random);
     this.#discovery = new Discovery(config, io, this.pool, clock);
   }
