@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { EtcdClient } from "./etcd-client.ts";
 import { type EtcdRelease, etcdReleases } from "./etcd-releases.ts";
 import { Closers, eventually } from "./gateway-command.ts";
-import type { GatewayProcess, LogLine } from "./gateway-process.ts";
+import type { GatewayOptions, GatewayProcess, LogLine } from "./gateway-process.ts";
 import { startGrpcProxy } from "./grpc-proxy-process.ts";
 import { KV } from "./etcd-rpcs.ts";
 import type { GrpcAnswer } from "./grpc-client.ts";
@@ -66,8 +66,9 @@ export class GrpcProxyTlsScene {
   }
 
   /** Starts our proxy, which ends with the test. */
-  async proxy(flags: readonly string[]): Promise<GatewayProcess> {
-    return this.add(await startGrpcProxy({ kind: "ours", release: this.release }, flags));
+  async proxy(flags: readonly string[], options?: GatewayOptions): Promise<GatewayProcess> {
+    const subject = { kind: "ours", release: this.release } as const;
+    return this.add(await startGrpcProxy(subject, flags, options));
   }
 
   /** Starts etcd's own proxy, as the control. */

@@ -70,6 +70,11 @@ export class SingleEtcd {
     if (!isServing()) throw new Error(`etcd exited with ${life.status}: ${life.stderr}`);
   }
 
+  /** Sends a signal; SIGSTOP freezes the member, SIGCONT resumes it. */
+  signal(name: NodeJS.Signals): void {
+    this.#life?.signal(name);
+  }
+
   /** Kills the member and removes its data. May be called twice. */
   async close(): Promise<void> {
     await this.#life?.close();
