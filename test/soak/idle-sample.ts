@@ -1,7 +1,7 @@
 // Idle samples: the gateway's resources while no client is connected and every
 // server is up. Growth from one sample to the next is a leak.
 import { until } from "../support/peer.ts";
-import type { SoakGateway } from "./soak-gateway.ts";
+import type { GatewayProcess } from "../support/gateway-process.ts";
 
 // Time for timers that release descriptors: the probe of a silent endpoint, the
 // drain of a removed one. The longest is the 3 s of --dial-timeout.
@@ -18,9 +18,12 @@ export interface IdleSample {
   readonly wakeups: number;
 }
 
+/** The process whose resources are sampled. */
+type Sampled = Pick<GatewayProcess, "descriptors" | "residentKib" | "cpuTicks" | "wakeups">;
+
 /** Waits for the gateway to release the descriptors opened since `before`, then takes a sample. */
 export async function sampleIdle(
-  gateway: SoakGateway,
+  gateway: Sampled,
   before: IdleSample | undefined,
 ): Promise<IdleSample> {
   const isReleased = () => before === undefined || gateway.descriptors <= before.descriptors;

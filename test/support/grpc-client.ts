@@ -104,6 +104,8 @@ export class GrpcCall {
   readonly #session: http2.ClientHttp2Session;
   readonly #stream: http2.ClientHttp2Stream;
   readonly #messages: GrpcMessage[] = [];
+  /** Waits that check their condition when something has arrived. */
+  readonly #waits = new Set<() => void>();
   #trailers: Metadata = [];
 
   constructor(session: http2.ClientHttp2Session, stream: http2.ClientHttp2Stream) {
@@ -118,7 +120,10 @@ export class GrpcCall {
       this.#trailers = metadataOf(headers, raw);
     });
     const reader = new MessageReader((message) => this.#messages.push(message));
-    stream.on("data", (chunk: Buffer) => reader.take(chunk));
+    stream.on("data", (chunk: Buffer) => {
+      reader.take(chunk);
+      this.#wake();
+    });
     // What matters of an error is in `resetCode`.
     stream.on("error", () => {});
     // With trailers, the server has ended the call, whatever the client has still to send.
@@ -155,19 +160,36 @@ export class GrpcCall {
   /** Takes the next message; undefined if the call has ended. Rejects after `timeoutMs`. */
   async next(timeoutMs = 10_000): Promise<GrpcMessage | undefined> {
     const isReady = () => this.#messages.length > 0 || this.end !== undefined;
-    await until(isReady, "a message arrived or the call ended", timeoutMs);
+    await this.#until(isReady, "a message arrived or the call ended", timeoutMs);
     return this.#messages.shift();
   }
 
   /** Resolves once the call has ended. */
   async ended(timeoutMs = 10_000): Promise<GrpcEnd> {
-    await until(() => this.end !== undefined, "the call ended", timeoutMs);
+    await this.#until(() => this.end !== undefined, "the call ended", timeoutMs);
     return this.end!;
   }
 
   /** Resolves once the call has ended, with all messages that were not taken. */
   async answer(timeoutMs?: number): Promise<GrpcAnswer> {
     return { ...(await this.ended(timeoutMs)), messages: this.#messages.splice(0) };
+  }
+
+  /** As `until`, without polling: thousands of streams may wait at the same time. */
+  #until(isReady: () => boolean, what: string, timeoutMs: number): Promise<void> {
+    if (isReady()) return Promise.resolve();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => reject(new Error(`timed out waiting until ${what}`)), timeoutMs);
+    const check = () => void (isReady() && resolve());
+    this.#waits.add(check);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#waits.delete(check);
+    });
+  }
+
+  #wake(): void {
+    for (const check of this.#waits) check();
   }
 
   #close(): void {
@@ -183,6 +205,7 @@ export class GrpcCall {
       resetCode,
     };
     if (!this.#stream.closed) this.#stream.close(http2.constants.NGHTTP2_NO_ERROR);
+    this.#wake();
   }
 }
 
