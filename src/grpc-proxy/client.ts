@@ -2,7 +2,7 @@
 // streams that it opens. gRPC calls go to members; other requests are answered here.
 import type { Clock } from "../core/clock.ts";
 import type { SocketOwner, TcpSocket } from "../net/tcp-socket.ts";
-import { type TlsError, TlsHandshake } from "../net/tls-handshake.ts";
+import { TlsHandshake } from "../net/tls-handshake.ts";
 import type { TlsSettings } from "../core/tls.ts";
 import { Connection } from "../http2/connection.ts";
 import type { ConnectionListener } from "../http2/connection-listener.ts";
@@ -40,8 +40,8 @@ export interface ClientParts {
 export interface ClientListener {
   /** A client calls an RPC. Returns who receives the stream's events. */
   call(stream: Stream, request: ClientRequest, client: Client): StreamListener;
-  /** A client at this address failed its TLS handshake, and is gone. */
-  handshakeFailed(address: string, error: TlsError): void;
+  /** A client at this address was not served, since it does or does not speak TLS as it should. */
+  rejected(address: string, reason: string): void;
   /** The connection is closed. */
   clientClosed(client: Client): void;
   faulted(error: unknown): void;
@@ -49,6 +49,11 @@ export interface ClientListener {
 
 // As etcd's listener.
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+// The type of a TLS record (RFC 8446, section 5.1), the first byte of a client that speaks TLS.
+// Neither HTTP/2 nor HTTP/1 begins with it.
+const TLS_HANDSHAKE = 0x16;
+const NO_TLS = "the client speaks TLS; set --cert-file and --key-file, or --auto-tls";
 
 // Time for the first byte. Without it, idle connections would be free.
 const FIRST_BYTE_TIMEOUT_MS = 10_000;
@@ -90,8 +95,8 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
       secured: (secured) => {
         this.#cancelTimer = this.#serve(secured);
       },
-      failed: (error) => {
-        listener.handshakeFailed(address, error);
+      failed: ({ code, message }) => {
+        listener.rejected(address, `${message} (${code})`);
         listener.clientClosed(this);
       },
     });
@@ -133,6 +138,11 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
 
   received(chunk: Uint8Array): void {
     this.#cancelTimer();
+    if (chunk[0] === TLS_HANDSHAKE && this.#parts.tlsSettings() === undefined) {
+      this.#parts.listener.rejected(this.#socket!.remoteAddress, NO_TLS);
+      this.#socket!.terminate();
+      return;
+    }
     const owner =
       chunk[0] === PREFACE[0] && (chunk.length === 1 || chunk[1] === PREFACE[1])
         ? this.#speakHttp2()

@@ -9,7 +9,6 @@ import type { GrpcProxyConfig } from "../core/grpc-proxy-config.ts";
 import { StartError } from "../core/start-error.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import { type Listen, listenFailure, resolveListenAddress } from "../net/listen-address.ts";
-import type { TlsError } from "../net/tls-handshake.ts";
 import type { TcpSocket, TcpSystem } from "../net/tcp-socket.ts";
 import type { Logger } from "../observe/log.ts";
 import { collect, type MetricSamples } from "../observe/metrics.ts";
@@ -250,8 +249,8 @@ export class GrpcProxy
     this.#acceptor.release(client);
   }
 
-  handshakeFailed(client: string, { code, message }: TlsError): void {
-    this.#rejections.warn("rejected connection", { client, error: `${message} (${code})` });
+  rejected(client: string, error: string): void {
+    this.#rejections.warn("rejected connection", { client, error });
   }
 
   faulted(error: unknown): void {

@@ -3,10 +3,11 @@ import type { Clock } from "../core/clock.ts";
 import { type EtcdTls, usesTls } from "../core/grpc-proxy-config.ts";
 import { DialError } from "../net/dial-error.ts";
 import type { DialEvents } from "../net/dial.ts";
-import { TlsHandshake, type TlsHandshakeOptions } from "../net/tls-handshake.ts";
+import { type TlsError, TlsHandshake, type TlsHandshakeOptions } from "../net/tls-handshake.ts";
 import type { TcpSocket } from "../net/tcp-socket.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Dialer } from "../resolver/failover.ts";
+import { describeTlsError } from "../resolver/tls-error.ts";
 import type { ProxyTls } from "./proxy-tls.ts";
 
 /** The part of the configuration that it reads at each dial. */
@@ -83,15 +84,15 @@ export class MemberDialer implements Dialer<TcpSocket> {
         secured.terminate();
         events.failed(new DialError(`dial tcp ${label}: TLS`, "the server does not offer HTTP/2"));
       },
-      failed: ({ code, message }) =>
-        events.failed(new DialError(`dial tcp ${label}: TLS`, describe(code, message))),
+      failed: (error) => events.failed(new DialError(`dial tcp ${label}: TLS`, describe(error))),
     });
     handshake.start(socket);
     return () => handshake.abort();
   }
 }
 
-/** A code that says more than its message, or both. */
-function describe(code: string, message: string): string {
-  return message.includes(code) ? message : `${message} (${code})`;
+/** Words for operators, and the code to search for. */
+function describe(error: TlsError): string {
+  const words = describeTlsError(error);
+  return words.includes(error.code) ? words : `${words} (${error.code})`;
 }

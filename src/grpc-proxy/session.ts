@@ -32,6 +32,8 @@ export interface SessionListener {
 export class Session implements ConnectionListener {
   readonly endpoint: Endpoint;
   readonly connection: Connection;
+  /** Whether the connection is encrypted. */
+  readonly isSecure: boolean;
   readonly #keepalive: Keepalive;
   readonly #listener: SessionListener;
   readonly #scheme: "http" | "https";
@@ -43,6 +45,7 @@ export class Session implements ConnectionListener {
     const { clock, buffered, keepalive, isSecure } = options;
     this.endpoint = endpoint;
     this.#listener = listener;
+    this.isSecure = isSecure;
     this.#scheme = isSecure ? "https" : "http";
     this.#authority = formatHostPort(endpoint.address);
     this.connection = new Connection(

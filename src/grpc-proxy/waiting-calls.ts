@@ -91,11 +91,14 @@ export class WaitingCalls {
     failover.start();
   }
 
-  /** Says why no endpoint is up, for the first few. */
+  /** Describes why no endpoint is up, for the first few. */
   #describePool(): string {
     const down = this.#parts.cluster.pool.endpoints
       .slice(0, MAX_DESCRIBED)
-      .map(({ label, downReason }) => `${label}: ${downReason ?? "no answer"}`);
+      .map(({ label, downReason = "no answer" }) =>
+        // The error of a dial begins with the label.
+        downReason.includes(label) ? downReason : `${label}: ${downReason}`,
+      );
     return `${NOTHING_UP} (${down.join("; ")})`;
   }
 

@@ -220,8 +220,15 @@ function brokenBy({ code, message }: TlsFault): TlsError {
   if (code !== "EPROTO") return new TlsError(code, CLOSED);
   const reason = /:([A-Z0-9_]+)$/.exec(message)?.[1];
   if (reason === undefined) return new TlsError(code, message);
-  return new TlsError(`ERR_SSL_${reason}`, reason.toLowerCase().replaceAll("_", " "));
+  const words = PLAINTEXT[reason] ?? reason.toLowerCase().replaceAll("_", " ");
+  return new TlsError(`ERR_SSL_${reason}`, words);
 }
+
+/** What OpenSSL's reasons mean to an operator whose peer does not speak TLS. */
+const PLAINTEXT: Readonly<Record<string, string>> = {
+  WRONG_VERSION_NUMBER: "the peer does not speak TLS",
+  HTTP_REQUEST: "the peer speaks HTTP without TLS",
+};
 
 function sessionOf(socket: TcpSocket): TlsSession {
   const certificate: Partial<PeerCertificate> | null = socket.getPeerCertificate() ?? {};

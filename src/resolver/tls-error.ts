@@ -16,11 +16,11 @@ const MESSAGES: Record<string, string> = {
   INVALID_PURPOSE: "its certificate is not for servers, or its issuer is not an authority",
   ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS",
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE:
-    "it refused the handshake; under TLS 1.2 a server that demands a client certificate needs --cert-file and --key-file",
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: "it demands a client certificate (--cert-file, --key-file)",
-  ERR_SSL_TLSV1_ALERT_CERTIFICATE_REQUIRED:
-    "it demands a client certificate (--cert-file, --key-file)",
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "it does not trust the issuer of --cert-file",
+    "it refused the handshake; under TLS 1.2 it may demand a client certificate",
+  // Go's servers send this alert for the lack of a certificate, too.
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: "it refuses the client certificate, or demands one",
+  ERR_SSL_TLSV1_ALERT_CERTIFICATE_REQUIRED: "it demands a client certificate",
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "it does not trust the issuer of the client certificate",
   ECONNREFUSED: "connection refused",
   ECONNRESET: "it closed the connection (does only one side use TLS?)",
   EHOSTUNREACH: "no route to host",
