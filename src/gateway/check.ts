@@ -129,7 +129,7 @@ async function tryEndpoint(
     addresses = found.addresses;
     const own = addresses.find((address) => isSelf(address, port));
     if (own !== undefined)
-      throw new Error(`it resolves to ${own}, the gateway's own listen address`);
+      throw new Error(`it resolves to ${own}, this process's own listen address`);
     return addresses.join(" ");
   });
   const accepts = resolves.ok ? await step(clock, () => accept(endpoint, sources)) : null;

@@ -76,7 +76,7 @@ export class ClusterLog implements PassiveHealthEvents, VerifierEvents, Discover
   }
 
   isOwnAddress(spec: EndpointSpec, error: string): void {
-    this.#log.warn("endpoint is the gateway itself; it is never dialled", {
+    this.#log.warn("endpoint is this process itself; it is never dialled", {
       address: labelOf(spec),
       error,
     });

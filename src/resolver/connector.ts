@@ -128,7 +128,7 @@ export class Connector {
     if (usable.length === 0) {
       const isGateway = addresses.every((address) => isSelf(address, port));
       const reason = isGateway
-        ? "resolves to the gateway's own listen address"
+        ? "resolves to this process's own listen address"
         : "has no verified address";
       events.failed(new DialError(`dial tcp ${endpoint.label}`, reason));
       return;

@@ -34,7 +34,7 @@ export async function checkEndpoint(
   if (own !== undefined) {
     const Failure = isIP(host) === 0 ? StartError : UsageError;
     throw new Failure(
-      `Cannot use --endpoints "${labelOf(spec)}": it resolves to ${own}, the gateway's own --listen-addr "${listen}"; name etcd's address`,
+      `Cannot use --endpoints "${labelOf(spec)}": it resolves to ${own}, this process's own --listen-addr "${listen}"; name etcd's address`,
     );
   }
   return addresses === undefined ? (error?.code ?? "no address") : undefined;

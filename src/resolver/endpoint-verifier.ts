@@ -108,7 +108,7 @@ export class EndpointVerifier {
     if (addresses === undefined) return this.#withoutAddress(spec, mustVerify, error);
     const own = addresses.find((address) => this.#isSelf(address, spec.address.port));
     if (own !== undefined) {
-      this.#reject(spec, `it resolves to ${own}, the gateway's own listen address`);
+      this.#reject(spec, `it resolves to ${own}, this process's own listen address`);
       return undefined;
     }
     if (mustVerify) return this.#verify(spec, addresses);

@@ -145,7 +145,7 @@ describe("check", () => {
 
   test("rejects an endpoint that is the gateway itself, with the exit status of start", async () => {
     const { status, stderr } = await check("--endpoints=127.0.0.1:23790");
-    expect(stderr).toContain("the gateway's own --listen-addr");
+    expect(stderr).toContain("this process's own --listen-addr");
     expect(status).toBe(2);
   });
 

@@ -135,7 +135,7 @@ describe("etcd-gateway rejects a wrong command line on standard error and exits 
     ],
     [
       "start --endpoints=127.0.0.1:23790",
-      'Cannot use --endpoints "127.0.0.1:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "127.0.0.1:23790"; name etcd\'s address',
+      'Cannot use --endpoints "127.0.0.1:23790": it resolves to 127.0.0.1, this process\'s own --listen-addr "127.0.0.1:23790"; name etcd\'s address',
     ],
   ];
   test.each(rejected)("%p is rejected", async (line, message) => {
@@ -177,7 +177,7 @@ describe("etcd-gateway exits with 1 for errors that a later start may not find",
     ],
     [
       "start --listen-addr=0.0.0.0:23790 --endpoints=localhost:23790",
-      'Cannot use --endpoints "localhost:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr "0.0.0.0:23790"; name etcd\'s address',
+      'Cannot use --endpoints "localhost:23790": it resolves to 127.0.0.1, this process\'s own --listen-addr "0.0.0.0:23790"; name etcd\'s address',
     ],
   ];
   test.each(logged)("%p logs the error", async (line, message) => {

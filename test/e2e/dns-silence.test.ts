@@ -132,7 +132,7 @@ test("start logs a name that later resolves to the gateway itself once, and neve
   const both = `--endpoints=late.a.test:${listen},known.test:${port}`;
   const flags = [both, `--listen-addr=127.0.0.1:${listen}`, "--retry-delay=100ms"];
   const gateway = await launch("ours", flags, hosts);
-  const message = "endpoint is the gateway itself; it is never dialled";
+  const message = "endpoint is this process itself; it is never dialled";
   expect(gateway.lines(message)).toEqual([]);
   await gateway.logged(message, undefined, TIMEOUT_MS);
   expect(await shares(listen, 6)).toEqual({ "127.0.0.3": 6 });

@@ -207,7 +207,7 @@ describe("start with an endpoint that is a name", () => {
       );
     expect(await eventually(errorOfClient, "a client was refused")).toBe("ECONNRESET");
     expect(await gateway.logged("deactivated endpoint")).toMatchObject({
-      error: `dial tcp etcd.test:${port}: resolves to the gateway's own listen address`,
+      error: `dial tcp etcd.test:${port}: resolves to this process's own listen address`,
     });
   });
 });

@@ -85,7 +85,7 @@ describe("start on a kernel without IPv6", () => {
     const { status, stderr } = await run([...words, "--endpoints=127.0.0.1:23790"]);
     expect(status).toBe(2);
     expect(stderr).toContain(
-      'Cannot use --endpoints "127.0.0.1:23790": it resolves to 127.0.0.1, the gateway\'s own --listen-addr ":23790"',
+      'Cannot use --endpoints "127.0.0.1:23790": it resolves to 127.0.0.1, this process\'s own --listen-addr ":23790"',
     );
   });
 

@@ -116,7 +116,7 @@ describe("SIGHUP", () => {
     ["no content", "", 'Cannot use --config-file "PATH": it is empty'],
     ["invalid YAML", "endpoints: [a:1\n", "PATH line 1"],
     ["no name that resolves", "endpoints: gone.invalid:1\n", 'Cannot resolve any of --endpoints: "gone.invalid:1"'],
-    ["the gateway itself as endpoint", "endpoints: SELF\n", "the gateway's own --listen-addr"],
+    ["the gateway itself as endpoint", "endpoints: SELF\n", "this process's own --listen-addr"],
     ["a missing CA file", "trusted-ca-file: /gone.pem\n", 'Cannot use --trusted-ca-file "/gone.pem": there is no such file'],
   ]; // prettier-ignore
   test.each(broken)("changes nothing if the file has %s", async (_, text, error) => {

@@ -253,7 +253,7 @@ describe("Gateway with names as endpoints", () => {
     const client = await Peer.connect(gateway.port);
     expect(await client.gone()).toBe("ECONNRESET");
     expect(gateway.lines("deactivated endpoint")[0]!.error).toBe(
-      `dial tcp etcd.test:${port}: resolves to the gateway's own listen address`,
+      `dial tcp etcd.test:${port}: resolves to this process's own listen address`,
     );
   });
 
@@ -352,7 +352,7 @@ describe("Gateway.start()", () => {
     const error: unknown = await start.catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(Failure);
     expect((error as Error).message).toBe(
-      `Cannot use --endpoints "${host}:23790": it resolves to 127.0.0.1, the gateway's own --listen-addr "127.0.0.1:23790"; name etcd's address`,
+      `Cannot use --endpoints "${host}:23790": it resolves to 127.0.0.1, this process's own --listen-addr "127.0.0.1:23790"; name etcd's address`,
     );
   });
 
@@ -394,7 +394,7 @@ describe("Gateway over IPv6", () => {
   test("rejects an endpoint that is the gateway itself in the other address family", async () => {
     const port = deadPort();
     const start = gatewayTo([`[::1]:${port}`], { listen: { host: "::", port } });
-    await expect(start).rejects.toThrow("the gateway's own --listen-addr");
+    await expect(start).rejects.toThrow("this process's own --listen-addr");
   });
 });
 

@@ -74,7 +74,7 @@ describe("without verification", () => {
     addresses["me.test"] = ["10.0.0.1", OWN];
     for (let i = 0; i < 2; i++)
       expect(await labels([`${OWN}:1`, "me.test:1", "10.0.0.2:1"])).toEqual(["10.0.0.2:1"]);
-    const why = `it resolves to ${OWN}, the gateway's own listen address`;
+    const why = `it resolves to ${OWN}, this process's own listen address`;
     expect(log).toEqual([`rejected ${OWN}:1: ${why}`, `rejected me.test:1: ${why}`]);
   });
 });
