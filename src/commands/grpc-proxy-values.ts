@@ -4,6 +4,7 @@ import { parseList, parseTimer, parseWhole } from "../cli/flag-values.ts";
 import type { FlagParser } from "../cli/flag.ts";
 import { type HostPort, parseListenAddress } from "../core/address.ts";
 import type { TlsVersion } from "../core/grpc-proxy-config.ts";
+import { hasCipherSuite } from "../os/tls-policy.ts";
 
 /** Where metrics are served: `http://host:port`, of which a path is ignored as etcd does, or `host:port`. */
 export function parseMetricsUrl(text: string): HostPort {
@@ -49,6 +50,7 @@ const CIPHER_SUITES: ReadonlySet<string> = new Set([
 export function parseCipherSuites(text: string): string[] {
   return parseList(text, "cipher suite", (name) => {
     if (!CIPHER_SUITES.has(name)) throw new RangeError(`unexpected TLS cipher suite "${name}"`);
+    if (!hasCipherSuite(name)) throw new RangeError(`cipher suite "${name}" is not supported`);
     return name;
   });
 }

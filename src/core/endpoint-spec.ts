@@ -75,14 +75,20 @@ export function parseStaticEndpoint(text: string): EndpointSpec {
  * Parses one endpoint of a proxy that dials Unix sockets too: as `parseStaticEndpoint`
  * does, or `unix://PATH`, or `unixs://PATH` for TLS. `unix://dir/socket` is relative to
  * the working directory, `unix:///dir/socket` is not. A certificate holds the file's
- * name, without a colon and what follows.
+ * name, without a colon and what follows. A misspelt scheme would be dialled without TLS,
+ * so that another one is refused.
  *
  * @throws {RangeError} whose message is only the fact.
  * @see etcd client/v3/internal/endpoint/endpoint.go, translateEndpoint
  */
 export function parseDialableEndpoint(text: string): EndpointSpec {
   const match = /^\s*unix(s?):(?:\/\/)?(.*?)\s*$/i.exec(text);
-  if (match === null) return parseStaticEndpoint(text);
+  if (match === null) {
+    const [, scheme = "http"] = /^\s*([^/]*):\/\//.exec(text) ?? [];
+    if (!/^https?$/i.test(scheme))
+      throw new RangeError(`scheme "${scheme}" is not one of http, https, unix and unixs`);
+    return parseStaticEndpoint(text);
+  }
   const [, secure, path = ""] = match;
   const file = path.split("/").at(-1)!;
   if (file === "") throw new RangeError("a Unix socket needs the path of a file");

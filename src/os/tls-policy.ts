@@ -37,6 +37,11 @@ const SUITES: Readonly<Record<string, string>> = {
   TLS_CHACHA20_POLY1305_SHA256: "TLS_CHACHA20_POLY1305_SHA256",
 };
 
+/** Whether a listener can offer a cipher suite. */
+export function hasCipherSuite(name: string): boolean {
+  return Object.hasOwn(SUITES, name);
+}
+
 /** Go's default for TLS 1.2: forward secrecy, authenticated encryption first. */
 const DEFAULT = [
   "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",

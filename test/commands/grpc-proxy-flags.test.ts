@@ -278,6 +278,8 @@ describe("readConfig() with grpcProxyFlags", () => {
     [["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"], 'Cannot use --tls-min-version "TLS1.3": min version (TLS1.3) is greater than max version (TLS1.2)'],
     [["--tls-min-version=TLS1.3", "--listen-cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA"], 'Cannot use --listen-cipher-suites "TLS_RSA_WITH_AES_128_CBC_SHA": cipher suites cannot be configured when only TLS1.3 is enabled'],
     [["--listen-cipher-suites=AES"], 'Cannot parse --listen-cipher-suites "AES": unexpected TLS cipher suite "AES", for example "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"'],
+    [["--auto-tls", "--listen-cipher-suites=TLS_RSA_WITH_RC4_128_SHA"], 'Cannot parse --listen-cipher-suites "TLS_RSA_WITH_RC4_128_SHA": cipher suite "TLS_RSA_WITH_RC4_128_SHA" is not supported'],
+    [["--endpoints=htps://h:1"], 'Cannot parse --endpoints "htps://h:1": scheme "htps" is not one of http, https, unix and unixs'],
     [["--experimental-leasing-prefix=p"], 'Cannot use --experimental-leasing-prefix "p": leasing is not supported, since etcd\'s own has open correctness faults; remove the flag'],
     [["--cert-file=c"], 'Cannot use --cert-file "c" alone: --key-file is missing'],
     [["--trusted-ca-file=c"], 'Cannot use --trusted-ca-file "c" alone: --cert-file is missing'],

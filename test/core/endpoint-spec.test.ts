@@ -33,7 +33,11 @@ describe("parseDialableEndpoint()", () => {
     expect(() => parseDialableEndpoint(text)).toThrow("a Unix socket needs the path of a file");
   });
 
-  test.each(["h:1", "http://h:1/path", "https://[::1]:2379", " h:1"])(
+  test.each(["htps://h:1", "ftp://h:1", "grpc+x://h:1", "://h:1"])("refuses %p", (text) => {
+    expect(() => parseDialableEndpoint(text)).toThrow("is not one of http, https, unix and unixs");
+  });
+
+  test.each(["h:1", "HTTPS://h:1", "http://h:1/path", "https://[::1]:2379", " h:1"])(
     "parses %p as parseStaticEndpoint() does",
     (text) => expect(parseDialableEndpoint(text)).toEqual(parseStaticEndpoint(text)),
   );
