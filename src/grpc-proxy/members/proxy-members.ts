@@ -4,6 +4,10 @@ import type { Clock } from "../../core/clock.ts";
 import type { Logger } from "../../observe/log.ts";
 import type { OwnCall } from "../own-calls.ts";
 import type { EtcdClient, KeyEvent } from "./etcd-client.ts";
+import { Retries } from "./retries.ts";
+
+/** The requests of etcd that it makes. */
+type Client = Pick<EtcdClient, "readRange" | "watch">;
 
 /** A proxy that is registered. */
 export interface ProxyMember {
@@ -13,21 +17,19 @@ export interface ProxyMember {
   readonly address: string;
 }
 
-// Milliseconds between two attempts to follow.
-const RETRY_MS = 1000;
-
 export class ProxyMembers {
-  readonly #client: EtcdClient;
+  readonly #client: Client;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #prefix: Uint8Array;
   readonly #byKey = new Map<string, ProxyMember>();
+  readonly #retries = new Retries();
   #watch: OwnCall | undefined;
   #cancelRetry = () => {};
   #isClosed = false;
 
   /** `prefix`: of the keys, with the namespace and the last slash. */
-  constructor(client: EtcdClient, clock: Clock, log: Logger, prefix: Uint8Array) {
+  constructor(client: Client, clock: Clock, log: Logger, prefix: Uint8Array) {
     this.#client = client;
     this.#clock = clock;
     this.#log = log;
@@ -63,6 +65,7 @@ export class ProxyMembers {
         { key: this.#prefix, end, revision: revision + 1 },
         {
           events: (events) => {
+            this.#retries.reset();
             for (const event of events) this.#apply(event);
           },
           ended: (reason) => this.#retry(reason),
@@ -75,8 +78,8 @@ export class ProxyMembers {
 
   #retry(reason: string): void {
     if (this.#isClosed) return;
-    this.#log.warn("endpoints watch channel closed", { reason });
-    this.#cancelRetry = this.#clock.after(RETRY_MS, () => void this.#follow());
+    if (this.#retries.isNews(reason)) this.#log.warn("endpoints watch channel closed", { reason });
+    this.#cancelRetry = this.#clock.after(this.#retries.nextDelayMs(), () => void this.#follow());
   }
 
   #apply({ key, value, isDeleted }: KeyEvent): void {

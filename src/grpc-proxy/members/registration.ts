@@ -6,6 +6,10 @@ import type { Clock } from "../../core/clock.ts";
 import type { Logger } from "../../observe/log.ts";
 import { type EtcdClient, keepAliveRequest } from "./etcd-client.ts";
 import type { OwnCall } from "../own-calls.ts";
+import { Retries } from "./retries.ts";
+
+/** The requests of etcd that it makes. */
+type Client = Pick<EtcdClient, "grantLease" | "keepAlive" | "put" | "revokeLease">;
 
 export interface RegistrationOptions {
   /** The key, with the namespace. */
@@ -17,16 +21,17 @@ export interface RegistrationOptions {
   readonly ttlSeconds: number;
 }
 
-// Milliseconds between two attempts to register.
-const RETRY_MS = 1000;
+// Milliseconds before a keepalive stream that has ended is opened again.
+const REOPEN_MS = 1000;
 
 type State = "registering" | "registered" | "closed";
 
 export class Registration {
-  readonly #client: EtcdClient;
+  readonly #client: Client;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #options: RegistrationOptions;
+  readonly #retries = new Retries();
   #state: State = "registering";
   #lease: bigint | undefined;
   #keepAlive: OwnCall | undefined;
@@ -35,7 +40,7 @@ export class Registration {
   /** When the lease expires at the latest, on the clock. */
   #expiresAt = 0;
 
-  constructor(client: EtcdClient, clock: Clock, log: Logger, options: RegistrationOptions) {
+  constructor(client: Client, clock: Clock, log: Logger, options: RegistrationOptions) {
     this.#client = client;
     this.#clock = clock;
     this.#log = log;
@@ -50,6 +55,10 @@ export class Registration {
   /** Deregisters. Resolves when etcd has revoked the lease, or cannot be asked. May be called twice. */
   async close(): Promise<void> {
     this.#stop("closed");
+    await this.#revoke();
+  }
+
+  async #revoke(): Promise<void> {
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease === undefined) return;
@@ -69,14 +78,16 @@ export class Registration {
       await this.#client.put({ key, value: registrationValue(address, hostname) }, lease);
       if (this.#isClosed()) return;
       this.#state = "registered";
+      this.#retries.reset();
       this.#log.info("registered session with lease", { addr: address, "lease-ttl": ttlSeconds });
       this.#keep(lease);
     } catch (error) {
       if (this.#isClosed()) return;
-      this.#log.warn("cannot register; retrying", {
-        addr: address,
-        error: (error as Error).message,
-      });
+      const { message } = error as Error;
+      if (this.#retries.isNews(message))
+        this.#log.warn("cannot register; retrying", { addr: address, error: message });
+      // etcd may grant leases, and refuse the key.
+      void this.#revoke();
       this.#retry();
     }
   }
@@ -109,7 +120,7 @@ export class Registration {
     this.#cancelRenewal();
     if (this.#isClosed()) return;
     const expiresAt = this.#expiresAt;
-    this.#cancelRetry = this.#clock.after(RETRY_MS, () => {
+    this.#cancelRetry = this.#clock.after(REOPEN_MS, () => {
       if (this.#clock.now() > expiresAt) this.#lost(reason);
       else {
         this.#keep(lease);
@@ -126,7 +137,8 @@ export class Registration {
   }
 
   #retry(): void {
-    this.#cancelRetry = this.#clock.after(RETRY_MS, () => void this.#register());
+    const delayMs = this.#retries.nextDelayMs();
+    this.#cancelRetry = this.#clock.after(delayMs, () => void this.#register());
   }
 
   #stop(state: State): void {
