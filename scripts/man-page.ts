@@ -43,18 +43,18 @@ const page = [
   ".Os",
   ".Sh NAME",
   ".Nm etcd\\-gateway",
-  ".Nd TCP gateway for etcd",
+  ".Nd TCP gateway and gRPC proxy for etcd",
   ".Sh SYNOPSIS",
   ...usages().flatMap(({ usage }) => [".Nm", `.${usage}`]),
   ".Sh DESCRIPTION",
   ...text(program.description),
   ".Pp",
   ...text(
-    'It neither parses requests nor terminates TLS: bytes pass unchanged, so every protocol that etcd serves works. It replaces "etcd gateway start" with the same flags, defaults and log messages.',
+    'The gateway neither parses requests nor terminates TLS: bytes pass unchanged, so every protocol that etcd serves works. It replaces "etcd gateway start" with the same flags, defaults and log messages.',
   ),
   ".Pp",
   ...text(
-    'The gRPC proxy does parse requests and may terminate TLS. It replaces "etcd grpc-proxy start" with the same flags and defaults.',
+    'The gRPC proxy sends the calls of one connection to different members, and may speak TLS to clients, to members, or to both. It replaces "etcd grpc-proxy start" with the same flags and defaults.',
   ),
   ".Pp",
   ...text(`This page describes version ${packageJson.version}.`),
@@ -151,13 +151,15 @@ interface Usage {
 }
 
 function usages(): Usage[] {
-  return commands.map(({ words, usage, flags, description, exitStatus }) => ({
+  const all = commands.map(({ words, usage, flags, description, exitStatus }) => ({
     usage: [...words.split(" "), ...usage].map((part) => partMacros(part, flags)).join(" "),
     about: [
       ...text(description),
       ...(exitStatus === undefined ? [] : text(exitStatusText(exitStatus))),
     ],
   }));
+  // A command that only holds another shows the usage of that one.
+  return all.filter(({ usage }, i) => all.findIndex((other) => other.usage === usage) === i);
 }
 
 /** Returns a part of a usage line, `[flags]` as `Oo Ar flags Oc`. */

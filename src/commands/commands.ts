@@ -21,12 +21,15 @@ import { versionCommand } from "./version.ts";
 
 export const program: Program = {
   name: packageJson.name,
-  description: `etcd-gateway is a TCP gateway for etcd: applications connect to a local address,
-and it relays each connection to an endpoint of the cluster that is up. It is a
-gRPC proxy for etcd as well, which forwards each call.`,
+  description: `etcd-gateway replaces etcd's gateway and its gRPC proxy. Applications connect to a
+local address: the gateway relays each connection to a member of the cluster that is
+up, the gRPC proxy forwards each call to one.`,
   notes: [
     `Try it:
   etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379
+or, with TLS to etcd:
+  etcd-gateway grpc-proxy start --endpoints=https://10.0.1.10:2379 --cacert=/etc/etcd/ca.pem
+then:
   ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:23790 endpoint status`,
     `"etcd-gateway help start" explains every flag of the gateway, and
 "etcd-gateway help grpc-proxy start" those of the gRPC proxy.`,
@@ -142,7 +145,9 @@ function invocationOf({ words, wantsHelp, wantsVersion, given }: Argv): Invocati
   if (asksHelp || (command !== undefined && !canRun(command))) return { words: ["help"], command };
   if (wantsVersion) return { words: ["version"], command: versionCommand };
   if (command === undefined)
-    throw new UsageError('Missing command: to run the gateway, "etcd-gateway start"');
+    throw new UsageError(
+      'Missing command: "etcd-gateway start" runs the gateway, and "etcd-gateway grpc-proxy start" the gRPC proxy',
+    );
   if (command.operand !== undefined && typed === command.words) throw unknownOperand(command);
   checkFlags(command, typed, given);
   return { words: rest, command };
@@ -188,7 +193,9 @@ function unknownCommand(words: readonly string[]): UsageError {
   const command = byWords.get(before)!;
   if (command.operand !== undefined && before === command.words)
     return unknownOperand(command, stray);
-  return new UsageError(`Unexpected argument "${stray}" after "${before}"`);
+  if (canRun(command)) return new UsageError(`Unexpected argument "${stray}" after "${before}"`);
+  const below = runnableWords().filter((words) => words.startsWith(`${before} `));
+  return new UsageError(`Unknown command "${before} ${stray}"; did you mean "${below[0]}"?`);
 }
 
 function unknownOperand({ words, operand }: Command, stray?: string): UsageError {

@@ -10,8 +10,8 @@ import type { Output } from "../cli/output.ts";
 
 export const healthcheckCommand: Command = {
   words: "healthcheck",
-  summary: "exit with 0 if a running gateway is ready",
-  description: `Asks a running gateway at its --metrics-addr whether it serves: for the health
+  summary: "exit with 0 if a running gateway or gRPC proxy is ready",
+  description: `Asks a running gateway or gRPC proxy at its --metrics-addr whether it serves: for the health
 check of a container. Says something only if it does not.`,
   usage: [{ flag: "metrics-addr" }],
   shortUsage: [{ argument: "flags", isOptional: true }],

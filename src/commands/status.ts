@@ -19,8 +19,9 @@ const flags = { ...anyProxyFlags, ...outputFlags, ...watchFlags };
 
 export const statusCommand: Command = {
   words: "status",
-  summary: "print the state of a running gateway",
-  description: "Asks a running gateway at its --metrics-addr how it is, and prints it.",
+  summary: "print the state of a running gateway or gRPC proxy",
+  description:
+    "Asks a running gateway or gRPC proxy at its --metrics-addr for its state, and prints it.",
   usage: [
     { flag: "metrics-addr" },
     { flag: "watch", isOptional: true },

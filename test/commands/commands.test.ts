@@ -85,6 +85,14 @@ describe("run()", () => {
     expect(errors).toEndWith('\n"etcd-gateway help grpc-proxy start" explains every flag.\n');
   }); // prettier-ignore
 
+  test("names the command below grpc-proxy", async () => {
+    const { status, errors } = await ran("grpc-proxy", "stop");
+    expect(status).toBe(2);
+    expect(errors).toBe(
+      'etcd-gateway: Unknown command "grpc-proxy stop"; did you mean "grpc-proxy start"?\n"etcd-gateway help grpc-proxy start" explains every flag.\n',
+    );
+  });
+
   test("exits with 1 if the password file of grpc-proxy start does not exist", async () => {
     const { status, errors } = await ran(
       "grpc-proxy",

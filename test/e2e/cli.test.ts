@@ -44,7 +44,11 @@ describe("etcd-gateway prints requested text to standard output and exits with 0
   );
 
   const helps: [title: string, opening: string, lines: string[]][] = [
-    ["the program", "etcd-gateway is a TCP gateway for etcd", ["help", "--help", "-h"]],
+    [
+      "the program",
+      "etcd-gateway replaces etcd's gateway and its gRPC proxy",
+      ["help", "--help", "-h"],
+    ],
     [
       "start",
       "Listens on a local address and relays each client",
@@ -101,13 +105,19 @@ describe("etcd-gateway prints requested text to standard output and exits with 0
 
 describe("etcd-gateway rejects a wrong command line on standard error and exits with 2", () => {
   const rejected: [line: string, message: string][] = [
-    ["", 'Missing command: to run the gateway, "etcd-gateway start"'],
-    ["--endpoints=a:1", 'Missing command: to run the gateway, "etcd-gateway start"'],
+    [
+      "",
+      'Missing command: "etcd-gateway start" runs the gateway, and "etcd-gateway grpc-proxy start" the gRPC proxy',
+    ],
+    [
+      "--endpoints=a:1",
+      'Missing command: "etcd-gateway start" runs the gateway, and "etcd-gateway grpc-proxy start" the gRPC proxy',
+    ],
     [
       "bogus",
       'Unknown command "bogus": the commands are start, gateway start, grpc-proxy start, check, status, healthcheck, completion, version and help',
     ],
-    ["gateway bogus", 'Unexpected argument "bogus" after "gateway"'],
+    ["gateway bogus", 'Unknown command "gateway bogus"; did you mean "gateway start"?'],
     ["start now", 'Unexpected argument "now" after "start"'],
     ["version --endpoints=a:1", 'Cannot use --endpoints with "version": it takes no flags'],
     ["start --bogus", 'Unknown flag "--bogus"'],
