@@ -154,7 +154,7 @@ export const proxyOperationFlags = {
     ...operationFlags["metrics-addr"],
     value: "URL",
     summary:
-      "Where to serve metrics and status, as http://HOST:PORT or HOST:PORT: /metrics for Prometheus, /health, /livez, /readyz, /status, and a page. Every client that reaches it may read it. Not set: nothing is opened.",
+      "Where to serve metrics and status, as http://HOST:PORT or HOST:PORT: /proxy/metrics for Prometheus, /metrics of a member, /health of the cluster, /livez, /readyz, /status, and a page. Every client that reaches it may read it. Not set: nothing is opened.",
     example: "http://127.0.0.1:9379",
     parse: parseMetricsUrl,
   },

@@ -43,7 +43,7 @@ describe("Retries", () => {
 describe("Registration", () => {
   const options = { key: new Uint8Array(1), address: "a:1", hostname: "h", ttlSeconds: 60 };
 
-  test("logs a refusal once, asks less and less often, and leaves no lease behind", async () => {
+  test("logs a refusal once, asks less and less often, and leaves no lease", async () => {
     const clock = new ManualClock();
     const lines: string[] = [];
     const leases = new Set<bigint>();
