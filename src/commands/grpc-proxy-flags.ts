@@ -41,21 +41,22 @@ export const memberFlags = {
   "connection-attempt-delay": dialFlags["connection-attempt-delay"],
   "dial-keepalive-time": {
     value: "DURATION",
-    default: "0s",
+    // etcd's proxy pings only if this is set, and a member that hangs then holds its calls.
+    default: "10s",
     section: "dialPings",
     key: "timeMs",
     summary:
-      "How long a connection to etcd may be silent before it is tested by an HTTP/2 ping. 0: never; --tcp-user-timeout still finds a dead one. Less than 10s counts as 10s.",
+      "How long a connection to etcd that carries calls may be silent before it is tested by an HTTP/2 ping. 0: never; --tcp-user-timeout still finds a dead machine, but no member that hangs. Less than 10s counts as 10s.",
     example: "30s",
     parse: parseDialPings,
   },
   "dial-keepalive-timeout": {
     value: "DURATION",
-    default: "20s",
+    default: "5s",
     section: "dialPings",
     key: "timeoutMs",
-    requires: ["dial-keepalive-time"],
-    summary: "How long etcd may take to answer such a ping. 0 counts as 20s.",
+    summary:
+      "How long etcd may take to answer such a ping, before the connection and its calls end. 0 counts as 20s.",
     example: "10s",
     parse: parsePingTimeout,
   },
@@ -64,7 +65,6 @@ export const memberFlags = {
     default: "false",
     section: "dialPings",
     key: "permitWithoutStream",
-    requires: ["dial-keepalive-time"],
     summary:
       "Test connections to etcd that carry no call as well. etcd may end a connection that pings it too often.",
     example: "true",
