@@ -17,7 +17,7 @@ import type { LoggedCall } from "./call-log.ts";
 import type { CallParts, CallRequest } from "./call-parts.ts";
 import type { TimedCall } from "./deadlines.ts";
 import { Direction } from "./direction.ts";
-import { lossStatus } from "./loss.ts";
+import { isRepeatable, lossStatus } from "./loss.ts";
 import { KeptRequest } from "./kept-request.ts";
 import type { Rewriter } from "./message-pipe.ts";
 import { MemberSide } from "./member-side.ts";
@@ -38,9 +38,6 @@ type State = "waiting" | "open" | "responding" | "over";
 // How long a call waits for a session. Clients retry, so they need not wait for long.
 const MAX_WAIT_MS = 3000;
 
-// Members that one call is sent to.
-const MAX_ATTEMPTS = 3;
-
 export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall, BufferHolder {
   readonly method: Method;
   /** The gRPC code, once the call is over. */
@@ -51,7 +48,6 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   #state: State = "waiting";
   #session: Session | undefined;
   #member: Stream | undefined;
-  #attempts = 0;
   /** The tick of its deadline; undefined: it has none. */
   #deadline: number | undefined;
   #cancelWait = () => {};
@@ -147,17 +143,12 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
 
   #open(session: Session): void {
     this.#state = "open";
-    this.#attempts++;
     this.#session = session;
     session.endpoint.acquire();
-    const { chunks, isComplete } = this.#request;
-    const isEmpty = chunks.length === 0 && isComplete;
     const events = this.#floor === undefined ? this : new OrderedAnswer(this, this.#floor);
-    const member = session.open(this.#list, isEmpty, new MemberSide(events));
+    const member = session.open(this.#list, this.#request.isEmpty, new MemberSide(events));
     this.#member = member;
-    for (const [i, chunk] of chunks.entries())
-      member.write(chunk, isComplete && i === chunks.length - 1);
-    this.#request.dropIfLarge();
+    this.#request.sendTo(member);
   }
 
   expired(): void {
@@ -168,11 +159,11 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   repeat(): void {
     this.#member!.reset(ErrorCode.CANCEL);
     this.#member!.release();
-    if (this.#attempts >= MAX_ATTEMPTS || !this.#request.isKept) {
+    if (!this.#request.mayRepeat) {
       this.fail(NO_NEWER_MEMBER);
       return;
     }
-    const body = Buffer.concat(this.#request.chunks);
+    const body = this.#request.bytes;
     this.#request.replace(linearized(headerValue(this.#list, ":path")!, body) ?? body);
     this.#retry();
   }
@@ -224,9 +215,9 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     if (this.#state === "over" && this.#client.pendingBytes === 0) this.#dropResponse();
   }
 
-  closed(): void {
+  closed(cause: EndCause): void {
     this.#member?.reset(ErrorCode.CANCEL);
-    this.#end(GrpcCode.CANCELLED);
+    this.#end(cause === "faulted" ? GrpcCode.INTERNAL : GrpcCode.CANCELLED);
     this.#client.release();
     this.#dropResponse();
   }
@@ -261,9 +252,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
 
   memberClosed(cause: EndCause, code: number, reason: string): void {
     if (this.#state === "over") return;
-    const isUnprocessed = cause === "refused" || (cause === "lost" && this.method.isRead);
-    const mayRepeat = this.#state === "open" && this.#attempts < MAX_ATTEMPTS;
-    if (isUnprocessed && mayRepeat && this.#request.isKept) this.#retry();
+    if (this.#request.mayRepeat && isRepeatable(cause, this.method)) this.#retry();
     else if (cause === "reset") {
       this.#client.reset(code);
       this.#end(codeOfReset(code));

@@ -11,10 +11,17 @@ export interface Loss {
   readonly member: string;
 }
 
+/** Whether a call may be sent again, if its response has not begun: it was not processed, or it changes nothing. */
+export function isRepeatable(cause: EndCause, { isRead }: Method): boolean {
+  return cause === "refused" || (cause === "lost" && isRead);
+}
+
 /** Returns the status of a call whose member's stream ended early. Clients resume after UNAVAILABLE. */
 export function lossStatus({ cause, reason, member }: Loss, { isRead, type }: Method): GrpcStatus {
   if (cause === "malformed")
     return { code: GrpcCode.INTERNAL, message: `etcd-gateway: ${member} broke HTTP/2` };
+  if (cause === "faulted")
+    return { code: GrpcCode.INTERNAL, message: "etcd-gateway: internal error" };
   const mayHaveRun = cause === "lost" && !isRead && type === "unary";
   const hint = mayHaveRun ? "; the request may have been processed" : "";
   return {

@@ -17,6 +17,8 @@ export interface ConnectionOptions {
   readonly maxConcurrentStreams: number;
   /** Milliseconds between two PINGs of a client; the third that is earlier ends the connection. 0: no limit. */
   readonly minPingMs: number;
+  /** The id of a client's first stream: odd. 1 by default. */
+  readonly firstStreamId?: number;
 }
 
 export interface ConnectionListener {
@@ -24,7 +26,10 @@ export interface ConnectionListener {
   ready(): void;
   /** A client has opened a stream. Returns who receives its events. */
   request(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener;
-  /** The peer takes no new streams; those that it has go on. `code` is a value of `ErrorCode`. */
+  /**
+   * No new streams can be opened: the peer wants none, or no ids are left. Those that are open
+   * go on. `code` is a value of `ErrorCode`.
+   */
   goneAway(code: number, debugData: string): void;
   /** The last stream has ended. */
   emptied(): void;

@@ -65,7 +65,7 @@ export class Connection implements SocketOwner {
   #cancelTimer = () => {};
 
   constructor(options: ConnectionOptions, listener: ConnectionListener) {
-    const { role, clock, buffered, maxConcurrentStreams, minPingMs } = options;
+    const { role, clock, buffered, maxConcurrentStreams, minPingMs, firstStreamId = 1 } = options;
     this.#options = options;
     this.#listener = listener;
     this.#writer = new FrameWriter(buffered);
@@ -75,7 +75,7 @@ export class Connection implements SocketOwner {
     const parts = { role, clock, flood, writer: this.#writer, windows: this.#windows };
     const encoder = new HpackEncoder({ maxTableBytes: MAX_TABLE_BYTES });
     this.#streams = new StreamTable(
-      { ...parts, encoder, peer: this.#peer },
+      { ...parts, encoder, peer: this.#peer, firstStreamId },
       { emptied: () => this.#emptied(), faulted: (error) => listener.faulted(error) },
     );
     this.#receiver = new StreamReceiver(
@@ -122,14 +122,19 @@ export class Connection implements SocketOwner {
     return this.#state === "open";
   }
 
-  /** Whether the peer allows no more streams at the same time, or no ids are left. */
+  /** Whether the peer allows no more streams at the same time. */
   get isFull(): boolean {
-    return this.#streams.size >= this.#peer.maxConcurrentStreams || !this.#streams.hasIds;
+    return this.#streams.size >= this.#peer.maxConcurrentStreams;
   }
 
   /** Opens a stream. The caller has checked `canOpen`. */
   open(list: HeaderList, isEnd: boolean, listener: StreamListener): Stream {
-    return this.#streams.open(list, isEnd, listener);
+    const stream = this.#streams.open(list, isEnd, listener);
+    if (!this.#streams.hasIds) {
+      this.#isDraining = true;
+      this.#listener.goneAway(ErrorCode.NO_ERROR, "no stream ids are left");
+    }
+    return stream;
   }
 
   /** Sends a PING; its answer shows in `receptions`. */

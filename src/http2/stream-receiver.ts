@@ -31,8 +31,6 @@ export interface StreamReceiverParts {
 export interface StreamReceiverListener {
   /** The peer has opened a stream. Returns who receives its events. */
   request(stream: Stream, list: HeaderList, isEnd: boolean): StreamListener;
-  /** A listener threw `error`. */
-  faulted(error: unknown): void;
 }
 
 /** A stream that the peer resets at this age is counted by the flood guard. */
@@ -89,14 +87,14 @@ export class StreamReceiver {
       return;
     }
     if (this.#rules.requestFault(list) !== undefined || !acceptLength(stream, list, isEnd)) {
-      streams.fail(stream, ErrorCode.PROTOCOL_ERROR);
+      this.#fail(stream, ErrorCode.PROTOCOL_ERROR);
       return;
     }
 
     try {
       stream.listener = this.#listener.request(stream, list, isEnd);
     } catch (error) {
-      this.#listenerFailed(stream, error);
+      streams.listenerFailed(stream, error);
     }
   }
 
@@ -104,7 +102,7 @@ export class StreamReceiver {
   #moreHeaders(stream: Stream, list: HeaderList | undefined, isEnd: boolean): void {
     const { streams } = this.#parts;
     if (!stream.isReadable) {
-      streams.fail(stream, ErrorCode.STREAM_CLOSED);
+      this.#fail(stream, ErrorCode.STREAM_CLOSED);
       return;
     }
 
@@ -113,7 +111,7 @@ export class StreamReceiver {
     const fault = list && (isFirst ? rules.responseFault(list) : rules.trailersFault(list));
     // Trailers end the stream (RFC 9113, section 8.1).
     if (list === undefined || fault !== undefined || (!isFirst && !isEnd)) {
-      streams.fail(stream, ErrorCode.PROTOCOL_ERROR);
+      this.#fail(stream, ErrorCode.PROTOCOL_ERROR);
       return;
     }
     // An interim response; etcd sends none.
@@ -121,14 +119,14 @@ export class StreamReceiver {
 
     stream.hasHeaders = true;
     if ((isFirst && !acceptLength(stream, list, isEnd)) || (isEnd && isShort(stream))) {
-      streams.fail(stream, ErrorCode.PROTOCOL_ERROR);
+      this.#fail(stream, ErrorCode.PROTOCOL_ERROR);
       return;
     }
     if (isEnd) streams.remoteEnded(stream);
     try {
       stream.listener.headers(list, isEnd);
     } catch (error) {
-      this.#listenerFailed(stream, error);
+      streams.listenerFailed(stream, error);
     }
   }
 
@@ -146,9 +144,9 @@ export class StreamReceiver {
       return;
     }
     const fault = this.#dataFault(stream, length - padding, isEnd);
-    if (fault !== undefined) streams.fail(stream, fault);
+    if (fault !== undefined) this.#fail(stream, fault);
     else if (!windows.receivedBy(stream, length, padding))
-      streams.fail(stream, ErrorCode.FLOW_CONTROL_ERROR);
+      this.#fail(stream, ErrorCode.FLOW_CONTROL_ERROR);
     else this.#dataStream = stream;
   }
 
@@ -173,14 +171,14 @@ export class StreamReceiver {
     try {
       stream.listener.data(chunk, isEnd);
     } catch (error) {
-      this.#listenerFailed(stream, error);
+      this.#parts.streams.listenerFailed(stream, error);
     }
   }
 
   reset(id: number, payload: Uint8Array): void {
     if (payload.length !== 4)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM has a wrong length");
-    const { role, clock, flood, streams } = this.#parts;
+    const { streams } = this.#parts;
     const stream = streams.get(id);
     if (stream === undefined) {
       this.#checkNotIdle(id);
@@ -188,8 +186,7 @@ export class StreamReceiver {
     }
 
     const code = readUint32(payload, 0);
-    if (role === "server" && clock.now() - stream.openedAt < YOUNG_MS)
-      flood.count("resets of new streams");
+    this.#countEarlyEnd(stream, "resets of new streams");
     const cause = code === ErrorCode.REFUSED_STREAM ? "refused" : "reset";
     streams.end(stream, cause, { code, reason: `RST_STREAM ${errorName(code)}` });
   }
@@ -201,14 +198,26 @@ export class StreamReceiver {
       this.#checkNotIdle(id);
       return;
     }
-    if (increment === 0) streams.fail(stream, ErrorCode.PROTOCOL_ERROR);
+    if (increment === 0) this.#fail(stream, ErrorCode.PROTOCOL_ERROR);
     else if (stream.sendWindow + increment > MAX_31_BITS)
-      streams.fail(stream, ErrorCode.FLOW_CONTROL_ERROR);
+      this.#fail(stream, ErrorCode.FLOW_CONTROL_ERROR);
     else {
       stream.sendWindow += increment;
       streams.queue.queue(stream);
       streams.queue.pump();
     }
+  }
+
+  /** Resets a stream of which the peer broke the protocol: it costs us as much as the peer's own reset. */
+  #fail(stream: Stream, code: number): void {
+    this.#countEarlyEnd(stream, "malformed streams");
+    this.#parts.streams.fail(stream, code);
+  }
+
+  /** Counts a stream that its client has us end soon after it was opened. */
+  #countEarlyEnd({ openedAt }: Stream, what: string): void {
+    const { role, clock, flood } = this.#parts;
+    if (role === "server" && clock.now() - openedAt < YOUNG_MS) flood.count(what);
   }
 
   /** PRIORITY is obsolete (RFC 9113, section 5.3.2); only its form is checked. */
@@ -219,22 +228,29 @@ export class StreamReceiver {
     const code = isSelf ? ErrorCode.PROTOCOL_ERROR : ErrorCode.FRAME_SIZE_ERROR;
     const stream = streams.get(id);
     if (stream === undefined) throw new ConnectionError(code, "PRIORITY is malformed");
-    streams.fail(stream, code);
+    this.#fail(stream, code);
   }
 
   /** HEADERS of a stream that has ended (RFC 9113, section 5.1, closed). */
   #closedHeaders(id: number): void {
     this.#checkNotIdle(id);
-    if (this.#parts.streams.wasReset(id) || id > this.lastAcceptedId) return;
+    if (this.#mayArrive(id)) return;
     throw new ConnectionError(ErrorCode.STREAM_CLOSED, "HEADERS of a closed stream");
   }
 
   /** DATA of a stream that has ended. */
   #closedData(id: number): void {
     this.#checkNotIdle(id);
-    const { streams } = this.#parts;
-    if (!streams.wasReset(id) && id <= this.lastAcceptedId)
-      streams.writeReset(id, ErrorCode.STREAM_CLOSED);
+    if (!this.#mayArrive(id)) this.#parts.streams.writeReset(id, ErrorCode.STREAM_CLOSED);
+  }
+
+  /**
+   * Whether a frame of a stream that has ended may have been on its way: a member may answer
+   * thousands of streams that we have reset, and a client may not know yet that it is ignored.
+   */
+  #mayArrive(id: number): boolean {
+    const { role, streams } = this.#parts;
+    return role === "client" || streams.wasReset(id) || id > this.lastAcceptedId;
   }
 
   #checkNotIdle(id: number): void {
@@ -243,18 +259,14 @@ export class StreamReceiver {
       role === "server" ? id % 2 === 0 || id > this.lastPeerId : !streams.hasOpened(id);
     if (isIdle) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the stream is idle");
   }
-
-  #listenerFailed(stream: Stream, error: unknown): void {
-    stream.reset(ErrorCode.INTERNAL_ERROR);
-    stream.release();
-    this.#listener.faulted(error);
-  }
 }
 
-/** Stores the content-length. Returns false if there are several, or it is not a length. */
+/** Stores the content-length. Returns false if it is not a length, or there are several that differ. */
 function acceptLength(stream: Stream, list: HeaderList, isEnd: boolean): boolean {
   const text = headerValue(list, "content-length");
   if (text === undefined) return true;
+  for (let i = 0; i < list.length; i += 2)
+    if (list[i] === "content-length" && list[i + 1] !== text) return false;
   if (!/^\d{1,15}$/.test(text)) return false;
   // A response to HEAD has the length of a body that it lacks; no proxy of etcd sends HEAD.
   stream.promisedBytes = Number(text);

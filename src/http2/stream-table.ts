@@ -21,6 +21,8 @@ export interface StreamTableParts {
   readonly encoder: HpackEncoder;
   readonly peer: PeerSettings;
   readonly windows: ReceiveWindows;
+  /** Of our own streams. */
+  readonly firstStreamId: number;
 }
 
 export interface StreamTableListener {
@@ -36,10 +38,11 @@ interface EndDetails {
   readonly reason: string;
 }
 
+const FAULTED: EndDetails = { code: ErrorCode.INTERNAL_ERROR, reason: "internal error" };
 const GONE_AWAY: EndDetails = { code: ErrorCode.REFUSED_STREAM, reason: "GOAWAY" };
 
-// Streams that we have reset, and whose frames may still arrive. A frame of an older one
-// is answered by another RST_STREAM.
+// A client's streams that we have reset, and whose frames may still arrive. DATA of an older
+// one is answered by another RST_STREAM.
 const MAX_RESET_IDS = 1000;
 
 export class StreamTable implements StreamConnection, SendQueueListener {
@@ -48,11 +51,12 @@ export class StreamTable implements StreamConnection, SendQueueListener {
   readonly queue: SendQueue;
   readonly #streams = new Map<number, Stream>();
   readonly #resetIds = new Set<number>();
-  #nextId = 1;
+  #nextId: number;
 
   constructor(parts: StreamTableParts, listener: StreamTableListener) {
     this.#parts = parts;
     this.#listener = listener;
+    this.#nextId = parts.firstStreamId;
     this.queue = new SendQueue(parts.writer, parts.encoder, this);
   }
 
@@ -116,6 +120,7 @@ export class StreamTable implements StreamConnection, SendQueueListener {
   /** Writes RST_STREAM. Frames of the stream that still arrive are ignored. */
   writeReset(id: number, code: number): void {
     this.#parts.writer.uint32Frame(FrameType.RST_STREAM, id, code);
+    if (this.#parts.role === "client") return;
     if (this.#resetIds.size >= MAX_RESET_IDS) {
       const [oldest] = this.#resetIds;
       this.#resetIds.delete(oldest!);
@@ -131,11 +136,11 @@ export class StreamTable implements StreamConnection, SendQueueListener {
     this.#parts.windows.addBuffered(bytes);
   }
 
-  bodySent({ listener }: Stream, bytes: number): void {
+  bodySent(stream: Stream, bytes: number): void {
     try {
-      listener.sent(bytes);
+      stream.listener.sent(bytes);
     } catch (error) {
-      this.#listener.faulted(error);
+      this.listenerFailed(stream, error);
     }
   }
 
@@ -165,8 +170,20 @@ export class StreamTable implements StreamConnection, SendQueueListener {
     // After its response has ended, only the peer's interest in the request ends.
     const isReported = stream.state !== "half-closed (remote)" || code !== ErrorCode.NO_ERROR;
     this.#remove(stream);
+    if (isReported || this.#parts.role === "server") this.#report(stream, cause, { code, reason });
+  }
+
+  /** A method of the stream's listener threw `error`. The listener gets `closed`, so that it can clean up. */
+  listenerFailed(stream: Stream, error: unknown): void {
+    this.#listener.faulted(error);
+    this.sendReset(stream, ErrorCode.INTERNAL_ERROR);
+    this.#report(stream, "faulted", FAULTED);
+    stream.release();
+  }
+
+  #report({ listener }: Stream, cause: EndCause, { code, reason }: EndDetails): void {
     try {
-      if (isReported || this.#parts.role === "server") stream.listener.closed(cause, code, reason);
+      listener.closed(cause, code, reason);
     } catch (error) {
       this.#listener.faulted(error);
     }

@@ -10,11 +10,12 @@ export type StreamState = "open" | "half-closed (local)" | "half-closed (remote)
 /**
  * Why a stream ended early. `reset`: the peer sent RST_STREAM. `refused`: the peer did not
  * process it (REFUSED_STREAM, or above the last stream of a GOAWAY). `lost`: the connection
- * ended. `malformed`: the peer broke the protocol on this stream, and we reset it.
+ * ended. `malformed`: the peer broke the protocol on this stream, and we reset it. `faulted`:
+ * a method of the listener threw, and we reset it.
  */
-export type EndCause = "reset" | "refused" | "lost" | "malformed";
+export type EndCause = "reset" | "refused" | "lost" | "malformed" | "faulted";
 
-/** Receives the events of one stream. An exception resets the stream. */
+/** Receives the events of one stream. An exception resets the stream, and `closed` is called. */
 export interface StreamListener {
   /** A header list: the response's, or trailers if a list came before. */
   headers(list: HeaderList, isEnd: boolean): void;

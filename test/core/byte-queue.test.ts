@@ -51,9 +51,9 @@ describe("ByteQueue", () => {
 
   test(`random pushes and takes keep every byte (FUZZ_SEED=${seed})`, () => {
     fuzzWith(
-      200,
+      100,
       (random) =>
-        Array.from({ length: 200 }, () => ({
+        Array.from({ length: 100 }, () => ({
           isPush: random(2) === 0,
           bytes: [random(3), random(300), random(10_000)][random(3)]!,
         })),

@@ -9,7 +9,7 @@ import { RESPONSE } from "../http2/raw-peer.ts";
 import { oneOf, type Random, randomFrom, seed } from "../support/random-input.ts";
 import { CallScene } from "./call-scene.ts";
 
-const HISTORIES = 40;
+const HISTORIES = 25;
 const STEPS = 500;
 const SIZES = [0, 1, 100, 3000, 20_000, 70_000];
 const RANGE = "/etcdserverpb.KV/Range";

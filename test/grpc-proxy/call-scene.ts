@@ -45,7 +45,7 @@ export class CallScene implements CallRouting, SessionListener {
   readonly memberBuffered = new Counter();
   readonly #options: SceneOptions;
   readonly #proxy: End;
-  readonly #floor = { revision: 0, address: "127.0.0.1" };
+  readonly #caller = { revision: 0, address: "127.0.0.1" };
 
   constructor(options: SceneOptions) {
     this.#options = options;
@@ -64,7 +64,7 @@ export class CallScene implements CallRouting, SessionListener {
     this.client = new End(this.#connection("client", this.clientBuffered, {}), capacity);
     this.#proxy = new End(
       this.#connection("server", this.calls.bufferLimit, {
-        request: (stream, list, isEnd) => this.calls.begin(stream, { list, isEnd }, this.#floor),
+        request: (stream, list, isEnd) => this.calls.begin(stream, { list, isEnd }, this.#caller),
       }),
       capacity,
     );

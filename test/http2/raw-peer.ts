@@ -80,7 +80,7 @@ export class RawPeer implements ConnectionListener {
   readonly #encoder = new HpackEncoder({ maxTableBytes: 4096 });
   readonly #decoder = new HpackDecoder({ maxTableBytes: 4096, maxListBytes: 1 << 20 });
 
-  constructor(role: Role, { maxConcurrentStreams = 100, minPingMs = 0 } = {}) {
+  constructor(role: Role, { maxConcurrentStreams = 100, minPingMs = 0, firstStreamId = 1 } = {}) {
     this.#role = role;
     const buffered = {
       add: (bytes: number) => {
@@ -89,7 +89,7 @@ export class RawPeer implements ConnectionListener {
       mayGrow: true,
     };
     this.connection = new Connection(
-      { role, clock: this.clock, buffered, maxConcurrentStreams, minPingMs },
+      { role, clock: this.clock, buffered, maxConcurrentStreams, minPingMs, firstStreamId },
       this,
     );
     this.connection.opened({
