@@ -56,6 +56,11 @@ export class GrpcProxyTlsScene {
     return this.add(await SingleEtcd.start({ release: this.release, ...options }));
   }
 
+  /** Starts a member for all tests. */
+  async sharedEtcd(options: Omit<SingleEtcdOptions, "release">): Promise<SingleEtcd> {
+    return this.#closers.add(await SingleEtcd.start({ release: this.release, ...options }));
+  }
+
   /** Starts a member that serves this pair; with `clientCa`, it requires client certificates. */
   async secureEtcd(pair: KeyPair, clientCa?: string): Promise<SingleEtcd> {
     const clientFlags =
