@@ -9,6 +9,9 @@ import type { HttpRoutes } from "./http-routes.ts";
 const MAX_HEAD_BYTES = 16 * 1024;
 const TIMEOUT_MS = 10_000;
 
+/** What a request begins with, as far as it has arrived. */
+const METHOD = /^[A-Z]+( |$)/;
+
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   404: "Not Found",
@@ -44,7 +47,8 @@ export class Http1Client implements SocketOwner {
     if (this.#state !== "reading") return;
     this.#head += Buffer.from(chunk).toString("latin1");
     const end = this.#head.indexOf("\r\n\r\n");
-    if (end < 0 && this.#head.length > MAX_HEAD_BYTES) this.#answer(plain(431));
+    if (!METHOD.test(this.#head)) this.#refuse();
+    else if (end < 0 && this.#head.length > MAX_HEAD_BYTES) this.#answer(plain(431));
     else if (end >= 0) void this.#serve(this.#head.slice(0, end));
   }
 
@@ -52,9 +56,7 @@ export class Http1Client implements SocketOwner {
     this.#state = "answering";
     const match = /^([A-Z]+) (\/[^ ?#]*)[^ ]* HTTP\/1\.[01]$/.exec(head.split("\r\n", 1)[0]!);
     if (match === null) {
-      // Neither HTTP/2 nor HTTP/1: closed without an answer, as in etcd's proxy. The timer
-      // ends it if the peer does not close.
-      this.#socket.shutdown();
+      this.#refuse();
       return;
     }
     const [, method, path] = match;
@@ -63,6 +65,13 @@ export class Http1Client implements SocketOwner {
     } catch {
       this.#answer(plain(500));
     }
+  }
+
+  /** Neither HTTP/2 nor HTTP/1: closes without an answer, as etcd's proxy does. */
+  #refuse(): void {
+    this.#state = "answering";
+    // The timer ends it if the peer does not close.
+    this.#socket.shutdown();
   }
 
   #answer({ status, contentType, body }: HttpAnswer, isHead = false): void {
