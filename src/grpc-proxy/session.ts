@@ -10,6 +10,9 @@ import type { BufferedBytes } from "../http2/buffered-bytes.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
 
+// As gRPC's clients send. etcd refuses what is not a host.
+const UNIX_AUTHORITY = "localhost";
+
 export interface SessionOptions {
   readonly clock: Clock;
   readonly buffered: BufferedBytes;
@@ -47,7 +50,8 @@ export class Session implements ConnectionListener {
     this.#listener = listener;
     this.isSecure = isSecure;
     this.#scheme = isSecure ? "https" : "http";
-    this.#authority = formatHostPort(endpoint.address);
+    const { unixPath } = endpoint.spec;
+    this.#authority = unixPath === undefined ? formatHostPort(endpoint.address) : UNIX_AUTHORITY;
     this.connection = new Connection(
       { role: "client", clock, buffered, maxConcurrentStreams: 0, minPingMs: 0 },
       this,
