@@ -1,5 +1,6 @@
 // Describes why a TLS handshake or an HTTP request to an endpoint failed, in words
-// for operators, and whether the server answered at all.
+// for operators, and whether the server answered at all. It names no flag: those of the
+// proxies differ.
 
 const MESSAGES: Record<string, string> = {
   CERT_HAS_EXPIRED: "its certificate has expired",

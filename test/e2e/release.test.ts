@@ -17,7 +17,7 @@ import {
 import { greeting, greetersOn } from "../support/greeters.ts";
 import { flagNamed, parseConfigFile, startFlagNames } from "../support/flags.ts";
 
-const RELEASE_MS = 120_000;
+const RELEASE_MS = 300_000;
 const NAME = `etcd-gateway-${packageJson.version}-linux-x64`;
 const DEBIAN = `etcd-gateway_${packageJson.version.replace("-", "~")}-1_amd64.deb`;
 

@@ -62,7 +62,7 @@ describe("MemberDialer", () => {
     expect(error).toBeUndefined();
     clock.advance(1);
     expect(error?.message).toBe(
-      `dial tcp 127.0.0.1:${server.port}: TLS: the handshake timed out (ETIMEDOUT)`,
+      `dial tcp 127.0.0.1:${server.port}: TLS: no answer in time (ETIMEDOUT)`,
     );
   });
 });

@@ -23,6 +23,7 @@ import {
   releases,
 } from "../../support/grpc-proxy-tls-scene.ts";
 import { until } from "../../support/peer.ts";
+import { GrpcUpstream } from "../../support/grpc-upstream.ts";
 import type { SingleEtcd } from "../../support/single-etcd.ts";
 import type { KeyPair } from "../../support/tls-certificates.ts";
 
@@ -101,6 +102,15 @@ describe.each(releases)("our gRPC proxy, etcd %s,", (_, release) => {
       expect((await put(await scene.connect(proxy.address))).status).toBe(0);
     });
 
+    test("says in the log that a member demands a client certificate, and names no flag of the gateway", async () => {
+      const etcd = await scene.secureEtcd(server, scene.authority.cert);
+      const flags = [`--endpoints=${localhost(etcd)}`, "--endpoints-auto-sync-interval=100ms"];
+      const proxy = await scene.proxy([...flags, cacert()]);
+      await logged(proxy, "failed (keeping known endpoints)");
+      expect(proxy.stderr).toMatch(/it (refuses the|demands a) client certificate/);
+      expect(proxy.stderr).not.toContain("--cert-file");
+    });
+
     test("accepts any certificate only with --insecure-skip-tls-verify", async () => {
       const etcd = await scene.etcd({ flags: () => ["--auto-tls"] });
       const flags = [`--endpoints=${localhost(etcd)}`, "--endpoints-auto-sync-interval=100ms"];
@@ -167,6 +177,17 @@ describe.each(releases)("our gRPC proxy, etcd %s,", (_, release) => {
 
       scene.add(await UnixRelay.start(path, etcd.port));
       await putPasses(through);
+    });
+
+    test("gets calls for the authority localhost, as from gRPC's clients", async () => {
+      const upstream = scene.add(await GrpcUpstream.start());
+      const path = join(folder, "authority");
+      scene.add(await UnixRelay.start(path, Number(upstream.address.split(":")[1])));
+      const proxy = await scene.proxy([`--endpoints=unix://${path}`]);
+      upstream.onCall = (call) => call.refuse({ "grpc-status": "5" });
+      expect((await put(await scene.connect(proxy.address))).status).toBe(5);
+      const calls = upstream.calls.filter((call) => call.path === KV.Put.path);
+      expect(calls.map((call) => call.values(":authority"))).toEqual([["localhost"]]);
     });
 
     test("may be relative to the working directory", async () => {
