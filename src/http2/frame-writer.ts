@@ -21,6 +21,26 @@ let scratch: Uint8Array | undefined;
 /** `open`: or not started yet. `dead`: the kernel takes nothing any more. */
 type State = "open" | "dead" | "closed";
 
+/**
+ * Writers with frames to write when the events of this turn are handled: requests that have
+ * arrived on many connections leave together on one.
+ */
+let scheduled: FrameWriter[] = [];
+
+function schedule(writer: FrameWriter): void {
+  // Each writer that waits holds a buffer.
+  if (scheduled.length === MAX_POOLED) flushScheduled();
+  // Not a microtask, which would run after the events of one socket.
+  if (scheduled.length === 0) setImmediate(flushScheduled);
+  scheduled.push(writer);
+}
+
+function flushScheduled(): void {
+  const writers = scheduled;
+  scheduled = [];
+  for (const writer of writers) writer.flushScheduled();
+}
+
 export class FrameWriter {
   /** The bytes of the frames that are not written yet, from `#start` to `end`. Valid after `reserve`. */
   buffer: Uint8Array = NONE;
@@ -37,7 +57,6 @@ export class FrameWriter {
   #socket: Pick<TcpSocket, "write"> | undefined;
   #onDead = () => {};
   readonly #held: BufferedBytes;
-  readonly #flushSoon = () => this.#flushScheduled();
 
   constructor(held: BufferedBytes) {
     this.#held = held;
@@ -157,20 +176,22 @@ export class FrameWriter {
   #die(): false {
     this.#drop();
     this.#state = "dead";
-    this.#schedule();
+    queueMicrotask(() => {
+      if (this.#state === "dead") this.#onDead();
+    });
     return false;
   }
 
   #schedule(): void {
     if (this.#socket === undefined || this.#isScheduled) return;
     this.#isScheduled = true;
-    queueMicrotask(this.#flushSoon);
+    schedule(this);
   }
 
-  #flushScheduled(): void {
+  /** For the turn's end only. */
+  flushScheduled(): void {
     this.#isScheduled = false;
-    if (this.#state === "dead") this.#onDead();
-    else if (!this.#isBlocked) this.flush();
+    if (!this.#isBlocked) this.flush();
   }
 
   /** The buffer is full, or there is none: writes it, or appends it to the backlog. */

@@ -7,6 +7,7 @@ import { ErrorCode } from "../../src/http2/protocol.ts";
 import type { EndCause, Stream, StreamListener } from "../../src/http2/stream.ts";
 import { RESPONSE } from "../http2/raw-peer.ts";
 import { oneOf, type Random, randomFrom, seed } from "../support/random-input.ts";
+import { turn } from "../http2/joined.ts";
 import { CallScene } from "./call-scene.ts";
 
 const HISTORIES = 25;
@@ -103,7 +104,7 @@ class History {
     await this.scene.settle();
     for (let i = 0; i < STEPS; i++) {
       this.#act();
-      if (this.#random(3) === 0) await Promise.resolve();
+      if (this.#random(3) === 0) await turn();
     }
   }
 

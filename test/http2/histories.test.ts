@@ -12,7 +12,7 @@ import type { Stream, StreamListener } from "../../src/http2/stream.ts";
 import type { Role } from "../../src/http2/stream-table.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { oneOf, type Random, randomFrom, seed } from "../support/random-input.ts";
-import { Counter, End, join, settle } from "./joined.ts";
+import { Counter, End, join, settle, turn } from "./joined.ts";
 import { frameBytes, REQUEST, RESPONSE, TRAILERS } from "./raw-peer.ts";
 
 const HISTORIES = 40;
@@ -179,7 +179,7 @@ class History {
     await settle(this.client, this.server);
     for (let i = 0; i < STEPS; i++) {
       this.#act();
-      if (this.#random(3) === 0) await Promise.resolve();
+      if (this.#random(3) === 0) await turn();
       this.#checkHeld();
     }
   }

@@ -123,15 +123,20 @@ export function join(client: End, server: End): void {
   server.open();
 }
 
+/** Resolves when the frames of this turn are written. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Delivers everything that is on its way, until both ends are quiet. */
 export async function settle(...ends: readonly End[]): Promise<void> {
   for (let idle = 0; idle < 3; idle++) {
-    await Promise.resolve();
+    await turn();
     for (const end of ends)
       while (end.hasEvents) {
         idle = 0;
         end.step(65_536);
-        await Promise.resolve();
+        await turn();
       }
   }
 }

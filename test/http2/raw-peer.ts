@@ -154,8 +154,7 @@ export class RawPeer implements ConnectionListener {
 
   /** Returns the complete frames that the connection has written since the last call. */
   async frames(): Promise<RawFrame[]> {
-    await Promise.resolve();
-    await Promise.resolve();
+    await new Promise(setImmediate);
     const bytes = new Uint8Array(this.#bytes);
     const frames: RawFrame[] = [];
     let at = PREFACE.every((byte, i) => bytes[i] === byte) ? PREFACE.length : 0;
