@@ -1,8 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { requestFault, responseFault, trailersFault } from "../../src/http2/header-rules.ts";
+import { HeaderRules } from "../../src/http2/header-rules.ts";
 import type { HeaderList } from "../../src/http2/header-list.ts";
 import { fuzzWith, oneOf, seed } from "../support/random-input.ts";
 import { REQUEST, RESPONSE, TRAILERS } from "./raw-peer.ts";
+
+const requestFault = (list: HeaderList) => new HeaderRules().requestFault(list);
+const responseFault = (list: HeaderList) => new HeaderRules().responseFault(list);
+const trailersFault = (list: HeaderList) => new HeaderRules().trailersFault(list);
 
 describe("requestFault()", () => {
   test.each<[string, HeaderList, string | undefined]>([
