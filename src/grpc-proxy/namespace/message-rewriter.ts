@@ -193,7 +193,7 @@ export class MessageRewriter {
 
   /** Never names the key, which belongs to another tenant. */
   #rejectForeignKey(): void {
-    const message = "grpc-proxy: etcd returned a key outside the namespace";
+    const message = "etcd-gateway: etcd returned a key outside the namespace";
     this.#rejection = new Rejection({ code: GrpcCode.INTERNAL, message });
   }
 }

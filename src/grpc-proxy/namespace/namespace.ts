@@ -75,7 +75,7 @@ function strictRewriter(
 
   const refusal = {
     code: GrpcCode.PERMISSION_DENIED,
-    message: `grpc-proxy: ${path} is not confined to the namespace; refused by --namespace-strict`,
+    message: `etcd-gateway: ${path} is not confined to the namespace; refused by --namespace-strict`,
   };
   const request = (message: Uint8Array): Uint8Array => {
     if (strict.refuses(message)) throw new Rejection(refusal);

@@ -79,7 +79,7 @@ describe("rewriterOf()", () => {
 describe("strict mode refuses", () => {
   test.each(refusedIfStrict)("%s", (path) => {
     const { request, response } = strict.rewriterOf(path)!;
-    const text = `grpc-proxy: ${path} is not confined to the namespace; refused by --namespace-strict`;
+    const text = `etcd-gateway: ${path} is not confined to the namespace; refused by --namespace-strict`;
     for (const bytes of [message(), field(1, "x"), message("\xff")])
       expect(codeAndText(() => request!(bytes))).toEqual([7, text]);
     expect(response).toBeUndefined();

@@ -8,7 +8,7 @@ const WATCH = "/etcdserverpb.Watch/Watch";
 const TIME_TO_LIVE = "/etcdserverpb.Lease/LeaseTimeToLive";
 const FOREIGN = new Rejection({
   code: 13,
-  message: "grpc-proxy: etcd returned a key outside the namespace",
+  message: "etcd-gateway: etcd returned a key outside the namespace",
 });
 
 /** Rewrites an answer of etcd for the client. */
