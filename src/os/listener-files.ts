@@ -32,7 +32,7 @@ export interface ListenerTlsOptions extends ListenerTlsFiles, TlsPolicy {
 /**
  * Watches the certificate, the key and the CA.
  *
- * @throws {StartError} for a cipher suite that cannot be offered.
+ * @throws {RangeError} for a cipher suite that cannot be offered.
  */
 export function watchPair(
   options: ListenerTlsOptions,

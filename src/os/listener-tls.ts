@@ -35,7 +35,7 @@ export class ListenerTls {
   /**
    * Reads nothing; `start` does.
    *
-   * @throws {StartError} for a cipher suite that cannot be offered.
+   * @throws {RangeError} for a cipher suite that cannot be offered.
    */
   constructor(clock: Clock, options: ListenerTlsOptions, events: ListenerTlsEvents) {
     const { trustedCaFile, clientCrlFile, flags } = options;

@@ -1,7 +1,6 @@
 // The TLS versions and cipher suites that a listener offers, by the names that etcd and
 // Go use.
 import type { TlsVersion } from "../core/grpc-proxy-config.ts";
-import { StartError } from "../core/start-error.ts";
 
 export interface TlsPolicy {
   /** Names of Go and IANA, for TLS 1.2; those of TLS 1.3 are always offered. Empty: Go's default. */
@@ -61,7 +60,7 @@ const VERSIONS = { "TLS1.2": "TLSv1.2", "TLS1.3": "TLSv1.3" } as const;
 /**
  * Converts a policy to options of node:tls.
  *
- * @throws {StartError} if BoringSSL lacks a cipher suite that Go has.
+ * @throws {RangeError} if BoringSSL lacks a cipher suite that Go has: see `hasCipherSuite`.
  */
 export function policyOptions({ cipherSuites, minVersion, maxVersion = "TLS1.3" }: TlsPolicy) {
   const names = cipherSuites.length === 0 ? DEFAULT : cipherSuites;
@@ -75,5 +74,5 @@ export function policyOptions({ cipherSuites, minVersion, maxVersion = "TLS1.3" 
 function suiteOf(name: string): string {
   const suite = SUITES[name];
   if (suite !== undefined) return suite;
-  throw new StartError(`TLS cipher suite "${name}" is not supported; choose another`);
+  throw new RangeError(`cipher suite "${name}" is not supported`);
 }

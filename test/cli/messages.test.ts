@@ -36,6 +36,12 @@ const INDIRECT: Readonly<Record<string, string>> = {
   "service/reload.ts warning": "WARNINGS has the texts of cli/config-warnings.ts",
   "service/run.ts error.message": "the message of a StartError, which is found here too",
   "resolver/start-checks.ts (error": "WARNINGS has the text of os/tls.ts",
+  "commands/grpc-proxy-tls.ts message":
+    "WARNINGS has the texts of os/listener-tls.ts and auto-tls.ts",
+  "commands/grpc-proxy-tls.ts error.message":
+    "the message of a TlsFileError: WARNINGS has the text of os/tls.ts",
+  "grpc-proxy/upstream.ts error.message": "the message of an SrvError, which is found here too",
+  "grpc-proxy/grpc-proxy.ts this.#limit": "WARNINGS has the texts of clients/connection-limit.ts",
   "gateway/gateway.ts error.message": "the message of an SrvError, which is found here too",
   "gateway/gateway.ts this.#limit": "WARNINGS has the texts of clients/connection-limit.ts",
   "service/run.ts tooManySockets": "WARNINGS has the text of tooManySockets",
@@ -50,6 +56,8 @@ const WARNINGS: readonly [file: string, pattern: string][] = [
   ["commands/grpc-proxy-flags.ts", `isOn\\s*\\? (${LITERAL})`],
   ["commands/grpc-proxy-tls-flags.ts", `isOn\\s*\\? (${LITERAL})`],
   ["commands/grpc-proxy-tls-flags.ts", `ignoredAutoTls\\([^]*?\\? (${LITERAL})`],
+  ["os/listener-tls.ts", `failed\\((${LITERAL})`],
+  ["os/auto-tls.ts", `failed\\((${LITERAL})`],
   ["observe/log.ts", `const msg = (${LITERAL})`],
 ];
 
