@@ -133,7 +133,11 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
   /** Ends everything. May be called twice. */
   close(): void {
     this.#isClosed = true;
-    for (const dial of this.#dials.values()) dial.abort();
+    for (const dial of this.#dials.values()) {
+      // It is not the endpoint's fault.
+      dial.waiters.clear();
+      dial.abort();
+    }
     this.#dials.clear();
     for (const session of [...this.#all]) session.terminate("shutdown");
   }
