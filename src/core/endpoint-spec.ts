@@ -33,6 +33,11 @@ export function labelOf({ address, unixPath }: EndpointSpec): string {
 
 const UNIX = "unix://";
 
+/** Returns `dial tcp host:port` or `dial unix path`, with which Go's errors of a dial begin. */
+export function dialOf(spec: EndpointSpec): string {
+  return spec.unixPath === undefined ? `dial tcp ${labelOf(spec)}` : `dial unix ${spec.unixPath}`;
+}
+
 /**
  * Returns the key under which an endpoint is compared. Hosts are compared without
  * case: SRV, --endpoints and members may write one differently. Paths are not.

@@ -1,5 +1,6 @@
 // Opens connections to members: TCP by the resolver, then TLS if the member has it.
 import type { Clock } from "../core/clock.ts";
+import { dialOf } from "../core/endpoint-spec.ts";
 import { type EtcdTls, usesTls } from "../core/grpc-proxy-config.ts";
 import { DialError } from "../net/dial-error.ts";
 import type { DialEvents } from "../net/dial.ts";
@@ -59,7 +60,7 @@ export class MemberDialer implements Dialer<TcpSocket> {
         });
       },
       (error: Error) => {
-        if (!isAborted) events.failed(new DialError(`dial tcp ${endpoint.label}`, error.message));
+        if (!isAborted) events.failed(new DialError(dialOf(endpoint.spec), error.message));
       },
     );
     return () => {
@@ -71,7 +72,7 @@ export class MemberDialer implements Dialer<TcpSocket> {
   /** Performs the handshake. The function returned aborts it. */
   #secure(
     socket: TcpSocket,
-    { label }: Endpoint,
+    { spec }: Endpoint,
     options: TlsHandshakeOptions,
     events: DialEvents,
   ): () => void {
@@ -82,9 +83,9 @@ export class MemberDialer implements Dialer<TcpSocket> {
           return;
         }
         secured.terminate();
-        events.failed(new DialError(`dial tcp ${label}: TLS`, "the server does not offer HTTP/2"));
+        events.failed(new DialError(`${dialOf(spec)}: TLS`, "the server does not offer HTTP/2"));
       },
-      failed: (error) => events.failed(new DialError(`dial tcp ${label}: TLS`, describe(error))),
+      failed: (error) => events.failed(new DialError(`${dialOf(spec)}: TLS`, describe(error))),
     });
     handshake.start(socket);
     return () => handshake.abort();

@@ -1,6 +1,7 @@
 // The sessions to all members: opens them, keeps them, and picks the one for the next call.
 // A call waits for a dial only while there is no session at all.
 import type { Clock } from "../core/clock.ts";
+import { dialOf } from "../core/endpoint-spec.ts";
 import { DialError } from "../net/dial-error.ts";
 import type { TcpSocket } from "../net/tcp-socket.ts";
 import type { HedgeBudget } from "../net/race.ts";
@@ -90,7 +91,7 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
 
     if (this.#isBusy(endpoint)) {
       // Another session would not help; the calls wait.
-      events.failed(new DialError(`dial tcp ${endpoint.label}`, "ENOBUFS"));
+      events.failed(new DialError(dialOf(endpoint.spec), "ENOBUFS"));
       return () => {};
     }
 
@@ -167,7 +168,7 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
     const dial = this.#dials.get(endpoint);
     if (dial?.session === session) {
       this.#dials.delete(endpoint);
-      dial.failed(new DialError(`dial tcp ${endpoint.label}: HTTP/2`, describe(session, reason)));
+      dial.failed(new DialError(`${dialOf(endpoint.spec)}: HTTP/2`, describe(session, reason)));
       return;
     }
     this.#listener?.sessionClosed(session, reason);

@@ -2,6 +2,7 @@
 // name, leaves out the gateway's own address and unverified ones, and dials the
 // rest. It does not choose the endpoint.
 import type { Clock } from "../core/clock.ts";
+import { dialOf } from "../core/endpoint-spec.ts";
 import { DialError } from "../net/dial-error.ts";
 import { Dial, type DialEvents } from "../net/dial.ts";
 import { HedgeBudget } from "../net/race.ts";
@@ -130,7 +131,7 @@ export class Connector {
       const reason = isGateway
         ? "resolves to this process's own listen address"
         : "has no verified address";
-      events.failed(new DialError(`dial tcp ${endpoint.label}`, reason));
+      events.failed(new DialError(dialOf(endpoint.spec), reason));
       return;
     }
 

@@ -1,6 +1,7 @@
 // Finds a connection for one client: picks an endpoint, dials it, and on failure
 // or silence dials the next, until one connects or every endpoint was tried.
 import type { Clock } from "../core/clock.ts";
+import { dialOf } from "../core/endpoint-spec.ts";
 import { DialError } from "../net/dial-error.ts";
 import { type HedgeBudget, Race } from "../net/race.ts";
 import { type Endpoint, type EndpointDial, OVERTAKEN_REASON } from "./endpoint.ts";
@@ -147,7 +148,7 @@ export class Failover<Connection extends { terminate(): void }> {
     dial.isOvertaken = true;
     this.#race.abandon(dial);
     if (startedAt >= winner.startedAt || !endpoint.recordOvertaken(true)) return;
-    const error = new DialError(`dial tcp ${endpoint.label}`, OVERTAKEN_REASON);
+    const error = new DialError(dialOf(endpoint.spec), OVERTAKEN_REASON);
     this.#deps.cluster.health.markDown(endpoint, error, startedAt);
   }
 

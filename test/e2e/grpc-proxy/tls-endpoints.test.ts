@@ -213,6 +213,7 @@ describe.each(releases)("our gRPC proxy, etcd %s,", (_, release) => {
       const bad = await scene.proxy(unixs("other.test:2379"));
       const { status, message } = await put(await scene.connect(bad.address));
       expect([status, message]).toEqual([14, expect.stringContaining("ERR_TLS_CERT_ALTNAME_INVALID")]);
+      expect(message).toContain(`: dial unix ${join(folder, "other.test:2379")}: TLS: `);
     }); // prettier-ignore
   });
 });
