@@ -79,6 +79,7 @@ see. Differences from etcd's proxy:
 - Wrong input ends it with status 2, where etcd's exits with 1. Errors keep etcd's words, after the flag and its value.
 - \`--experimental-leasing-prefix\` is refused, and \`--enable-pprof\` has no effect.
 - \`--advertise-client-url\` is by default the address that it listens on.
+- \`--dial-keepalive-time\` is 10 s by default, and not off.
 - \`--metrics-addr\` takes HOST:PORT as well, and neither https nor a Unix socket.
 - An endpoint without a port is refused, and so is a name or a number that etcd accepts and cannot use.
 

@@ -13,7 +13,7 @@ const BUILD_METRICS: readonly Metric<ProcessStatus>[] = [
   {
     name: `${PREFIX}build_info`,
     type: "gauge",
-    help: "Always 1. The labels are the version of the gateway, and the version and platform of Bun.",
+    help: "Always 1. The labels are the version of etcd-gateway, and the version and platform of Bun.",
     labels: ["version", "runtime"],
     samples: ({ version, runtime }) => [{ labels: { version, runtime }, value: 1 }],
   },
@@ -41,7 +41,7 @@ const PROCESS_METRICS: readonly Metric<ProcessStatus>[] = [
   {
     name: "process_open_fds",
     type: "gauge",
-    help: "Number of open file descriptors. Each relayed client uses two.",
+    help: "Number of open file descriptors. A client of the gateway uses two, one of the gRPC proxy one.",
     samples: ({ openDescriptors }) => single(openDescriptors),
   },
   {

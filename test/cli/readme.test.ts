@@ -81,7 +81,7 @@ describe("docs/flags.md", () => {
 describe("README.md and docs/", () => {
   const commands = pages.flatMap(({ page, text }) =>
     [...text.matchAll(/(?:^|\/usr\/bin\/| )etcd-gateway ((?:gateway )?start .*)$/gm)].map(
-      ([, command]) => [page, command!] as const,
+      ([, command]) => [page, command!.replace(/\s+#.*$/, "")] as const,
     ),
   );
 

@@ -55,6 +55,7 @@ describe("README.md and docs/", () => {
         "scripts/test",
         ...BUILD,
         "etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
+        "etcd-gateway grpc-proxy start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
         "etcdctl --endpoints=127.0.0.1:23790 put greeting hello",
       ],
       "docs/deployment.md": [
@@ -63,6 +64,11 @@ describe("README.md and docs/", () => {
       ],
       "docs/discovery.md": [
         "etcd-gateway check --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
+      ],
+      "docs/grpc-proxy.md": [
+        "etcd-gateway grpc-proxy start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379 --advertise-client-url=127.0.0.1:23790",
+        "etcdctl --endpoints=127.0.0.1:23790 put greeting hello",
+        "curl http://127.0.0.1:23790/health",
       ],
       "docs/install.md": [
         `apt install ./etcd-gateway_${packageJson.version.replace("-", "~")}-1_amd64.deb`,
@@ -74,7 +80,7 @@ describe("README.md and docs/", () => {
         "etcd-gateway status --metrics-addr=127.0.0.1:9379",
         "etcd-gateway healthcheck --metrics-addr=127.0.0.1:9379",
       ],
-      "docs/testing.md": ["scripts/faults", "scripts/soak 30"],
+      "docs/testing.md": ["scripts/faults", "scripts/soak 30", "scripts/soak 30 grpc-proxy"],
     });
   });
 
@@ -104,6 +110,28 @@ describe("README.md and docs/", () => {
     expect([status, stdout.trim()]).toEqual([0, "OK"]);
     await gateway.close();
   });
+
+  test.each(["README.md", "docs/grpc-proxy.md"])(
+    "show how to start and use the gRPC proxy: %s",
+    async (page) => {
+      const [start] = commandsOf(page, "etcd-gateway grpc-proxy start ") as [string];
+      const [put] = commandsOf(page, "etcdctl ") as [string];
+      const [, ...words] = start.split(" ");
+      const flags = words.map((word) => word.replace(/(?<=^--endpoints=).*/, cluster.endpoints));
+      const address = `127.0.0.1:${freePort()}`;
+      const command = [gatewayBinary(), ...flags, `--listen-addr=${address}`];
+      const proxy = new GatewayProcess(command);
+      await proxy.logged("started gRPC proxy");
+      const [, , ...args] = put.split(" ");
+      const { status, stdout } = await cluster.etcdctl(address, args);
+      expect([status, stdout.trim()]).toEqual([0, "OK"]);
+      for (const line of commandsOf(page, "curl ")) {
+        const [, url] = line.replace("127.0.0.1:23790", address).split(" ");
+        expect(await (await fetch(url!)).json()).toEqual({ health: "true", reason: "" });
+      }
+      await proxy.close();
+    },
+  );
 
   test("show how to check a configuration", async () => {
     const [check] = commandsOf("docs/discovery.md", "etcd-gateway check ") as [string];
