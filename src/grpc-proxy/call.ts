@@ -130,12 +130,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   }
 
   #forward(): void {
-    const session = this.#parts.pick();
-    if (session !== undefined) {
-      this.#open(session);
-      return;
-    }
-
+    if (this.connected()) return;
     this.#state = "waiting";
     const cancel = this.#parts.wait(this, MAX_WAIT_MS);
     if (this.#state === "waiting") this.#cancelWait = cancel;
@@ -177,9 +172,10 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
 
   // While it waits.
 
-  connected(): void {
-    this.#cancelWait = () => {};
-    if (this.#state === "waiting") this.#forward();
+  connected(): boolean {
+    const session = this.#parts.pick();
+    if (session !== undefined) this.#open(session);
+    return session !== undefined;
   }
 
   timedOut(reason: string): void {

@@ -28,6 +28,7 @@ import type { Rewriter } from "./message-pipe.ts";
 import type { Session } from "./session.ts";
 import { Namespace } from "./namespace/namespace.ts";
 import type { ProxyTls } from "./proxy-tls.ts";
+import { MAX_READY_SESSIONS } from "./sessions.ts";
 import { Upstream, type UpstreamListener } from "./upstream.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
 
@@ -53,8 +54,8 @@ const STOPPING: GrpcStatus = {
   message: "etcd-gateway: the proxy is stopping",
 };
 
-// Descriptors for the sessions to one endpoint: one, and others while they are replaced.
-const MAX_SESSIONS = 4;
+// Descriptors for the sessions to one endpoint, of which one may be replaced at a time.
+const MAX_SESSIONS = MAX_READY_SESSIONS + 1;
 
 // Time for etcd to take the deregistration, before clients are sent away.
 const DEREGISTER_MS = 1000;

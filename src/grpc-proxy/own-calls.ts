@@ -116,24 +116,14 @@ class Call implements OwnCall, StreamListener {
       ...["content-type", "application/grpc", "te", "trailers", "user-agent", "etcd-gateway"],
       ...(token === undefined ? [] : ["token", token]),
     ];
-    this.#connect(parts, timeoutMs);
-  }
-
-  #connect(parts: OwnCallsParts, timeoutMs: number): void {
-    const session = parts.pick();
-    if (session !== undefined) {
-      this.#open(session);
-      return;
-    }
-    this.#cancelWait = parts.wait(
-      {
-        connected: () => {
-          if (!this.#isOver) this.#connect(parts, timeoutMs);
-        },
-        timedOut: (message) => this.#end({ code: GrpcCode.UNAVAILABLE, message }),
-      },
-      timeoutMs,
-    );
+    const connected = () => {
+      const session = parts.pick();
+      if (session !== undefined) this.#open(session);
+      return session !== undefined;
+    };
+    if (connected()) return;
+    const timedOut = (message: string) => this.#end({ code: GrpcCode.UNAVAILABLE, message });
+    this.#cancelWait = parts.wait({ connected, timedOut }, timeoutMs);
   }
 
   #open(session: Session): void {

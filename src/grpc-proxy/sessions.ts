@@ -35,6 +35,9 @@ export interface SessionHandle {
   terminate(): void;
 }
 
+/** Sessions to one endpoint that may begin calls: more than one only if its limit of streams is reached. */
+export const MAX_READY_SESSIONS = 3;
+
 type DialEvents = { connected(handle: SessionHandle): void; failed(error: DialError): void };
 
 export class Sessions implements Dialer<SessionHandle>, SessionListener {
@@ -91,7 +94,7 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
 
     if (this.#isBusy(endpoint)) {
       // Another session would not help; the calls wait.
-      events.failed(new DialError(dialOf(endpoint.spec), "ENOBUFS"));
+      events.failed(new DialError(`${endpoint.label} takes no more calls for now`, "ENOBUFS"));
       return () => {};
     }
 
@@ -119,8 +122,9 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
 
   /** Begins no calls on the endpoint's sessions; they close when theirs have ended. */
   drain(endpoint: Endpoint): void {
-    this.#dials.get(endpoint)?.abort();
+    const dial = this.#dials.get(endpoint);
     this.#dials.delete(endpoint);
+    dial?.abort();
     for (const session of this.#ready.get(endpoint) ?? []) session.drain();
     this.#ready.delete(endpoint);
   }
@@ -186,9 +190,11 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
     return undefined;
   }
 
-  /** Whether the endpoint has a session that is not full, and cannot begin a call for now. */
+  /** Whether the endpoint's sessions can begin no call for now, and another would not help, or would be one too many. */
   #isBusy(endpoint: Endpoint): boolean {
-    return this.#ready.get(endpoint)?.some(({ connection }) => !connection.isFull) === true;
+    const sessions = this.#ready.get(endpoint) ?? [];
+    const areAllFull = sessions.every(({ connection }) => connection.isFull);
+    return !areAllFull || sessions.length >= MAX_READY_SESSIONS;
   }
 
   /** Returns whether it could begin calls. */
@@ -219,7 +225,7 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
       },
       failed: (error: DialError) => {
         attempt.failed(error.code);
-        if (!error.isLocal) health.markDown(endpoint, error, attempt.startedAt);
+        if (!error.isLocal && !this.#isClosed) health.markDown(endpoint, error, attempt.startedAt);
       },
     };
     this.dial(endpoint, events);
@@ -266,15 +272,16 @@ class SessionDial {
   }
 
   failed(error: DialError): void {
+    if (this.error !== undefined) return;
     this.cancel();
     this.error = error;
     for (const waiter of this.waiters) waiter.failed(error);
   }
 
+  /** The waiters get an error. */
   abort(): void {
-    this.cancel();
-    this.session?.terminate("dial aborted");
     this.failed(new DialError("dial", "aborted"));
+    this.session?.terminate("dial aborted");
   }
 }
 

@@ -19,10 +19,10 @@ export interface WaitingCallsParts {
   readonly attemptDelayMs: () => number;
 }
 
-/** One of the two is called, once, unless the waiting is cancelled. */
+/** A call that waits until it has begun, `timedOut` was called, or the waiting is cancelled. */
 export interface WaitingCall {
-  /** A session is there. */
-  connected(): void;
+  /** A session may be there. Returns whether the call has begun; if not, it goes on waiting. */
+  connected(): boolean;
   /** No session was there in time. `reason` says why. */
   timedOut(reason: string): void;
 }
@@ -58,14 +58,16 @@ export class WaitingCalls {
     };
   }
 
-  /** A session is there: all calls go on. */
+  /** A session is there: calls begin, in the order in which they came, as long as it takes more. */
   release(): void {
-    const calls = [...this.#calls];
-    this.#calls.clear();
-    for (const [call, cancelTimer] of calls) {
+    for (const [call, cancelTimer] of [...this.#calls]) {
+      // One call may have ended another.
+      if (!this.#calls.has(call)) continue;
+      if (!call.connected()) break;
       cancelTimer();
-      call.connected();
+      this.#calls.delete(call);
     }
+    if (this.#calls.size > 0) this.#retryLater();
   }
 
   /** Stops dialling. Calls that wait get nothing more. May be called twice. */
@@ -105,7 +107,11 @@ export class WaitingCalls {
   #failed(error: DialError | undefined): void {
     this.#failover = undefined;
     this.#reason = error?.message ?? this.#describePool();
-    if (this.#calls.size === 0) return;
+    if (this.#calls.size > 0) this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#failover !== undefined || this.#isRetrying) return;
     this.#isRetrying = true;
     this.#cancelTimer = this.#parts.clock.after(RETRY_MS, () => {
       this.#isRetrying = false;

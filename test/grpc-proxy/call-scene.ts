@@ -148,9 +148,7 @@ export class CallScene implements CallRouting, SessionListener {
   // The events of sessions.
 
   ready(): void {
-    const calls = [...this.waiting];
-    this.waiting.clear();
-    for (const call of calls) call.connected();
+    for (const call of [...this.waiting]) if (call.connected()) this.waiting.delete(call);
   }
 
   goneAway(): void {}
