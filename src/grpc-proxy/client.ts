@@ -14,6 +14,7 @@ import type { Stream, StreamListener } from "../http2/stream.ts";
 import type { ClientRequest } from "./calls.ts";
 import type { HttpRoutes } from "./http-routes.ts";
 import { Http1Client } from "./http1-client.ts";
+import { PlainRequest } from "./plain-request.ts";
 import type { RevisionFloor } from "./ordering.ts";
 
 /** Limits and pings of clients, in milliseconds. Read when a client connects. */
@@ -63,6 +64,8 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   readonly #parts: ClientParts;
   /** Undefined until the TLS handshake is over. */
   #socket: TcpSocket | undefined;
+  /** What arrived, while it does not show the protocol. */
+  #firstByte: Uint8Array | undefined;
   #connection: Connection | undefined;
   #keepalive: Keepalive | undefined;
   /** Cancels the timer of the first bytes, or aborts the handshake. */
@@ -137,20 +140,26 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   opened(): void {}
 
   received(chunk: Uint8Array): void {
+    const first = this.#firstByte === undefined ? chunk : Buffer.concat([this.#firstByte, chunk]);
+    if (first[0] === PREFACE[0] && first.length === 1) {
+      // PRI, or PUT and POST.
+      this.#firstByte = first;
+      return;
+    }
+
+    this.#firstByte = undefined;
     this.#cancelTimer();
-    if (chunk[0] === TLS_HANDSHAKE && this.#parts.tlsSettings() === undefined) {
+    if (first[0] === TLS_HANDSHAKE && this.#parts.tlsSettings() === undefined) {
       this.#parts.listener.rejected(this.#socket!.remoteAddress, NO_TLS);
       this.#socket!.terminate();
       return;
     }
-    const owner =
-      chunk[0] === PREFACE[0] && (chunk.length === 1 || chunk[1] === PREFACE[1])
-        ? this.#speakHttp2()
-        : new Http1Client(this.#parts.routes, this.#parts.clock, () => this.#over());
+    const isHttp2 = first[0] === PREFACE[0] && first[1] === PREFACE[1];
+    const owner = isHttp2 ? this.#speakHttp2() : this.#speakHttp1();
     const socket = this.#socket!;
     socket.data = owner;
     owner.opened(socket);
-    owner.received(chunk);
+    owner.received(first);
   }
 
   writable(): void {}
@@ -172,6 +181,10 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   #over(): void {
     this.#cancelTimer();
     this.#parts.listener.clientClosed(this);
+  }
+
+  #speakHttp1(): Http1Client {
+    return new Http1Client(this.#parts, () => this.#over());
   }
 
   #speakHttp2(): Connection {
@@ -208,8 +221,10 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
     const contentType = headerValue(list, "content-type") ?? "";
     if (contentType.startsWith("application/grpc"))
       return this.#parts.listener.call(stream, { list, isEnd }, this);
-    void this.#answer(stream, list);
-    return PLAIN_REQUEST(stream);
+    const { routes, buffered } = this.#parts;
+    const plain = new PlainRequest(stream, buffered);
+    plain.answer(list, routes).catch((error) => this.faulted(error));
+    return plain;
   }
 
   goneAway(): void {}
@@ -219,26 +234,4 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   faulted(error: unknown): void {
     this.#parts.listener.faulted(error);
   }
-
-  /** Answers a request that is not gRPC. */
-  async #answer(stream: Stream, list: HeaderList): Promise<void> {
-    const method = headerValue(list, ":method")!;
-    const [path] = headerValue(list, ":path")!.split("?");
-    try {
-      const { status, contentType, body } = await this.#parts.routes.answer(method, path!);
-      stream.headers([":status", String(status), "content-type", contentType]);
-      stream.write(new TextEncoder().encode(method === "HEAD" ? "" : body), true);
-    } catch (error) {
-      stream.reset();
-      this.#parts.listener.faulted(error);
-    }
-  }
 }
-
-/** Receives the body of a request that needs none. */
-const PLAIN_REQUEST = (stream: Stream): StreamListener => ({
-  headers() {},
-  data: (chunk) => stream.consumed(chunk.length),
-  sent() {},
-  closed() {},
-});

@@ -15,3 +15,12 @@ export const textAnswer = (status: number, body: string): HttpAnswer => ({
   contentType: TEXT,
   body,
 });
+
+const encoded = new WeakMap<HttpAnswer, Uint8Array>();
+
+/** Returns the bytes of an answer's body, which all its receivers share. */
+export function bodyBytes(answer: HttpAnswer): Uint8Array {
+  let bytes = encoded.get(answer);
+  if (bytes === undefined) encoded.set(answer, (bytes = new TextEncoder().encode(answer.body)));
+  return bytes;
+}

@@ -18,6 +18,8 @@ export class HttpRoutes {
   readonly #client: EtcdClient;
   readonly #memberMetrics: MemberMetrics;
   readonly #metrics: () => readonly MetricSamples[];
+  /** The answers that are being made, by path. Clients that ask meanwhile get the same ones. */
+  readonly #pending = new Map<string, Promise<HttpAnswer>>();
 
   /** `metrics` returns those of the proxy itself. */
   constructor(
@@ -45,10 +47,17 @@ export class HttpRoutes {
     const answer = this.#answerOf(path);
     if (answer === undefined) return textAnswer(404, "404 page not found\n");
     if (method !== "GET" && method !== "HEAD") return textAnswer(405, "Method Not Allowed\n");
-    return await answer();
+
+    let pending = this.#pending.get(path);
+    if (pending === undefined) {
+      pending = answer();
+      this.#pending.set(path, pending);
+      void pending.finally(() => this.#pending.delete(path)).catch(() => {});
+    }
+    return await pending;
   }
 
-  #answerOf(path: string): (() => HttpAnswer | Promise<HttpAnswer>) | undefined {
+  #answerOf(path: string): (() => Promise<HttpAnswer>) | undefined {
     switch (path) {
       case "/health":
       case "/proxy/health":
@@ -62,7 +71,7 @@ export class HttpRoutes {
     }
   }
 
-  #ownMetrics(): HttpAnswer {
+  async #ownMetrics(): Promise<HttpAnswer> {
     return { status: 200, contentType: METRICS_TYPE, body: encodeMetrics(this.#metrics()) };
   }
 
