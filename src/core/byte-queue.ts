@@ -37,6 +37,20 @@ export class ByteQueue {
     return first.subarray(0, bytes);
   }
 
+  /** Returns all bytes in one chunk, and removes them. */
+  takeAll(): Uint8Array {
+    const all = this.#chunks.length === 1 ? this.#chunks[0]! : concat(this.#chunks, this.bytes);
+    this.#chunks = [];
+    this.bytes = 0;
+    return all;
+  }
+
+  /** Returns the first `bytes`, which must be there, without removing them. */
+  peek(bytes: number): Uint8Array {
+    const first = this.#chunks[0]!;
+    return first.length < bytes ? concat(this.#chunks, bytes) : first.subarray(0, bytes);
+  }
+
   /** Appends a small chunk to the last one. Returns false if that would cost too much. */
   #append(last: Uint8Array, chunk: Uint8Array): boolean {
     const bytes = last.length + chunk.length;
@@ -53,4 +67,17 @@ export class ByteQueue {
     this.#chunks[this.#chunks.length - 1] = block.subarray(start, start + bytes);
     return true;
   }
+}
+
+/** Joins the first `bytes` of chunks. */
+function concat(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    if (at === bytes) break;
+    const taken = chunk.subarray(0, bytes - at);
+    all.set(taken, at);
+    at += taken.length;
+  }
+  return all;
 }

@@ -102,9 +102,9 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     return { method, client, endpoint, code, requestBytes, responseBytes, startedAt };
   }
 
-  /** Bytes of both directions that wait for their receiver. */
+  /** Bytes of both directions that are held: for their receiver, or until their message is complete. */
   get bufferedBytes(): number {
-    return this.#client.pendingBytes + (this.#member?.pendingBytes ?? 0);
+    return this.#client.bufferedBytes + (this.#member?.bufferedBytes ?? 0);
   }
 
   /** For the buffer limit: bytes that were handed on so far. */

@@ -64,19 +64,24 @@ export class Direction {
   }
 
   /**
-   * `bytes` more were handed on. When nothing waits in `sink`, the whole window is returned:
-   * a rewritten message has another length, and one that is not complete is held beyond the
-   * window, up to the limit of its size.
+   * `bytes` more were handed on. With a pipe, when nothing waits in `sink`, the whole window is
+   * returned: a rewritten message has another length. One that is not complete stays held,
+   * beyond the window, up to the limit of its size.
    */
   sent(bytes: number, source: Stream, sink: Stream | undefined): void {
     this.sentBytes += bytes;
     if (this.#verb === "send") this.#method.bytesReceived += bytes;
     else this.#method.bytesSent += bytes;
-    const isAllSent = this.#pipe !== undefined && sink?.pendingBytes === 0;
-    const returned = isAllSent ? this.#owedBytes : Math.min(bytes, this.#owedBytes);
-    if (returned === 0) return;
-    this.#owedBytes -= returned;
-    source.consumed(returned);
+    if (this.#pipe === undefined) this.#return(Math.min(bytes, this.#owedBytes), source);
+    else if (sink?.pendingBytes === 0) {
+      this.#return(this.#owedBytes - this.#pipe.heldBytes, source);
+      source.extendWindow();
+    }
+  }
+
+  #return(bytes: number, source: Stream): void {
+    this.#owedBytes -= bytes;
+    source.consumed(bytes);
   }
 }
 

@@ -1,6 +1,8 @@
 // Assembles the messages of one direction of a call and rewrites each: for the namespace,
 // and for the member list. A call whose messages pass unopened has none.
 import { gunzipSync, inflateSync } from "node:zlib";
+import { ByteQueue } from "../core/byte-queue.ts";
+import { readUint32 } from "../http2/protocol.ts";
 import { GrpcCode, type GrpcStatus } from "./grpc-status.ts";
 
 /** Takes one message without its prefix and returns another. Throws a Rejection. */
@@ -29,10 +31,9 @@ export class MessagePipe {
   readonly #rewrite: Rewrite;
   readonly #encoding: string;
   readonly #maxBytes: number;
-  /** Chunks that do not end a message yet. */
-  #chunks: Uint8Array[] = [];
-  #bytes = 0;
-  /** Bytes of the message that the chunks begin, with its prefix; 0 while the prefix is incomplete. */
+  /** Bytes that do not end a message yet. */
+  readonly #held = new ByteQueue();
+  /** Bytes of the message that they begin, with its prefix; 0 while the prefix is incomplete. */
   #wanted = 0;
 
   /** `encoding`: the grpc-encoding of the direction. `maxBytes`: of a message once it is decompressed. */
@@ -42,9 +43,9 @@ export class MessagePipe {
     this.#maxBytes = maxBytes;
   }
 
-  /** Whether the bytes so far end with a whole message. */
-  get isComplete(): boolean {
-    return this.#bytes === 0;
+  /** Bytes of a message that is not complete. */
+  get heldBytes(): number {
+    return this.#held.bytes;
   }
 
   /**
@@ -53,37 +54,26 @@ export class MessagePipe {
    *
    * @throws {Rejection} if a message cannot be rewritten.
    */
-  push(chunk: Uint8Array): Uint8Array[] {
+  push(chunk: Uint8Array): readonly Uint8Array[] {
+    const held = this.#held;
+    if (chunk.length > 0) held.push(chunk);
+    if (this.#wanted === 0 && held.bytes >= PREFIX_BYTES)
+      this.#wanted = framedBytes(held.peek(PREFIX_BYTES), 0);
+    return this.#wanted === 0 || held.bytes < this.#wanted ? NONE : this.#takeMessages();
+  }
+
+  /** There is at least one message. */
+  #takeMessages(): readonly Uint8Array[] {
     const rewritten: Uint8Array[] = [];
-    this.#append(chunk);
-    while (this.#bytes >= Math.max(PREFIX_BYTES, this.#wanted)) {
-      if (this.#wanted === 0) {
-        const [first] = this.#chunks;
-        const head = first!.length >= PREFIX_BYTES ? first! : this.#join();
-        const length = head[1]! * 2 ** 24 + (head[2]! << 16) + (head[3]! << 8) + head[4]!;
-        this.#wanted = PREFIX_BYTES + length;
-        continue;
-      }
-
-      const all = this.#join();
-      rewritten.push(this.#rewriteFramed(all.subarray(0, this.#wanted)));
-      const rest = all.subarray(this.#wanted);
-      this.#chunks = rest.length > 0 ? [rest] : [];
-      this.#bytes = rest.length;
-      this.#wanted = 0;
+    const all = this.#held.takeAll();
+    let at = 0;
+    while (this.#wanted > 0 && at + this.#wanted <= all.length) {
+      rewritten.push(this.#rewriteFramed(all.subarray(at, at + this.#wanted)));
+      at += this.#wanted;
+      this.#wanted = at + PREFIX_BYTES <= all.length ? framedBytes(all, at) : 0;
     }
+    if (at < all.length) this.#held.push(all.subarray(at));
     return rewritten;
-  }
-
-  #append(chunk: Uint8Array): void {
-    if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-  }
-
-  #join(): Uint8Array {
-    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
-    return this.#chunks[0]!;
   }
 
   #rewriteFramed(framed: Uint8Array): Uint8Array {
@@ -113,6 +103,13 @@ export class MessagePipe {
     }
   }
 }
+
+/** Returns the size of the message whose prefix is at `at`, with the prefix. */
+function framedBytes(bytes: Uint8Array, at: number): number {
+  return PREFIX_BYTES + readUint32(bytes, at + 1);
+}
+
+const NONE: readonly Uint8Array[] = [];
 
 // What zlib takes at most for its limit.
 const MAX_OUTPUT_BYTES = 2 ** 31 - 1;

@@ -22,7 +22,8 @@ export class ReceiveWindows {
   readonly #maxBufferBytes: number;
   /** Bytes that the peer may still send on all streams together. */
   #window = INITIAL_WINDOW_BYTES;
-  #bufferedBytes = 0;
+  /** Bytes that are held, but for messages that are larger than their window. */
+  #countedBytes = 0;
 
   /** `isLimited`: whether the connection's buffer has a ceiling of its own. */
   constructor(writer: FrameWriter, buffered: BufferedBytes, isLimited: boolean) {
@@ -55,7 +56,7 @@ export class ReceiveWindows {
   /** `bytes` of data are about to be handed to the stream's reader, who holds them. */
   delivered(stream: Stream, bytes: number): void {
     stream.bufferedBytes += bytes;
-    this.addBuffered(bytes);
+    this.addBuffered(bytes, 0);
   }
 
   /** The stream's reader has consumed `bytes`: returns them to the peer in batches. */
@@ -75,16 +76,19 @@ export class ReceiveWindows {
     this.#writer.uint32Frame(FrameType.WINDOW_UPDATE, stream.id, increment);
   }
 
-  /** Adds `bytes` (may be negative) to what is held for readers. */
-  addBuffered(bytes: number): void {
-    if (bytes === 0) return;
-    this.#bufferedBytes += bytes;
-    this.#buffered.add(bytes);
-    if (bytes < 0 && this.#window < CONNECTION_WINDOW_BYTES / 2) this.#returnConnection();
+  /**
+   * Adds `bytes` to what is held for readers, and `extendedBytes` to those of them for which
+   * the window was returned. Both may be negative.
+   */
+  addBuffered(bytes: number, extendedBytes: number): void {
+    const counted = bytes - extendedBytes;
+    this.#countedBytes += counted;
+    if (bytes !== 0) this.#buffered.add(bytes);
+    if (counted < 0 && this.#window < CONNECTION_WINDOW_BYTES / 2) this.#returnConnection();
   }
 
   #returnConnection(): void {
-    if (this.#bufferedBytes > this.#maxBufferBytes) return;
+    if (this.#countedBytes > this.#maxBufferBytes) return;
     const increment = CONNECTION_WINDOW_BYTES - this.#window;
     this.#window = CONNECTION_WINDOW_BYTES;
     this.#writer.uint32Frame(FrameType.WINDOW_UPDATE, 0, increment);

@@ -132,8 +132,8 @@ export class StreamTable implements StreamConnection, SendQueueListener {
     this.#parts.windows.returnStream(stream, bytes);
   }
 
-  addBuffered(bytes: number): void {
-    this.#parts.windows.addBuffered(bytes);
+  addBuffered(bytes: number, extendedBytes: number): void {
+    this.#parts.windows.addBuffered(bytes, extendedBytes);
   }
 
   bodySent(stream: Stream, bytes: number): void {

@@ -39,7 +39,7 @@ export interface StreamConnection {
   sendData(stream: Stream, chunk: Uint8Array, isEnd: boolean): void;
   sendReset(stream: Stream, code: number): void;
   returnWindow(stream: Stream, bytes: number): void;
-  addBuffered(bytes: number): void;
+  addBuffered(bytes: number, extendedBytes: number): void;
 }
 
 /** What ends the sending side: an empty DATA frame, or trailers. */
@@ -61,6 +61,8 @@ export class Stream {
   unreturnedBytes = 0;
   /** Bytes received and not consumed. */
   bufferedBytes = 0;
+  /** Those of them for which the window was returned, although they are held. */
+  extendedBytes = 0;
   /** Bytes that we may still send; negative after the peer has shrunk its initial window. */
   sendWindow: number;
   /** Whether a header list was received. */
@@ -134,8 +136,19 @@ export class Stream {
     const held = Math.min(bytes, this.bufferedBytes);
     if (held === 0) return;
     this.bufferedBytes -= held;
-    this.#connection.addBuffered(-held);
-    if (this.isReadable) this.#connection.returnWindow(this, held);
+    const returned = Math.max(0, this.extendedBytes - this.bufferedBytes);
+    this.extendedBytes -= returned;
+    this.#connection.addBuffered(-held, -returned);
+    if (this.isReadable && held > returned) this.#connection.returnWindow(this, held - returned);
+  }
+
+  /** Lets the peer send as much as if nothing were held: a message that is larger than the window. */
+  extendWindow(): void {
+    const bytes = this.bufferedBytes - this.extendedBytes;
+    if (bytes === 0 || !this.isReadable) return;
+    this.extendedBytes += bytes;
+    this.#connection.addBuffered(0, bytes);
+    this.#connection.returnWindow(this, bytes);
   }
 
   /** Reports that no received bytes are held. May be called twice. */

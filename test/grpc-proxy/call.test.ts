@@ -174,3 +174,65 @@ describe("Call", () => {
     expect(scene.codes()).toEqual([14]);
   });
 });
+
+describe("Call with a rewriter", () => {
+  const same: Rewriter = { request: (bytes) => bytes, response: (bytes) => bytes };
+
+  test("holds a request that is larger than the window until it is complete, and counts it", async () => {
+    const scene = await Recorded.start(same);
+    const { stream } = scene.call(PUT);
+    const framed = message(1_000_000);
+    for (let at = 0; at < 900_000; at += 10_000) {
+      stream.write(framed.subarray(at, at + 10_000));
+      await scene.settle();
+    }
+    expect(scene.calls.bufferLimit.bytes).toBe(900_000);
+    expect([...scene.calls.keys()][0]!.bufferedBytes).toBe(900_000);
+    const { recorder, stream: member } = scene.opened[0]!;
+    expect(recorder.chunks).toEqual([]);
+
+    stream.write(framed.subarray(900_000), true);
+    for (let round = 0; round < 100; round++) {
+      await scene.settle();
+      member.consumed(recorder.bytes);
+    }
+    expect(Buffer.concat(recorder.chunks).equals(framed)).toBe(true);
+    expect(scene.calls.bufferLimit.bytes).toBe(0);
+    member.end([...RESPONSE, ...TRAILERS]);
+    await scene.settle();
+    expect(scene.codes()).toEqual([0]);
+  });
+
+  test("holds nothing of messages that were not complete when the call ended", async () => {
+    for (const isCancelled of [true, false]) {
+      const scene = await Recorded.start(same);
+      const { stream } = scene.call(RANGE);
+      stream.write(message(100_000).subarray(0, 50_000));
+      await scene.settle();
+      const { stream: member } = scene.opened[0]!;
+      member.headers(RESPONSE);
+      member.write(message(100_000).subarray(0, 60_000));
+      await scene.settle();
+      expect(scene.calls.bufferLimit.bytes).toBe(110_000);
+      if (isCancelled) stream.reset();
+      else member.end(TRAILERS);
+      await scene.settle();
+      expect(scene.codes()).toEqual([isCancelled ? 1 : 0]);
+    }
+  });
+
+  test("a message that is larger than a client's ceiling does not stop its connection", async () => {
+    const scene = await Recorded.start(same);
+    const framed = message(4_000_000);
+    const calls = [scene.call(PUT), scene.call(PUT), scene.call(PUT)];
+    for (const { stream } of calls) stream.write(framed, true);
+    for (let round = 0; round < 400; round++) {
+      await scene.settle();
+      for (const { stream, recorder } of scene.opened) stream.consumed(recorder.bytes);
+    }
+    for (const { recorder } of scene.opened) expect(recorder.bytes).toBe(framed.length);
+    for (const { stream } of scene.opened) stream.end([...RESPONSE, ...TRAILERS]);
+    await scene.settle();
+    expect(scene.codes()).toEqual([0, 0, 0]);
+  });
+});
