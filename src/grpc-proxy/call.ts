@@ -23,6 +23,7 @@ import type { Rewriter } from "./message-pipe.ts";
 import { MemberSide } from "./member-side.ts";
 import type { Method } from "./methods.ts";
 import {
+  isReadOnly,
   linearized,
   NO_NEWER_MEMBER,
   OrderedAnswer,
@@ -151,16 +152,17 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   }
 
   /** The answer was older than what the client has seen. */
-  repeat(): void {
+  repeat(): boolean {
+    const path = headerValue(this.#list, ":path")!;
+    const { bytes } = this.#request;
+    if (!isReadOnly(path, bytes)) return false;
     this.#member!.reset(ErrorCode.CANCEL);
     this.#member!.release();
-    if (!this.#request.mayRepeat) {
-      this.fail(NO_NEWER_MEMBER);
-      return;
-    }
-    const body = this.#request.bytes;
-    this.#request.replace(linearized(headerValue(this.#list, ":path")!, body) ?? body);
-    this.#retry();
+    if (this.#request.mayRepeat) {
+      this.#request.replace(linearized(path, bytes) ?? bytes);
+      this.#retry();
+    } else this.fail(NO_NEWER_MEMBER);
+    return true;
   }
 
   #retry(): void {

@@ -2,7 +2,7 @@
 // A member that lags may answer a serializable read with less than the client has seen. Such
 // an answer is dropped, and the read is repeated as a linearizable one, whose revision is
 // never lower. @see etcd client/v3/ordering, which tries other members instead.
-import { gunzipSync } from "node:zlib";
+import { constants, gunzipSync } from "node:zlib";
 import type { HeaderList } from "../http2/header-list.ts";
 import type { EndCause } from "../http2/stream.ts";
 import { GrpcCode, type GrpcStatus } from "./grpc-status.ts";
@@ -37,8 +37,11 @@ export const NO_NEWER_MEMBER: GrpcStatus = {
 
 /** The call, as an ordered answer uses it. */
 export interface OrderedCall extends MemberEvents {
-  /** Drops the answer and sends the request again, to another member if there is one. */
-  repeat(): void;
+  /**
+   * Drops the answer and sends the request again, to another member if there is one. Returns
+   * false if it may have changed something: then the answer must pass.
+   */
+  repeat(): boolean;
 }
 
 const PREFIX_BYTES = 5;
@@ -75,9 +78,8 @@ export class OrderedAnswer implements MemberEvents {
     this.#held = Buffer.concat([this.#held, chunk]);
     const revision = revisionOf(this.#held);
     if (revision === undefined && !isEnd) return;
-    if (revision !== undefined && revision < this.#floor.revision) {
+    if (revision !== undefined && revision < this.#floor.revision && this.#call.repeat()) {
       this.#state = "dropped";
-      this.#call.repeat();
       return;
     }
     this.#floor.revision = Math.max(this.#floor.revision, revision ?? 0);
@@ -104,14 +106,14 @@ export class OrderedAnswer implements MemberEvents {
 /** Returns the revision of an answer's header; undefined: more bytes are needed. */
 function revisionOf(framed: Uint8Array): number | undefined {
   if (framed.length < PREFIX_BYTES) return undefined;
-  const end = PREFIX_BYTES + lengthOf(framed);
   const isCompressed = framed[0] === 1;
-  const needed = isCompressed ? end : Math.min(end, PREFIX_BYTES + MAX_HEADER_BYTES);
-  if (framed.length < needed) return undefined;
+  const most = isCompressed ? MAX_COMPRESSED_BYTES : MAX_HEADER_BYTES;
+  const end = PREFIX_BYTES + Math.min(lengthOf(framed), most);
+  if (framed.length < end) return undefined;
 
   try {
-    const payload = framed.subarray(PREFIX_BYTES, end);
-    const message = isCompressed ? gunzipSync(payload, { maxOutputLength: MAX_BYTES }) : payload;
+    const start = framed.subarray(PREFIX_BYTES, end);
+    const message = isCompressed ? gunzipSync(start, PARTIAL) : start;
     const isHeader = message[0] === HEADER_TAG && message[1]! < 0x80;
     return isHeader ? new Message(message.subarray(2, 2 + message[1]!)).int(3) : 0;
   } catch {
@@ -120,8 +122,9 @@ function revisionOf(framed: Uint8Array): number | undefined {
   }
 }
 
-// Of an answer that is decompressed to be read.
-const MAX_BYTES = 64 * 1024 * 1024;
+// The beginning of a compressed answer, which contains its header. It is less than a window.
+const MAX_COMPRESSED_BYTES = 1024;
+const PARTIAL = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 2 * 1024 * 1024 };
 
 // Field 1, length-delimited.
 const HEADER_TAG = 0x0a;
@@ -140,6 +143,27 @@ export function linearized(path: string, framed: Uint8Array): Uint8Array | undef
   const result = Buffer.concat([framed, LINEARIZABLE]);
   result.writeUInt32BE(result.length - PREFIX_BYTES, 1);
   return result;
+}
+
+/** Whether a framed request changes nothing: a Range, or a transaction of nothing else. */
+export function isReadOnly(path: string, framed: Uint8Array): boolean {
+  if (path !== TXN) return path === RANGE;
+  const isWhole =
+    framed.length >= PREFIX_BYTES && lengthOf(framed) === framed.length - PREFIX_BYTES;
+  if (!isWhole || framed[0] !== 0) return false;
+  try {
+    return hasOnlyReads(new Message(framed.subarray(PREFIX_BYTES)));
+  } catch {
+    return false;
+  }
+}
+
+/** Of a TxnRequest, fields 2 and 3 are the operations: 1 is a range, and 4 a transaction. */
+function hasOnlyReads(txn: Message): boolean {
+  return [...txn.messages(2), ...txn.messages(3)].every((operation) => {
+    const isWrite = operation.all(2).length > 0 || operation.all(3).length > 0;
+    return !isWrite && operation.messages(4).every(hasOnlyReads);
+  });
 }
 
 /** Returns the length of the message that begins here. */
