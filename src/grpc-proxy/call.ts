@@ -16,7 +16,7 @@ import {
 import type { LoggedCall } from "./call-log.ts";
 import type { CallParts, CallRequest } from "./call-parts.ts";
 import type { TimedCall } from "./deadlines.ts";
-import { Direction } from "./direction.ts";
+import { Direction, type Sink } from "./direction.ts";
 import { isRepeatable, lossStatus } from "./loss.ts";
 import { KeptRequest } from "./kept-request.ts";
 import type { Rewriter } from "./message-pipe.ts";
@@ -39,7 +39,9 @@ type State = "waiting" | "open" | "responding" | "over";
 // How long a call waits for a session. Clients retry, so they need not wait for long.
 const MAX_WAIT_MS = 3000;
 
-export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall, BufferHolder {
+export class Call
+  implements StreamListener, Sink, OrderedCall, TimedCall, WaitingCall, BufferHolder
+{
   readonly method: Method;
   /** The gRPC code, once the call is over. */
   code = GrpcCode.OK as number;
@@ -51,7 +53,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   #member: Stream | undefined;
   /** The tick of its deadline; undefined: it has none. */
   #deadline: number | undefined;
-  #cancelWait = () => {};
+  #cancelWait: (() => void) | undefined;
   readonly #request: KeptRequest;
   readonly #rewriter: Rewriter | undefined;
   readonly #floor: RevisionFloor | undefined;
@@ -70,12 +72,8 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     this.#rewriter = rewriter;
     this.#floor = floor;
     this.#sender = request.client;
-    this.#toMember = new Direction("send", maxSendBytes, method, (chunk, isLast) =>
-      this.#sendRequest(chunk, isLast),
-    );
-    this.#toClient = new Direction("receive", maxRecvBytes, method, (chunk, isLast) =>
-      client.write(chunk, isLast),
-    );
+    this.#toMember = new Direction("send", maxSendBytes, method, this);
+    this.#toClient = new Direction("receive", maxRecvBytes, method, client);
     if (rewriter?.request !== undefined)
       this.#toMember.rewriteWith(rewriter.request, headerValue(list, "grpc-encoding"));
   }
@@ -201,7 +199,8 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
     else this.memberSent(0);
   }
 
-  #sendRequest(chunk: Uint8Array, isEnd: boolean): void {
+  /** For its own direction only: sends bytes of the request. */
+  write(chunk: Uint8Array, isEnd: boolean): void {
     if (this.#state === "over") return;
     this.#request.isComplete = isEnd;
     this.#request.add(chunk, this.#state !== "waiting");
@@ -261,7 +260,7 @@ export class Call implements StreamListener, OrderedCall, TimedCall, WaitingCall
   #end(code: number): void {
     if (this.#state === "over") return;
     this.#state = "over";
-    this.#cancelWait();
+    this.#cancelWait?.();
     if (this.#deadline !== undefined) this.#parts.deadlines.remove(this, this.#deadline);
     this.#request.drop();
     this.code = code;

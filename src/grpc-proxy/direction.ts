@@ -7,7 +7,9 @@ import { MessageScanner } from "./message-scanner.ts";
 import type { Method } from "./methods.ts";
 
 /** Where the bytes of a direction go. */
-export type PassOn = (chunk: Uint8Array, isEnd: boolean) => void;
+export interface Sink {
+  write(chunk: Uint8Array, isEnd: boolean): void;
+}
 
 export class Direction {
   /** Bytes handed on so far. */
@@ -15,18 +17,18 @@ export class Direction {
   readonly #verb: "send" | "receive";
   readonly #maxBytes: number;
   readonly #method: Method;
-  readonly #passOn: PassOn;
+  readonly #sink: Sink;
   readonly #scanner = new MessageScanner();
   #pipe: MessagePipe | undefined;
   /** Bytes received, of which the window has not been returned. */
   #owedBytes = 0;
 
   /** `verb`: what etcd's proxy does with these messages. `maxBytes`: of one message. */
-  constructor(verb: "send" | "receive", maxBytes: number, method: Method, passOn: PassOn) {
+  constructor(verb: "send" | "receive", maxBytes: number, method: Method, sink: Sink) {
     this.#verb = verb;
     this.#maxBytes = maxBytes;
     this.#method = method;
-    this.#passOn = passOn;
+    this.#sink = sink;
   }
 
   /** Called with the length of each message when it begins. */
@@ -48,18 +50,18 @@ export class Direction {
     else this.#method.messagesSent += messages;
 
     if (this.#pipe !== undefined) return this.#rewrite(this.#pipe, chunk, isEnd);
-    this.#passOn(chunk, isEnd);
+    this.#sink.write(chunk, isEnd);
     return undefined;
   }
 
   #rewrite(pipe: MessagePipe, chunk: Uint8Array, isEnd: boolean): GrpcStatus | undefined {
     try {
-      for (const message of pipe.push(chunk)) this.#passOn(message, false);
+      for (const message of pipe.push(chunk)) this.#sink.write(message, false);
     } catch (error) {
       if (!(error instanceof Rejection)) throw error;
       return { code: error.code, message: error.message };
     }
-    if (isEnd) this.#passOn(EMPTY, true);
+    if (isEnd) this.#sink.write(EMPTY, true);
     return undefined;
   }
 
