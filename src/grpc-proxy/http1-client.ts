@@ -11,7 +11,7 @@ const MAX_HEAD_BYTES = 16 * 1024;
 const TIMEOUT_MS = 10_000;
 
 /** What a request begins with, as far as it has arrived. */
-const METHOD = /^[A-Z]+( |$)/;
+const METHOD = /^[A-Z]*( |$)/;
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",

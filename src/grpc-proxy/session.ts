@@ -9,6 +9,7 @@ import { Keepalive, type KeepaliveOptions } from "../http2/keepalive.ts";
 import type { BufferedBytes } from "../http2/buffered-bytes.ts";
 import type { Stream, StreamListener } from "../http2/stream.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";
+import { describeTlsError } from "../resolver/tls-error.ts";
 
 // As gRPC's clients send. etcd refuses what is not a host.
 const UNIX_AUTHORITY = "localhost";
@@ -124,4 +125,16 @@ export class Session implements ConnectionListener {
   faulted(error: unknown): void {
     this.#listener.faulted(error);
   }
+}
+
+/** Adds what is likely wrong to the reason for which a session ended before it was ready. */
+export function describeFailure({ isSecure }: Session, reason: string): string {
+  // Under TLS 1.3, a server refuses a client certificate after the handshake.
+  const [, alert] = /\((ERR_SSL_\w+)\)$/.exec(reason) ?? [];
+  if (alert !== undefined)
+    return `${describeTlsError({ code: alert, message: "connection lost" })} (${alert})`;
+  const isCut = /^(closed by peer|connection lost)/.test(reason);
+  return isCut && !isSecure
+    ? `${reason}; if the member speaks TLS, its endpoint must begin with https://`
+    : reason;
 }

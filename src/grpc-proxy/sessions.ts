@@ -9,8 +9,7 @@ import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Dialer } from "../resolver/failover.ts";
 import type { PassiveHealth } from "../resolver/passive-health.ts";
 import type { Pool } from "../resolver/pool.ts";
-import { describeTlsError } from "../resolver/tls-error.ts";
-import { Session, type SessionListener, type SessionOptions } from "./session.ts";
+import { describeFailure, Session, type SessionListener, type SessionOptions } from "./session.ts";
 
 export interface SessionsParts {
   readonly clock: Clock;
@@ -138,11 +137,7 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
   /** Ends everything. May be called twice. */
   close(): void {
     this.#isClosed = true;
-    for (const dial of this.#dials.values()) {
-      // It is not the endpoint's fault.
-      dial.waiters.clear();
-      dial.abort();
-    }
+    for (const dial of this.#dials.values()) dial.abort();
     this.#dials.clear();
     for (const session of [...this.#all]) session.terminate("shutdown");
   }
@@ -172,7 +167,9 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
     const dial = this.#dials.get(endpoint);
     if (dial?.session === session) {
       this.#dials.delete(endpoint);
-      dial.failed(new DialError(`${dialOf(endpoint.spec)}: HTTP/2`, describe(session, reason)));
+      dial.failed(
+        new DialError(`${dialOf(endpoint.spec)}: HTTP/2`, describeFailure(session, reason)),
+      );
       return;
     }
     this.#listener?.sessionClosed(session, reason);
@@ -287,18 +284,6 @@ class SessionDial {
 
 function handleOf(session: Session): SessionHandle {
   return { session, terminate() {} };
-}
-
-/** Adds what is likely wrong to the reason for which a session ended before it was ready. */
-function describe({ isSecure }: Session, reason: string): string {
-  // Under TLS 1.3, a server refuses a client certificate after the handshake.
-  const [, alert] = /\((ERR_SSL_\w+)\)$/.exec(reason) ?? [];
-  if (alert !== undefined)
-    return `${describeTlsError({ code: alert, message: "connection lost" })} (${alert})`;
-  const isCut = /^(closed by peer|connection lost)/.test(reason);
-  return isCut && !isSecure
-    ? `${reason}; if the member speaks TLS, its endpoint must begin with https://`
-    : reason;
 }
 
 const NONE: ReadonlySet<Endpoint> = new Set();
