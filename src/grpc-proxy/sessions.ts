@@ -189,7 +189,8 @@ export class Sessions implements Dialer<SessionHandle>, SessionListener {
 
   /** Whether the endpoint's sessions can begin no call for now, and another would not help, or would be one too many. */
   #isBusy(endpoint: Endpoint): boolean {
-    const sessions = this.#ready.get(endpoint) ?? [];
+    // A lost session is still listed while its calls end, which may go on at another.
+    const sessions = (this.#ready.get(endpoint) ?? []).filter((s) => s.connection.isOpen);
     const areAllFull = sessions.every(({ connection }) => connection.isFull);
     return !areAllFull || sessions.length >= MAX_READY_SESSIONS;
   }
