@@ -50,6 +50,13 @@ export class Member {
     this.#life?.signal(name);
   }
 
+  /** Sends SIGTERM, and starts it again once it has exited. */
+  async restart(): Promise<void> {
+    this.signal("SIGTERM");
+    await this.#life?.exited();
+    this.start();
+  }
+
   /** Sends SIGKILL; resolves when the process has exited. */
   async kill(): Promise<void> {
     await this.#life?.close();
@@ -108,6 +115,19 @@ export class Cluster {
 
   async healthy(): Promise<void> {
     for (const member of this.members) await member.healthy();
+  }
+
+  /** Resolves when the survivor has a leader. */
+  async led(): Promise<void> {
+    const leader = async () => (await this.survivor.post("/v3/maintenance/status")).leader;
+    await eventually(leader, "the survivor had a leader");
+  }
+
+  /** Restarts all members with these flags. */
+  async restart(flags: readonly string[]): Promise<void> {
+    await Promise.all(this.members.map((member) => member.kill()));
+    for (const member of this.members) member.start(flags);
+    await this.healthy();
   }
 
   /** Transfers the leadership to the survivor. */

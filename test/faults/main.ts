@@ -1,14 +1,18 @@
 // The part of scripts/faults that runs inside its namespaces: runs the rows, prints
-// what clients noticed, writes docs/faults.md, and exits with 1 if our gateway missed
-// a requirement.
-import { mkdir, writeFile } from "node:fs/promises";
+// what clients noticed, writes docs/faults.md, and exits with 1 if our gateway or proxy
+// missed a requirement.
 import { Cluster } from "./cluster.ts";
 import { echoes } from "./echo.ts";
 import { type Fault, FAULTS, type Lab, type Prepared, SHORT } from "./faults.ts";
 import { Gateway, installedKinds, type Kind, versionOf } from "./gateways.ts";
+import { PROXY_FAULTS, SHORT_PROXY_FAULTS } from "./grpc-proxy/proxy-faults.ts";
+import { PROXY_KINDS } from "./grpc-proxy/proxies.ts";
+import { missedByProxy, proxyMarkdown, proxyRowText } from "./grpc-proxy/proxy-report.ts";
+import { type ProxyRow, runProxyRow } from "./grpc-proxy/run.ts";
 import { HeldClients } from "./held.ts";
 import { type Clients, PutAndGet } from "./load.ts";
 import { Network } from "./network.ts";
+import { writeGateways, writeProxies } from "./document.ts";
 import { type Cell, markdown, missedRequirements, type Row, rowText } from "./report.ts";
 
 const MEMBERS = 3;
@@ -24,28 +28,54 @@ const [folder, mode = "all", only = ""] = process.argv.slice(2) as [string, stri
 const startedAt = performance.now();
 const isShort = mode === "short";
 const kinds = isShort ? (["ours"] as const) : installedKinds();
-const faults = FAULTS.filter(({ name }) => (isShort ? SHORT.has(name) : name.includes(only)));
+const proxyKinds = isShort ? (["our proxy"] as const) : PROXY_KINDS;
+const chosen = <F extends { readonly name: string }>(faults: readonly F[], short: Set<string>) =>
+  faults.filter(({ name }) => (isShort ? short.has(name) : name.includes(only)));
 
 const network = await Network.create(folder, MEMBERS);
 const cluster = await Cluster.start(network, folder, MEMBERS);
-const rows: Row[] = [];
-for (const fault of faults) {
-  const row = await run(fault, { network, cluster });
-  console.log(rowText(row));
-  rows.push(row);
-}
-const took = performance.now() - startedAt;
-if (mode === "all" && only === "") {
+const failures: string[] = [];
+let count = 0;
+if (mode !== "grpc-proxy") await runGateways();
+if (mode !== "gateway") await runProxies();
+for (const failure of failures) console.error(`faults: ${failure}`);
+console.log(`faults: ${count} rows in ${Math.round((performance.now() - startedAt) / 1000)} s`);
+// The kernel kills everything else in these namespaces when this process exits.
+process.exit(failures.length === 0 && count > 0 ? 0 : 1);
+
+async function runGateways(): Promise<void> {
+  const since = performance.now();
+  const rows: Row[] = [];
+  for (const fault of chosen(FAULTS, SHORT)) {
+    const row = await run(fault, { network, cluster });
+    console.log(rowText(row));
+    rows.push(row);
+    failures.push(...missedRequirements(row));
+  }
+  count += rows.length;
+  if (isShort || only !== "") return;
+
   const versions = new Map<Kind, string>();
   for (const kind of kinds) versions.set(kind, await versionOf(kind));
-  await mkdir("docs", { recursive: true });
-  await writeFile("docs/faults.md", markdown(rows, { versions, took }));
+  await writeGateways(markdown(rows, { versions, took: performance.now() - since }));
 }
-const failures = rows.flatMap(missedRequirements);
-for (const failure of failures) console.error(`faults: ${failure}`);
-console.log(`faults: ${rows.length} rows in ${Math.round(took / 1000)} s`);
-// The kernel kills everything else in these namespaces when this process exits.
-process.exit(failures.length === 0 && rows.length > 0 ? 0 : 1);
+
+async function runProxies(): Promise<void> {
+  const since = performance.now();
+  const rows: ProxyRow[] = [];
+  const options = { kinds: proxyKinds, shorter: isShort ? SHORTER : 1 };
+  for (const fault of chosen(PROXY_FAULTS, SHORT_PROXY_FAULTS)) {
+    const row = await runProxyRow(fault, { network, cluster }, options);
+    console.log(proxyRowText(row));
+    rows.push(row);
+    failures.push(...missedByProxy(row));
+  }
+  count += rows.length;
+  if (isShort || only !== "") return;
+
+  const versions = { ours: await versionOf("ours"), etcd: await versionOf("etcd") };
+  await writeProxies(proxyMarkdown(rows, { versions, took: performance.now() - since }));
+}
 
 async function run(fault: Fault, lab: Lab): Promise<Row> {
   const prepared = await fault.prepare(lab);

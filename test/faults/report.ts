@@ -106,7 +106,8 @@ ${HAPROXY_DEFAULTS}
 `;
 }
 
-function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Renders a Markdown table. */
+export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [titles, titles.map(() => "---"), ...rows];
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
@@ -124,7 +125,7 @@ function noticedRow({ fault, cells }: Row): string[] {
   return [fault.name, ...shown, verdict(figures)];
 }
 
-function figureCells({ failed, attempts, longestWaitMs, longestGapMs }: Figures): string[] {
+export function figureCells({ failed, attempts, longestWaitMs, longestGapMs }: Figures): string[] {
   const count = failed === 0 ? "0" : `**${failed}**`;
   return [`${count} of ${attempts}`, seconds(longestWaitMs), seconds(longestGapMs)];
 }
@@ -151,7 +152,7 @@ ${lines.join("\n")}
 `;
 }
 
-function reasonsText({ failures, failedAfter }: Figures): string {
+export function reasonsText({ failures, failedAfter }: Figures): string {
   const counts = Object.entries(failures).map(([failure, count]) => `${count} ${failure}`);
   return [...counts, ...(failedAfter > 0 ? [`${failedAfter} after`] : [])].join(", ");
 }
@@ -161,5 +162,5 @@ function endingsText({ clients, silentMs, activeMs }: Endings): string {
 }
 
 const timeText = (ms: number) => (ms === Infinity ? "not during the fault" : seconds(ms));
-const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
-const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+export const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
+export const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -1,7 +1,8 @@
 // The verdicts of docs/faults.md follow from its figures.
 import { describe, expect, test } from "bun:test";
 import { type Kind, KINDS } from "./gateways.ts";
-import { isBetter, type Noticed, RULE, verdict } from "./verdict.ts";
+import { PROXY_KINDS, type ProxyKind } from "./grpc-proxy/proxies.ts";
+import { isBetter, type Noticed, PROXY_RULE, RULE, verdict } from "./verdict.ts";
 
 function noticed(failed: number, attempts: number, longestWaitMs: number): Noticed {
   return { failed, attempts, longestWaitMs };
@@ -17,6 +18,12 @@ describe("isBetter()", () => {
     ["a wait shorter by more than a second", noticed(0, 100, 250), noticed(0, 100, 1260), true],
     ["a wait shorter by a second", noticed(0, 100, 250), noticed(0, 100, 1250), false],
     ["a wait of more than half", noticed(0, 100, 4000), noticed(0, 100, 7990), false],
+    [
+      "no event lost, but more failures",
+      { ...noticed(9, 100, 10), events: 50, lost: 0 },
+      { ...noticed(1, 100, 10), events: 50, lost: 1 },
+      true,
+    ],
     ["equal figures", noticed(2, 100, 10), noticed(2, 100, 10), false],
   ])("%s", (_, one, other, expected) => {
     expect(isBetter(one, other)).toBe(expected);
@@ -65,6 +72,24 @@ describe("docs/faults.md", () => {
       const figures = KINDS.flatMap((kind, i): [Kind, Noticed][] => {
         const [failed, wait] = cells.slice(3 * i);
         return failed === "not installed" ? [] : [[kind, parsed(failed!, wait!)]];
+      });
+      expect(line).toEndWith(`| ${verdict(new Map(figures))} |`);
+    }
+  });
+
+  test("has in each row of the gRPC proxy the verdict that follows from its figures", async () => {
+    const text = await Bun.file("docs/faults.md").text();
+    expect(text).toContain(PROXY_RULE);
+    const [, section] = text.split("\n### What clients of the proxy notice\n");
+    const lines = section!.trim().split("\n\n")[0]!.split("\n").slice(2);
+    expect(lines.length).toBeGreaterThan(12);
+
+    for (const line of lines) {
+      const [, ...cells] = line.split(" | ");
+      const figures = PROXY_KINDS.map((kind, i): [ProxyKind, Noticed] => {
+        const [failed, wait, , lost] = cells.slice(5 * i);
+        const { failed: count, attempts } = parsed(lost!, "0 s");
+        return [kind, { ...parsed(failed!, wait!), lost: count, events: attempts }];
       });
       expect(line).toEndWith(`| ${verdict(new Map(figures))} |`);
     }

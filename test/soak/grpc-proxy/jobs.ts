@@ -1,5 +1,6 @@
 // What the clients of the soak do, one step at a time. Each step hands its answers to the checker.
 import { KV, Lease, Watch } from "../../support/etcd-rpcs.ts";
+import type { GrpcCall } from "../../support/grpc-client.ts";
 import type { Random } from "../../support/random-input.ts";
 import { oneOf } from "../../support/random-input.ts";
 import { sizeBetween } from "../seeded.ts";
@@ -194,10 +195,10 @@ const glance: Job = async (parts) => {
   try {
     stream.send({ create: { key: from, rangeEnd: end, startRevision: after + 1 } });
     const events: StoreEvent[] = [];
-    while (events.length < 20 && !parts.isStopped()) {
-      for (const { type, kv } of (await stream.next(30_000)).events)
-        events.push({ ...eventOfChange(type, kv!) });
-    }
+    // Events come only while there is load.
+    while (events.length < 20 && (await isWaiting(stream.call, parts.isStopped)))
+      for (const { type, kv } of (await stream.next()).events)
+        events.push(eventOfChange(type, kv!));
     stream.cancel();
     const to = events.at(-1)?.revision ?? after;
     checker.watched({ what: `a glance of ${client.name}`, from, end, after, to, events });
@@ -206,6 +207,17 @@ const glance: Job = async (parts) => {
     client.failed("a glance", stream.call.end, startedAt);
   }
 };
+
+/** Resolves with true once a message is there or the call has ended, with false when the load ends. */
+async function isWaiting(call: GrpcCall, isStopped: () => boolean): Promise<boolean> {
+  const deadline = performance.now() + 30_000;
+  while (call.waiting === 0 && call.end === undefined) {
+    if (isStopped()) return false;
+    if (performance.now() > deadline) throw new Error("a glance got nothing for 30 s");
+    await Bun.sleep(20);
+  }
+  return true;
+}
 
 export function eventOfChange(type: number, kv: Kv): StoreEvent {
   if (type === 0) return eventOf(kv);

@@ -59,6 +59,20 @@ export class Reports {
     const kind = `${status} ${message.replace(/\d+/g, "N")}`;
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
     this.operation(client, `${what} failed: ${status} ${message}`);
+    if (message.includes("ENOBUFS")) {
+      console.log(
+        proxy,
+        Math.round(startedAt),
+        Math.round(now),
+        client,
+        what,
+        message,
+        this.#operations
+          .filter((l) => l.includes(" fault:"))
+          .slice(-4)
+          .join(" | "),
+      );
+    }
     const isExcused = this.#excuses.some(
       (excuse) =>
         startedAt <= excuse.to &&
