@@ -13,7 +13,12 @@ the number of watches; *late* is the longest time from the answer of a put to it
 const REASONS = `Codes are gRPC's. *cut*: the connection ended without an answer; *refused*: there was no connection; *timeout*: the client gave
 up after ${CLIENT_TIMEOUT_MS / 1000} s; *watch ...*: a new watch was cancelled, ended or had no event after ${CLIENT_TIMEOUT_MS / 1000} s. *Streams* says how the streams of open
 watches ended: clients resume after UNAVAILABLE and a cut, and give up after any other code, as etcd's client library does.
-*Twice* counts writes that the store applied twice, and events that a watch received twice.`;
+*Twice* counts writes that the store applied twice, and events that a watch received twice.
+
+Two rows follow from decisions. etcd-gateway answers UNAVAILABLE when no member has been up for 3 s, so that clients can
+go elsewhere; etcd's own proxy holds calls until their deadline. After SIGTERM, etcd-gateway lets calls finish for
+\`--drain-timeout\` (10s), all of which open watches use, and refuses new clients meanwhile; etcd's own proxy cuts all at once.
+With \`--reuse-port\`, the next process can start before that.`;
 
 /** Returns the requirements that our proxy missed. */
 export function missedByProxy({ fault, cells }: ProxyRow): string[] {

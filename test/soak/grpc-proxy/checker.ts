@@ -66,6 +66,8 @@ export class Checker {
   readonly #reports: Reports;
   readonly #history: StoreHistory;
   readonly #writes = new Map<number, Write>();
+  /** What counters held after each of their writes. */
+  readonly #counts = new Map<number, number>();
   #reads: Read[] = [];
   #deletions: Deletion[] = [];
   #watched: Watched[] = [];
@@ -125,7 +127,6 @@ export class Checker {
     for (const watched of this.#watched) this.#settleWatched(watched);
     this.reads += this.#reads.length;
     [this.#reads, this.#watched] = [[], []];
-    this.#deletions = this.#deletions.filter(({ acknowledged }) => acknowledged === undefined);
   }
 
   #settlePut({ id, key, revision }: StoreEvent): void {
@@ -143,8 +144,6 @@ export class Checker {
       this.#wrong(key, `the counter went from ${count} to ${write.count} at ${revision}`);
     this.#counts.set(id!, write.count);
   }
-
-  readonly #counts = new Map<number, number>();
 
   #settleWrite(write: Write): void {
     const { id, key, acknowledgedAt, appliedAt, isRefused } = write;
