@@ -19,8 +19,8 @@ ${table(withProcessMetrics(GATEWAY_METRICS))}
 
 It serves its metrics at \`/proxy/metrics\`, both where clients connect and at \`--metrics-addr\`: these, and those above of
 endpoints and discovery. At \`--metrics-addr\`, those of the process are there as well. \`/metrics\` is that of an etcd member,
-as in etcd's proxy. Only methods that were called have series. Clients can invent names of methods: those beyond 200 are
-counted as \`unknown\`.
+as in etcd's proxy. Only methods that were called have series. Clients can invent names of methods: of those that etcd
+does not have, 100 have series of their own, and all others are counted as \`unknown\`.
 
 ${table(GRPC_PROXY_METRICS.filter((metric) => !shared.has(metric as MetricHead)))}`);
 

@@ -1,5 +1,6 @@
 // The RPCs of etcd that the proxy knows by name, and the counters of all that it carried.
 // A method that is not known passes as well.
+import { METHODS } from "./namespace/etcd-methods.ts";
 
 /** The type in the metrics of go-grpc-prometheus. */
 export type MethodType = "unary" | "client_stream" | "server_stream" | "bidi_stream";
@@ -50,18 +51,24 @@ const STREAMS: Readonly<Record<string, MethodType>> = {
   "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "bidi_stream",
 };
 
-// A client can invent names; those above this number are counted as one.
-const MAX_METHODS = 200;
+// A client can invent names. Of those that etcd does not have, this many are counted each for
+// itself if they look like one; all others are counted as one.
+const MAX_INVENTED = 100;
+const INVENTED = /^\/[\w.]{1,80}\/\w{1,80}$/;
 const OTHER = "/unknown/unknown";
 
 export class MethodTable {
   readonly #byPath = new Map<string, Method>();
+  #invented = 0;
 
   /** Returns the method of a path, such as `/etcdserverpb.KV/Range`. */
   find(path: string): Method {
     const known = this.#byPath.get(path);
     if (known !== undefined) return known;
-    if (this.#byPath.size >= MAX_METHODS && path !== OTHER) return this.find(OTHER);
+    const isInvented = !METHODS.has(path) && path !== OTHER;
+    if (isInvented && (this.#invented >= MAX_INVENTED || !INVENTED.test(path)))
+      return this.find(OTHER);
+    if (isInvented) this.#invented++;
 
     const [, service = "unknown", name = "unknown"] = path.split("/");
     const method: Method = {
