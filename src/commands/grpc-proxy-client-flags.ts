@@ -74,7 +74,7 @@ export const clientFlags = {
   "max-buffer-memory": {
     ...connectionFlags["max-buffer-memory"],
     summary:
-      "Memory held for all peers together that do not read what they are sent, beyond what the kernel holds. Above it calls whose reader stands still are ended, those that hold most first. 0: no limit. Otherwise at least 1MiB.",
+      "Memory held for all peers together that do not read what they are sent, beyond what the kernel holds. Above it calls whose reader stands still are ended, those that hold most first; at twice as much, the clients for which most is held are closed. 0: no limit. Otherwise at least 1MiB.",
   },
   "allow-cidr": connectionFlags["allow-cidr"],
 } as const satisfies FlagTable;

@@ -3,6 +3,7 @@ import type { HeaderList } from "../http2/header-list.ts";
 import type { CallLog } from "./call-log.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Rewriter } from "./message-pipe.ts";
+import type { HoldingClient } from "./memory-ceiling.ts";
 import type { RevisionFloor } from "./ordering.ts";
 import type { Session } from "./session.ts";
 import type { WaitingCall } from "./waiting-calls.ts";
@@ -32,5 +33,5 @@ export interface CallRequest {
   /** What its client has seen; undefined: answers are not ordered. */
   readonly floor: RevisionFloor | undefined;
   /** Who sent it. */
-  readonly client: { readonly address: string | undefined };
+  readonly client: HoldingClient & { readonly address: string | undefined };
 }

@@ -43,6 +43,7 @@ export class Call
   implements StreamListener, Sink, OrderedCall, TimedCall, WaitingCall, BufferHolder
 {
   readonly method: Method;
+  readonly sender: CallRequest["client"];
   /** The gRPC code, once the call is over. */
   code = GrpcCode.OK as number;
   readonly #client: Stream;
@@ -57,7 +58,6 @@ export class Call
   readonly #request: KeptRequest;
   readonly #rewriter: Rewriter | undefined;
   readonly #floor: RevisionFloor | undefined;
-  readonly #sender: CallRequest["client"];
   readonly #toMember: Direction;
   readonly #toClient: Direction;
 
@@ -71,7 +71,7 @@ export class Call
     this.#parts = parts;
     this.#rewriter = rewriter;
     this.#floor = floor;
-    this.#sender = request.client;
+    this.sender = request.client;
     this.#toMember = new Direction("send", maxSendBytes, method, this);
     this.#toClient = new Direction("receive", maxRecvBytes, method, client);
     if (rewriter?.request !== undefined)
@@ -81,8 +81,8 @@ export class Call
   /** Sends the call to a member, or waits for one; with a refusal, ends it at once. */
   start(refusal: GrpcStatus | undefined): void {
     this.method.started++;
-    this.#toMember.onMessage = this.#parts.log.lineOf("client", this.method, this.#sender);
-    this.#toClient.onMessage = this.#parts.log.lineOf("member", this.method, this.#sender);
+    this.#toMember.onMessage = this.#parts.log.lineOf("client", this.method, this.sender);
+    this.#toClient.onMessage = this.#parts.log.lineOf("member", this.method, this.sender);
     if (refusal !== undefined) {
       this.fail(refusal);
       return;
@@ -94,7 +94,7 @@ export class Call
 
   /** What the access log says of the call. */
   get logged(): LoggedCall {
-    const [endpoint, client] = [this.#session?.endpoint.label, this.#sender.address];
+    const [endpoint, client] = [this.#session?.endpoint.label, this.sender.address];
     const { openedAt: startedAt } = this.#client;
     const [requestBytes, responseBytes] = [this.#toMember.sentBytes, this.#toClient.sentBytes];
     const { method, code } = this;
@@ -103,7 +103,11 @@ export class Call
 
   /** Bytes of both directions that are held: for their receiver, or until their message is complete. */
   get bufferedBytes(): number {
-    return this.#client.bufferedBytes + (this.#member?.bufferedBytes ?? 0);
+    return this.#client.bufferedBytes + this.responseHeldBytes;
+  }
+
+  get responseHeldBytes(): number {
+    return this.#member?.bufferedBytes ?? 0;
   }
 
   /** For the buffer limit: bytes that were handed on so far. */

@@ -11,6 +11,7 @@ import type { CallParts } from "./call-parts.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { GrpcStatus } from "./grpc-status.ts";
 import type { Rewriter } from "./message-pipe.ts";
+import { type HoldingClient, MemoryCeiling, type MemoryHolders } from "./memory-ceiling.ts";
 import { MethodTable } from "./methods.ts";
 import { isOrdered, type RevisionFloor } from "./ordering.ts";
 import type { Session } from "./session.ts";
@@ -30,7 +31,7 @@ export type CallsConfig = CallLogConfig &
   Pick<GrpcProxyConfig, "hasSerializableOrdering" | "maxBufferBytes" | "messages">;
 
 /** Who calls. */
-export interface CallingClient extends RevisionFloor {
+export interface CallingClient extends HoldingClient, RevisionFloor {
   /** Its address; undefined if the connection is lost. */
   readonly address: string | undefined;
 }
@@ -42,18 +43,21 @@ export interface ClientRequest {
   readonly isEnd: boolean;
 }
 
-export class Calls implements BufferLimitListener, CallParts<Call> {
+export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolders {
   readonly methods = new MethodTable();
   readonly deadlines: Deadlines;
   readonly log: CallLog;
   /** Counts the bytes that are held for peers that read slowly. */
   readonly bufferLimit: BufferLimit<Call>;
+  /** The same, with a ceiling for all clients together. */
+  readonly memory: MemoryCeiling;
   readonly #log: Logger;
   readonly #calls = new Set<Call>();
   /** Calls that are over, and whose client has not read all of the response. */
   readonly #unread = new Set<Call>();
   #config: CallsConfig;
   #routing: CallRouting | undefined;
+  #clients: Iterable<HoldingClient> = [];
 
   constructor(config: CallsConfig, clock: Clock, log: Logger) {
     this.#config = config;
@@ -61,10 +65,14 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
     this.log = new CallLog(config, clock, log);
     this.deadlines = new Deadlines(clock);
     this.bufferLimit = new BufferLimit(clock, this);
+    this.memory = new MemoryCeiling(this.bufferLimit, this);
   }
 
-  start(routing: CallRouting): void {
+  /** `clients`: all that are connected, at any time. */
+  start(routing: CallRouting, clients: Iterable<HoldingClient>): void {
     this.#routing = routing;
+    this.#clients = clients;
+    this.memory.setLimit(this.#config.maxBufferBytes);
     this.bufferLimit.start(this.#config.maxBufferBytes, this);
   }
 
@@ -73,6 +81,7 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
     this.#config = config;
     this.log.reconfigure(config);
     this.bufferLimit.setLimit(config.maxBufferBytes);
+    this.memory.setLimit(config.maxBufferBytes);
   }
 
   get count(): number {
@@ -134,6 +143,23 @@ export class Calls implements BufferLimitListener, CallParts<Call> {
   holdersEnded(calls: number, bufferedBytes: number): void {
     this.#log.warn("over --max-buffer-memory: reset calls whose receiver does not read", {
       calls,
+      buffered: bufferedBytes,
+    });
+  }
+
+  // For the ceiling.
+
+  get clients(): Iterable<HoldingClient> {
+    return this.#clients;
+  }
+
+  get calls(): Iterable<Call> {
+    return this.keys();
+  }
+
+  clientsEnded(clients: number, bufferedBytes: number): void {
+    this.#log.warn("over twice --max-buffer-memory: closed the clients for which most is held", {
+      clients,
       buffered: bufferedBytes,
     });
   }

@@ -15,6 +15,7 @@ import type { ClientRequest } from "./calls.ts";
 import type { HttpRoutes } from "./http-routes.ts";
 import { Http1Client } from "./http1-client.ts";
 import { PlainRequest } from "./plain-request.ts";
+import { CountedBytes } from "./memory-ceiling.ts";
 import type { RevisionFloor } from "./ordering.ts";
 
 /** Limits and pings of clients, in milliseconds. Read when a client connects. */
@@ -62,6 +63,7 @@ const FIRST_BYTE_TIMEOUT_MS = 10_000;
 export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   revision = 0;
   readonly #parts: ClientParts;
+  readonly #held: CountedBytes;
   /** Undefined until the TLS handshake is over. */
   #socket: TcpSocket | undefined;
   /** What arrived, while it does not show the protocol. */
@@ -74,6 +76,7 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   /** Stores; `start` takes the socket over. */
   constructor(parts: ClientParts) {
     this.#parts = parts;
+    this.#held = new CountedBytes(parts.buffered);
   }
 
   /** Takes over an accepted socket. The listener may be called before this returns. */
@@ -110,6 +113,10 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   /** The streams that are open. */
   get streamCount(): number {
     return this.#connection?.streamCount ?? 0;
+  }
+
+  get heldBytes(): number {
+    return this.#held.bytes;
   }
 
   /** Its IP address; undefined if the connection is lost, or was not secured. */
@@ -184,18 +191,19 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   }
 
   #speakHttp1(): Http1Client {
-    return new Http1Client(this.#parts, () => this.#over());
+    const { routes, clock } = this.#parts;
+    return new Http1Client({ routes, clock, buffered: this.#held }, () => this.#over());
   }
 
   #speakHttp2(): Connection {
-    const { clock, buffered, limits } = this.#parts;
+    const { clock, limits } = this.#parts;
     const { maxConcurrentStreams, clientPings } = limits();
     const connection = new Connection(
       ...([
         {
           role: "server" as const,
           clock,
-          buffered,
+          buffered: this.#held,
           maxConcurrentStreams,
           minPingMs: clientPings.minTimeMs,
         },
@@ -221,9 +229,8 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
     const contentType = headerValue(list, "content-type") ?? "";
     if (contentType.startsWith("application/grpc"))
       return this.#parts.listener.call(stream, { list, isEnd }, this);
-    const { routes, buffered } = this.#parts;
-    const plain = new PlainRequest(stream, buffered);
-    plain.answer(list, routes).catch((error) => this.faulted(error));
+    const plain = new PlainRequest(stream, this.#held);
+    plain.answer(list, this.#parts.routes).catch((error) => this.faulted(error));
     return plain;
   }
 

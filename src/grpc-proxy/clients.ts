@@ -16,6 +16,10 @@ export class Clients implements OpenConnections {
     return this.#clients.size;
   }
 
+  [Symbol.iterator](): Iterator<Client> {
+    return this.#clients.values();
+  }
+
   has(client: Client): boolean {
     return this.#clients.has(client);
   }

@@ -103,7 +103,7 @@ export class GrpcProxy
     this.#calls = new Calls(config, clock, this.#log);
     this.#upstream = new Upstream(config, {
       ...deps,
-      buffered: this.#calls.bufferLimit,
+      buffered: this.#calls.memory,
       isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
     });
     this.#members = new Members(config, { ...deps, upstream: this.#upstream });
@@ -111,7 +111,7 @@ export class GrpcProxy
     const memberMetrics = new MemberMetrics(pool, deps.network, () => this.#config);
     this.#routes = new HttpRoutes(this.#members.client, memberMetrics, () => this.metrics());
     this.#clientParts = {
-      ...{ clock, buffered: this.#calls.bufferLimit, routes: this.#routes, listener: this },
+      ...{ clock, buffered: this.#calls.memory, routes: this.#routes, listener: this },
       limits: () => this.#config,
       tlsSettings: () => deps.tls.clientSettings,
     };
@@ -131,7 +131,7 @@ export class GrpcProxy
     await this.#upstream.check(this.#config);
     await this.#upstream.start(this);
     if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
-    this.#calls.start(this);
+    this.#calls.start(this, this.#clients);
     try {
       const { inheritedListener } = this.#deps;
       const acceptor = { ...this.#config, isForTls: this.#deps.tls.isListening };

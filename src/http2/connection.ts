@@ -62,6 +62,8 @@ export class Connection implements SocketOwner {
   #isPeerDraining = false;
   /** Whether the first of our two GOAWAYs was sent, and the second was not. */
   #isAnnouncing = false;
+  /** Bytes of an incomplete frame or header block. They are counted as held. */
+  #frameBytes = 0;
   #cancelTimer = () => {};
 
   constructor(options: ConnectionOptions, listener: ConnectionListener) {
@@ -113,9 +115,9 @@ export class Connection implements SocketOwner {
     return this.#streams.size;
   }
 
-  /** Bytes that the kernel has not taken. They are counted as held. */
-  get backlogBytes(): number {
-    return this.#writer.backlogBytes;
+  /** Bytes that are counted as held, besides those that streams have received. */
+  get heldBytes(): number {
+    return this.#writer.backlogBytes + this.#frameBytes;
   }
 
   get isOpen(): boolean {
@@ -187,7 +189,6 @@ export class Connection implements SocketOwner {
     this.#cancelTimer = clock.after(PREFACE_TIMEOUT_MS, () =>
       this.close(ErrorCode.SETTINGS_TIMEOUT, "no HTTP/2 preface"),
     );
-
     writePreface(this.#writer, role, maxConcurrentStreams);
     this.#windows.start();
     this.#writer.start(socket, () => this.terminate("connection reset by peer"));
@@ -197,6 +198,7 @@ export class Connection implements SocketOwner {
     this.receptions++;
     try {
       this.#reader.push(this.#preface === undefined ? chunk : this.#afterPreface(chunk));
+      this.#holdFrame(this.#reader.heldBytes + this.#dispatcher.heldBytes);
       if (this.#writer.pendingBytes > MAX_UNWRITTEN_BYTES)
         throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "the peer does not read");
     } catch (error) {
@@ -206,6 +208,12 @@ export class Connection implements SocketOwner {
         this.close(ErrorCode.INTERNAL_ERROR, "internal error");
       }
     }
+  }
+
+  #holdFrame(bytes: number): void {
+    if (bytes === this.#frameBytes || this.#state !== "open") return;
+    this.#options.buffered.add(bytes - this.#frameBytes);
+    this.#frameBytes = bytes;
   }
 
   #afterPreface(chunk: Uint8Array): Uint8Array {
@@ -273,6 +281,8 @@ export class Connection implements SocketOwner {
   /** Ends all streams and reports the end. */
   #end(reason: string): void {
     this.#dispatcher.isReading = false;
+    this.#options.buffered.add(-this.#frameBytes);
+    this.#frameBytes = 0;
     this.#cancelTimer();
     this.#streams.lose(reason);
     this.#listener.closed(reason);

@@ -68,6 +68,11 @@ export class FrameDispatcher implements FrameReceiver {
     this.#listener = listener;
   }
 
+  /** Bytes of a header block that is not complete. */
+  get heldBytes(): number {
+    return this.#block.heldBytes;
+  }
+
   dataStarted(header: FrameHeader, padding: number): void {
     this.#checkOrder(header);
     checkStream(header, true);

@@ -49,6 +49,11 @@ export class FrameReader {
     this.#receiver = receiver;
   }
 
+  /** Bytes of a frame that is not complete, and is not DATA. */
+  get heldBytes(): number {
+    return this.#partialBytes;
+  }
+
   /** Whether a frame has begun that is not complete yet. */
   get isInFrame(): boolean {
     return this.#isInData || this.#partialBytes > 0;

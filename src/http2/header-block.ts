@@ -12,6 +12,11 @@ export class HeaderBlock {
   #fragments: Uint8Array[] = [];
   #bytes = 0;
 
+  /** Bytes of a block that is not complete. */
+  get heldBytes(): number {
+    return this.#bytes;
+  }
+
   /**
    * Adds a HEADERS or CONTINUATION frame. Returns the block if it is complete; it may be a
    * view of `payload`.

@@ -45,7 +45,7 @@ export class CallScene implements CallRouting, SessionListener {
   readonly memberBuffered = new Counter();
   readonly #options: SceneOptions;
   readonly #proxy: End;
-  readonly #caller = { revision: 0, address: "127.0.0.1" };
+  readonly #caller = { revision: 0, address: "127.0.0.1", heldBytes: 0, terminate() {} };
 
   constructor(options: SceneOptions) {
     this.#options = options;
@@ -60,7 +60,7 @@ export class CallScene implements CallRouting, SessionListener {
     const write = () => true;
     const log = createLog({ level: "error", format: "json", write, now: () => 0 });
     this.calls = new Calls(config, this.clock, log);
-    this.calls.start(this);
+    this.calls.start(this, []);
     this.client = new End(this.#connection("client", this.clientBuffered, {}), capacity);
     this.#proxy = new End(
       this.#connection("server", this.calls.bufferLimit, {

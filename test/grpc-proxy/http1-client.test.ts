@@ -49,7 +49,7 @@ class Scene {
 describe("Http1Client", () => {
   test("answers a request, wherever it is cut, and ends with a FIN", async () => {
     const request = "GET /health?x=1 HTTP/1.1\r\nHost: a\r\n\r\n";
-    for (let cut = 0; cut < request.length; cut++) {
+    for (let cut = 1; cut < request.length; cut++) {
       const scene = await new Scene().send(request.slice(0, cut));
       expect(scene.written).toBe("");
       await scene.send(request.slice(cut));

@@ -236,8 +236,8 @@ class History {
     for (const party of this.parties) party.dropIfOver();
     for (const isClient of [true, false]) {
       const own = this.parties.filter((party) => party.isClient === isClient);
-      const { backlogBytes } = (isClient ? this.client : this.server).connection;
-      const held = own.reduce((sum, party) => sum + party.held, backlogBytes);
+      const { heldBytes } = (isClient ? this.client : this.server).connection;
+      const held = own.reduce((sum, party) => sum + party.held, heldBytes);
       const { bytes } = this.buffered[isClient ? "client" : "server"];
       if (bytes !== held) throw new Error(`${bytes} bytes are counted, and ${held} are held`);
     }
