@@ -53,6 +53,9 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
   readonly memory: MemoryCeiling;
   readonly #log: Logger;
   readonly #calls = new Set<Call>();
+  /** Calls in progress that end by themselves: all but watches and their like. */
+  #finite = 0;
+  #onFinished = () => {};
   /** Calls that are over, and whose client has not read all of the response. */
   readonly #unread = new Set<Call>();
   #config: CallsConfig;
@@ -101,8 +104,22 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
       this,
     );
     this.#calls.add(call);
+    if (!call.method.isEndless) this.#finite++;
     call.start(this.#routing!.refusalOf(path));
     return call;
+  }
+
+  /** Calls that are in progress and end by themselves. */
+  get finiteCount(): number {
+    return this.#finite;
+  }
+
+  /** Resolves when no such call is in progress. */
+  whenFinished(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onFinished = resolve;
+    if (this.#finite === 0) resolve();
+    return promise;
   }
 
   /** Ends all calls with a status. */
@@ -132,6 +149,7 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
 
   ended(call: Call): void {
     this.#calls.delete(call);
+    if (!call.method.isEndless && --this.#finite === 0) this.#onFinished();
     if (this.log.hasCalls) this.log.ended(call.logged);
     if (call.bufferedBytes > 0) this.#unread.add(call);
   }

@@ -165,8 +165,8 @@ export class GrpcProxy
 
   /**
    * Stops accepting, deregisters, and lets calls finish until the drain timeout has passed or
-   * `signal` aborts. Then ends the rest with UNAVAILABLE, and returns the number of clients
-   * that were still connected.
+   * `signal` aborts. Then ends the rest with UNAVAILABLE: streams that would go on, such as
+   * watches, and calls that did not finish. Returns the number of the latter.
    */
   async drain(signal: AbortSignal): Promise<number> {
     const { drainTimeoutMs } = this.#config;
@@ -178,8 +178,9 @@ export class GrpcProxy
     });
     await pause(this.#deps.clock, DEREGISTER_MS, { signal, until: this.#members.close() });
 
-    await pause(this.#deps.clock, drainTimeoutMs, { signal, until: this.#clients.drain() });
-    const remaining = this.#clients.count;
+    void this.#clients.drain();
+    await pause(this.#deps.clock, drainTimeoutMs, { signal, until: this.#calls.whenFinished() });
+    const remaining = this.#calls.finiteCount;
     this.#calls.fail(STOPPING);
     await pause(this.#deps.clock, LAST_BYTES_MS, { until: this.#clients.drain() });
     this.close();

@@ -14,6 +14,8 @@ export interface Method {
   readonly type: MethodType;
   /** Whether it changes nothing, so that it may be sent again if its answer was lost. */
   readonly isRead: boolean;
+  /** Whether its calls go on until the client ends them, such as a watch. */
+  readonly isEndless: boolean;
   started: number;
   /** Ended calls by gRPC code, from 0 to 16. */
   readonly handled: number[];
@@ -51,6 +53,12 @@ const STREAMS: Readonly<Record<string, MethodType>> = {
   "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "bidi_stream",
 };
 
+/** Streams that the server ends by itself. */
+const FINITE_STREAMS = new Set([
+  "/etcdserverpb.KV/RangeStream",
+  "/etcdserverpb.Maintenance/Snapshot",
+]);
+
 // A client can invent names. Of those that etcd does not have, this many are counted each for
 // itself if they look like one; all others are counted as one.
 const MAX_INVENTED = 100;
@@ -76,6 +84,7 @@ export class MethodTable {
       name,
       type: STREAMS[path] ?? "unary",
       isRead: READS.has(path),
+      isEndless: path in STREAMS && !FINITE_STREAMS.has(path),
       started: 0,
       handled: Array.from({ length: 17 }, () => 0),
       messagesReceived: 0,

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { EtcdClient } from "../../support/etcd-client.ts";
 import { EtcdCluster } from "../../support/etcd-cluster.ts";
-import { Auth, Cluster, KV, Maintenance, Watch } from "../../support/etcd-rpcs.ts";
+import { Auth, Cluster, KV, Lease, Lock, Maintenance, Watch } from "../../support/etcd-rpcs.ts";
 import { freePort } from "../../support/free-port.ts";
 import { Closers } from "../../support/gateway-command.ts";
 import { gatewayBinary, GatewayProcess } from "../../support/gateway-process.ts";
@@ -126,20 +126,45 @@ describe.if(subject.kind === "ours")("grpc-proxy start", () => {
   });
 
   test("SIGTERM sends idle clients away, lets calls finish, then ends streams with UNAVAILABLE", async () => {
-    const proxy = await start("--drain-timeout=1s");
+    const proxy = await start("--drain-timeout=60s");
     const idle = await connect(proxy);
     const busy = await connect(proxy);
     await idle.call(KV.Put, { key: "k" });
     const watch = busy.open(Watch.Watch);
     watch.send({ create: { key: "k" } });
     await watch.next();
+    // A lock that another client holds: the call waits.
+    const direct = await connect({ address: cluster.endpoints });
+    const grant = async () => (await direct.call(Lease.Grant, { ttl: 600 })).id;
+    const { key } = await direct.call(Lock.Lock, { name: "l", lease: await grant() });
+    const waiting = busy.answer(Lock.Lock, { name: "l", lease: await grant() });
+    const waiters = async () => (await direct.call(KV.Range, { key: "l/", rangeEnd: "l0" })).count;
+    while ((await waiters()) < 2) await Bun.sleep(10);
     proxy.signal("SIGTERM");
     await until(() => idle.grpc.isClosed, "the idle client was sent away");
-    // The stream goes on until the timeout.
-    const direct = await connect({ address: cluster.endpoints });
+    // The stream goes on while a call is not finished.
     await direct.call(KV.Put, { key: "k", value: "during the drain" });
     expect((await watch.next()).events.map(({ kv }) => kv!.value)).toEqual(["during the drain"]);
+    await direct.call(Lock.Unlock, { key });
+    expect((await waiting).status).toBe(0);
     const { status, message } = await watch.ended();
+    expect([status, message]).toEqual([UNAVAILABLE, "etcd-gateway: the proxy is stopping"]);
+    expect(await proxy.exited()).toBe(0);
+    expect(proxy.lines("stopped")[0]).toMatchObject({ cut: 0 });
+  });
+
+  test("SIGTERM ends a call that does not finish by --drain-timeout with UNAVAILABLE", async () => {
+    const proxy = await start("--drain-timeout=500ms");
+    const client = await connect(proxy);
+    const direct = await connect({ address: cluster.endpoints });
+    const grant = async () => (await direct.call(Lease.Grant, { ttl: 600 })).id;
+    await direct.call(Lock.Lock, { name: "held", lease: await grant() });
+    const waiting = client.answer(Lock.Lock, { name: "held", lease: await grant() });
+    const waiters = async () =>
+      (await direct.call(KV.Range, { key: "held/", rangeEnd: "held0" })).count;
+    while ((await waiters()) < 2) await Bun.sleep(10);
+    proxy.signal("SIGTERM");
+    const { status, message } = await waiting;
     expect([status, message]).toEqual([UNAVAILABLE, "etcd-gateway: the proxy is stopping"]);
     expect(await proxy.exited()).toBe(0);
     expect(proxy.lines("stopped")[0]).toMatchObject({ cut: 1 });
