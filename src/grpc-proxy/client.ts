@@ -229,8 +229,10 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
     const contentType = headerValue(list, "content-type") ?? "";
     if (contentType.startsWith("application/grpc"))
       return this.#parts.listener.call(stream, { list, isEnd }, this);
-    const plain = new PlainRequest(stream, this.#held);
-    plain.answer(list, this.#parts.routes).catch((error) => this.faulted(error));
+    const { routes } = this.#parts;
+    const faulted = (error: unknown) => this.faulted(error);
+    const plain = new PlainRequest(stream, list, { routes, buffered: this.#held, faulted });
+    if (isEnd) plain.ended();
     return plain;
   }
 

@@ -6,39 +6,54 @@ import type { Stream, StreamListener } from "../http2/stream.ts";
 import { bodyBytes } from "./http-answer.ts";
 import type { HttpRoutes } from "./http-routes.ts";
 
+/** What a plain request uses of its proxy. */
+export interface PlainRequestParts {
+  readonly routes: HttpRoutes;
+  readonly buffered: BufferedBytes;
+  /** No answer could be made; the stream was reset. */
+  readonly faulted: (error: unknown) => void;
+}
+
 export class PlainRequest implements StreamListener {
   readonly #stream: Stream;
-  readonly #buffered: BufferedBytes;
+  readonly #list: HeaderList;
+  readonly #parts: PlainRequestParts;
   #unsentBytes = 0;
 
-  constructor(stream: Stream, buffered: BufferedBytes) {
+  constructor(stream: Stream, list: HeaderList, parts: PlainRequestParts) {
     this.#stream = stream;
-    this.#buffered = buffered;
+    this.#list = list;
+    this.#parts = parts;
   }
 
-  /** Answers it. Rejects if no answer can be made; the stream is reset then. */
-  async answer(list: HeaderList, routes: HttpRoutes): Promise<void> {
+  /** The request is complete. Before that, an answer would hide what is wrong with the rest. */
+  ended(): void {
+    this.#answer().catch((error: unknown) => {
+      this.#stream.reset();
+      this.#parts.faulted(error);
+    });
+  }
+
+  async #answer(): Promise<void> {
     const stream = this.#stream;
-    const method = headerValue(list, ":method")!;
-    const [path] = headerValue(list, ":path")!.split("?", 1);
-    try {
-      const answer = await routes.answer(method, path!);
-      // The client may have gone.
-      if (!stream.isWritable) return;
-      stream.headers([":status", String(answer.status), "content-type", answer.contentType]);
-      const body = method === "HEAD" ? EMPTY : bodyBytes(answer);
-      this.#hold(body.length);
-      stream.write(body, true);
-    } catch (error) {
-      stream.reset();
-      throw error;
-    }
+    const method = headerValue(this.#list, ":method")!;
+    const [path] = headerValue(this.#list, ":path")!.split("?", 1);
+    const answer = await this.#parts.routes.answer(method, path!);
+    // The client may have gone.
+    if (!stream.isWritable) return;
+    stream.headers([":status", String(answer.status), "content-type", answer.contentType]);
+    const body = method === "HEAD" ? EMPTY : bodyBytes(answer);
+    this.#hold(body.length);
+    stream.write(body, true);
   }
 
-  headers(): void {}
+  headers(_trailers: HeaderList, isEnd: boolean): void {
+    if (isEnd) this.ended();
+  }
 
-  data(chunk: Uint8Array): void {
+  data(chunk: Uint8Array, isEnd: boolean): void {
     this.#stream.consumed(chunk.length);
+    if (isEnd) this.ended();
   }
 
   sent(bytes: number): void {
@@ -52,7 +67,7 @@ export class PlainRequest implements StreamListener {
   /** Counts `bytes` of the answer (may be negative). */
   #hold(bytes: number): void {
     this.#unsentBytes += bytes;
-    this.#buffered.add(bytes);
+    this.#parts.buffered.add(bytes);
   }
 }
 

@@ -150,8 +150,9 @@ export class FrameDispatcher implements FrameReceiver {
     if (peer.smallestTableBytes < peer.headerTableBytes)
       encoder.setPeerTableBytes(peer.smallestTableBytes);
     encoder.setPeerTableBytes(peer.headerTableBytes);
-    streams.initialWindowChanged(peer.initialWindowBytes - before);
+    // Before what the settings allow: until then the peer may hold us to its old ones.
     writer.frame(FrameType.SETTINGS, Flag.ACK, 0, NO_PAYLOAD);
+    streams.initialWindowChanged(peer.initialWindowBytes - before);
     if (this.hasSettings) return;
     this.hasSettings = true;
     this.#listener.ready();

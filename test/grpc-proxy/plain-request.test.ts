@@ -14,16 +14,20 @@ async function serve(answer: (method: string, path: string) => Promise<HttpAnswe
   const peer = await new RawPeer("server").handshake();
   const buffered = { add: (bytes: number) => (peer.buffered += bytes), mayGrow: true };
   const faults: string[] = [];
-  peer.request = (stream: Stream, list) => {
-    const plain = new PlainRequest(stream, buffered as never);
-    plain.answer(list, { answer } as never).catch((error) => faults.push(String(error)));
+  peer.request = (stream: Stream, list, isEnd) => {
+    const plain = new PlainRequest(stream, list, {
+      routes: { answer } as never,
+      buffered: buffered as never,
+      faulted: (error) => faults.push(String(error)),
+    });
+    if (isEnd) plain.ended();
     return plain;
   };
   return { peer, faults };
 }
 
 describe("PlainRequest", () => {
-  test("is answered, whatever body it has", async () => {
+  test("is answered when it is complete, whatever body it has", async () => {
     const asked: string[] = [];
     const { peer } = await serve(async (method, path) => {
       asked.push(`${method} ${path}`);
@@ -31,9 +35,17 @@ describe("PlainRequest", () => {
     });
     peer.sendHeaders(1, GET);
     peer.sendData(1, 16_000);
+    peer.sendHeaders(3, GET);
     await Bun.sleep(0);
-    expect(asked).toEqual(["GET /metrics"]);
-    expect(await peer.texts()).toEqual([OK, "DATA 1 5 END", "RST_STREAM 1 0"]);
+    expect(asked).toEqual([]);
+    peer.sendData(1, 5, true);
+    peer.sendHeaders(3, ["x", "y"], true);
+    await Bun.sleep(0);
+    expect(asked).toEqual(["GET /metrics", "GET /metrics"]);
+    expect(await peer.texts()).toEqual([
+      ...[OK, "DATA 1 5 END"],
+      ...[OK.replace("1", "3"), "DATA 3 5 END"],
+    ]);
     expect(peer.buffered).toBe(0);
   });
 

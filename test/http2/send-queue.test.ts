@@ -93,6 +93,17 @@ describe("SendQueue", () => {
     expect(await peer.texts()).toEqual(["DATA 3 10 END"]);
   });
 
+  test("settings are acknowledged before the DATA that they allow", async () => {
+    const peer = await new RawPeer("server").handshake(encodeSettings([[4, 0]]));
+    peer.sendHeaders(1, REQUEST, true);
+    const { stream } = peer.opened[0]!;
+    stream.headers(RESPONSE);
+    stream.write(new Uint8Array(3), true);
+    await peer.texts();
+    peer.send(SETTINGS, 0, 0, encodeSettings([[4, 1]]));
+    expect(await peer.texts()).toEqual(["SETTINGS 0 ACK", "DATA 1 1"]);
+  });
+
   test("ten thousand streams that wait are served in turn", async () => {
     const peer = await exhausted();
     for (let i = 1; i < 10_000; i++) {
