@@ -1,11 +1,9 @@
 // The etcd releases that tests run against: Debian's, and newer ones that Go builds into a
 // cache outside the repository. Building needs Go and the modules, and takes minutes, so it
 // has to be requested: ETCD_GATEWAY_TEST_RELEASES=1.
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command, requireTool } from "./gateway-command.ts";
+import { requireTool } from "./gateway-command.ts";
+import { goPrograms } from "./go-programs.ts";
 
 /** The programs of one release. */
 export interface EtcdRelease {
@@ -17,8 +15,6 @@ export interface EtcdRelease {
 }
 
 const NEWER = ["3.5.35", "3.6.16", "3.7.3"];
-const CACHE = join(tmpdir(), "etcd-gateway-releases");
-const BUILD_MS = 600_000;
 
 const PROGRAMS = { etcd: "go.etcd.io/etcd/server/v3", etcdctl: "go.etcd.io/etcd/etcdctl/v3" };
 
@@ -60,35 +56,6 @@ function release(version: string, etcd: string, etcdctl: string): EtcdRelease {
 
 /** Returns a release from the cache, which it fills if need be. */
 async function builtRelease(version: string): Promise<EtcdRelease> {
-  const folder = join(CACHE, version);
-  if (!existsSync(folder)) await build(version, folder);
+  const folder = await goPrograms(PROGRAMS, `v${version}`);
   return release(version, join(folder, "etcd"), join(folder, "etcdctl"));
-}
-
-async function build(version: string, folder: string): Promise<void> {
-  await mkdir(CACHE, { recursive: true });
-  const work = await mkdtemp(join(CACHE, "build-"));
-  try {
-    // etcd's modules cannot be installed by name, since they replace each other by folders.
-    await writeFile(join(work, "go.mod"), "module releases\n\ngo 1.24\n");
-    const modules = Object.values(PROGRAMS);
-    await go(["get", ...modules.map((path) => `${path}@v${version}`)], work);
-    for (const [name, path] of Object.entries(PROGRAMS))
-      await go(["build", "-o", join(work, "bin", name), path], work);
-    // Another process may have built the same.
-    if (!existsSync(folder)) await rename(join(work, "bin"), folder);
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-}
-
-async function go(words: readonly string[], cwd: string): Promise<void> {
-  const env = { ...process.env, CGO_ENABLED: "0", GOFLAGS: "-mod=mod", GOTOOLCHAIN: "local" };
-  const command = new Command(["go", ...words], { cwd, env: env as Record<string, string> });
-  try {
-    if ((await command.exited(BUILD_MS)) !== 0)
-      throw new Error(`go ${words[0]} failed: ${command.stderr.trimEnd().split("\n").at(-1)}`);
-  } finally {
-    await command.close();
-  }
 }
