@@ -8,6 +8,9 @@ export interface Clock {
   soon(callback: () => void): void;
 }
 
+/** Cancels nothing: stands in for a timer that is not set. */
+export function noTimer(): void {}
+
 export interface PauseOptions {
   /** Ends the pause when it aborts. */
   readonly signal?: AbortSignal;

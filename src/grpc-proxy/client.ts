@@ -1,6 +1,6 @@
 // A client's connection: finds out whether it speaks HTTP/2 or HTTP/1.1, and serves the
 // streams that it opens. gRPC calls go to members; other requests are answered here.
-import type { Clock } from "../core/clock.ts";
+import { type Clock, noTimer } from "../core/clock.ts";
 import type { SocketOwner, TcpSocket } from "../net/tcp-socket.ts";
 import { TlsHandshake } from "../net/tls-handshake.ts";
 import type { TlsSettings } from "../core/tls.ts";
@@ -71,7 +71,7 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
   #connection: Connection | undefined;
   #keepalive: Keepalive | undefined;
   /** Cancels the timer of the first bytes, or aborts the handshake. */
-  #cancelTimer = () => {};
+  #cancelTimer = noTimer;
 
   /** Stores; `start` takes the socket over. */
   constructor(parts: ClientParts) {
@@ -156,6 +156,7 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
 
     this.#firstByte = undefined;
     this.#cancelTimer();
+    this.#cancelTimer = noTimer;
     if (first[0] === TLS_HANDSHAKE && this.#parts.tlsSettings() === undefined) {
       this.#parts.listener.rejected(this.#socket!.remoteAddress, NO_TLS);
       this.#socket!.terminate();

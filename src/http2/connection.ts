@@ -1,5 +1,6 @@
 // An HTTP/2 connection (RFC 9113) in either role: the settings, PING, GOAWAY, and how it
 // begins and ends. It owns the socket, but opens none, and it knows no gRPC.
+import { noTimer } from "../core/clock.ts";
 import type { SocketOwner } from "../net/tcp-socket.ts";
 import type {
   ConnectionListener,
@@ -7,7 +8,12 @@ import type {
   ConnectionSocket,
 } from "./connection-listener.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import { DRAIN_PING, FrameDispatcher, KEEPALIVE_PING } from "./frame-dispatcher.ts";
+import {
+  DRAIN_PING,
+  FrameDispatcher,
+  type FrameDispatcherListener,
+  KEEPALIVE_PING,
+} from "./frame-dispatcher.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import type { HeaderList } from "./header-list.ts";
@@ -19,7 +25,7 @@ import { ReceiveWindows } from "./receive-windows.ts";
 import { PeerSettings } from "./settings.ts";
 import type { Stream, StreamListener } from "./stream.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
-import { StreamTable } from "./stream-table.ts";
+import { StreamTable, type StreamTableListener } from "./stream-table.ts";
 
 /**
  * `open`: until the first FIN, reset or fault. `writing`: the streams are over, and the rest is
@@ -41,7 +47,7 @@ const MAX_UNWRITTEN_BYTES = 1024 * 1024;
 // A connection on which this much waits takes no new streams of ours.
 const MAX_UNWRITTEN_FOR_OPEN = 256 * 1024;
 
-export class Connection implements SocketOwner {
+export class Connection implements SocketOwner, FrameDispatcherListener, StreamTableListener {
   /** How often bytes have arrived: a sign of life. */
   receptions = 0;
   readonly #options: ConnectionOptions;
@@ -64,7 +70,7 @@ export class Connection implements SocketOwner {
   #isAnnouncing = false;
   /** Bytes of an incomplete frame or header block. They are counted as held. */
   #frameBytes = 0;
-  #cancelTimer = () => {};
+  #cancelTimer = noTimer;
 
   constructor(options: ConnectionOptions, listener: ConnectionListener) {
     const { role, clock, buffered, maxConcurrentStreams, minPingMs, firstStreamId = 1 } = options;
@@ -74,28 +80,15 @@ export class Connection implements SocketOwner {
     this.#preface = role === "server" ? new PrefaceCheck() : undefined;
     const flood = new FloodGuard(clock);
     this.#windows = new ReceiveWindows(this.#writer, buffered, role === "server");
-    const parts = { role, clock, flood, writer: this.#writer, windows: this.#windows };
-    const encoder = new HpackEncoder({ maxTableBytes: MAX_TABLE_BYTES });
-    this.#streams = new StreamTable(
-      { ...parts, encoder, peer: this.#peer, firstStreamId },
-      { emptied: () => this.#emptied(), faulted: (error) => listener.faulted(error) },
-    );
-    this.#receiver = new StreamReceiver(
-      { ...parts, streams: this.#streams, maxConcurrentStreams },
-      listener,
-    );
-    this.#dispatcher = new FrameDispatcher(
-      {
-        ...parts,
-        ...{ encoder, peer: this.#peer, streams: this.#streams, receiver: this.#receiver },
-        pings: role === "server" ? new PingGuard(clock, flood, minPingMs) : undefined,
-      },
-      {
-        ready: () => this.#ready(),
-        goneAway: (...args) => this.#goneAway(...args),
-        drainAcknowledged: () => this.#drainAcknowledged(),
-      },
-    );
+    const parts = {
+      ...{ role, clock, flood, maxConcurrentStreams, firstStreamId },
+      ...{ writer: this.#writer, windows: this.#windows, peer: this.#peer },
+      encoder: new HpackEncoder({ maxTableBytes: MAX_TABLE_BYTES }),
+      pings: role === "server" ? new PingGuard(clock, flood, minPingMs) : undefined,
+    };
+    this.#streams = new StreamTable(parts, this);
+    this.#receiver = new StreamReceiver(parts, this.#streams, listener);
+    this.#dispatcher = new FrameDispatcher(parts, this.#streams, this.#receiver, this);
     this.#reader = new FrameReader(this.#dispatcher);
   }
 
@@ -155,7 +148,7 @@ export class Connection implements SocketOwner {
       this.#isAnnouncing = true;
       this.#writer.goAway(MAX_31_BITS, ErrorCode.NO_ERROR, "");
       this.#writer.frame(FrameType.PING, 0, 0, DRAIN_PING);
-    } else this.#emptied();
+    } else this.emptied();
   }
 
   /**
@@ -222,11 +215,6 @@ export class Connection implements SocketOwner {
     return rest;
   }
 
-  #ready(): void {
-    this.#cancelTimer();
-    this.#listener.ready();
-  }
-
   writable(): void {
     if (this.#state === "writing") this.#writeRest();
     if (this.#state !== "open" || !this.#writer.isBlocked) return;
@@ -255,27 +243,39 @@ export class Connection implements SocketOwner {
     this.terminate(code === undefined ? "closed by peer" : `connection lost (${code})`);
   }
 
-  #emptied(): void {
+  // The events of its parts.
+
+  ready(): void {
+    this.#cancelTimer();
+    this.#cancelTimer = noTimer;
+    this.#listener.ready();
+  }
+
+  faulted(error: unknown): void {
+    this.#listener.faulted(error);
+  }
+
+  emptied(): void {
     const isDraining = this.#isDraining || this.#isPeerDraining;
     if (isDraining && this.#streams.size === 0 && !this.#isAnnouncing)
       this.close(ErrorCode.NO_ERROR, "drained");
     else this.#listener.emptied();
   }
 
-  #drainAcknowledged(): void {
+  drainAcknowledged(): void {
     if (!this.#isAnnouncing) return;
     this.#isAnnouncing = false;
     this.#receiver.lastAcceptedId = this.#receiver.lastPeerId;
     this.#writer.goAway(this.#receiver.lastPeerId, ErrorCode.NO_ERROR, "");
-    this.#emptied();
+    this.emptied();
   }
 
-  #goneAway(lastId: number, code: number, debugData: string): void {
+  goneAway(lastId: number, code: number, debugData: string): void {
     this.#isPeerDraining = true;
     this.#listener.goneAway(code, debugData);
     // A client's last id is that of streams that a server opens, and we open none.
     if (this.#options.role === "client") this.#streams.goneAway(lastId);
-    this.#emptied();
+    this.emptied();
   }
 
   /** Ends all streams and reports the end. */

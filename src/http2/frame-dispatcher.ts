@@ -37,8 +37,6 @@ export interface FrameDispatcherParts {
   readonly writer: FrameWriter;
   readonly encoder: HpackEncoder;
   readonly peer: PeerSettings;
-  readonly streams: StreamTable;
-  readonly receiver: StreamReceiver;
   readonly flood: FloodGuard;
   /** Undefined: PINGs are not limited. */
   readonly pings: PingGuard | undefined;
@@ -56,6 +54,8 @@ export class FrameDispatcher implements FrameReceiver {
   isReading = true;
   hasSettings = false;
   readonly #parts: FrameDispatcherParts;
+  readonly #streams: StreamTable;
+  readonly #receiver: StreamReceiver;
   readonly #listener: FrameDispatcherListener;
   readonly #block = new HeaderBlock();
   readonly #decoder = new HpackDecoder({
@@ -63,8 +63,15 @@ export class FrameDispatcher implements FrameReceiver {
     maxListBytes: MAX_HEADER_LIST_BYTES,
   });
 
-  constructor(parts: FrameDispatcherParts, listener: FrameDispatcherListener) {
+  constructor(
+    parts: FrameDispatcherParts,
+    streams: StreamTable,
+    receiver: StreamReceiver,
+    listener: FrameDispatcherListener,
+  ) {
     this.#parts = parts;
+    this.#streams = streams;
+    this.#receiver = receiver;
     this.#listener = listener;
   }
 
@@ -76,17 +83,17 @@ export class FrameDispatcher implements FrameReceiver {
   dataStarted(header: FrameHeader, padding: number): void {
     this.#checkOrder(header);
     checkStream(header, true);
-    this.#parts.receiver.dataStarted(header, padding);
+    this.#receiver.dataStarted(header, padding);
   }
 
   data(header: FrameHeader, chunk: Uint8Array, isLast: boolean): void {
-    this.#parts.receiver.data(header, chunk, isLast);
+    this.#receiver.data(header, chunk, isLast);
   }
 
   frame(header: FrameHeader, payload: Uint8Array): void {
     this.#checkOrder(header);
     const { type, streamId: id } = header;
-    const { receiver } = this.#parts;
+    const receiver = this.#receiver;
     if (type === FrameType.WINDOW_UPDATE) this.#windowUpdate(id, payload);
     else if (type <= FrameType.RST_STREAM || type === FrameType.CONTINUATION) {
       checkStream(header, true);
@@ -119,7 +126,7 @@ export class FrameDispatcher implements FrameReceiver {
     const { streamId, isEnd } = this.#block;
     this.#block.end();
     try {
-      this.#parts.receiver.headers(streamId, this.#decoder.decode(encoded), isEnd);
+      this.#receiver.headers(streamId, this.#decoder.decode(encoded), isEnd);
     } catch (error) {
       if (!(error instanceof HpackError)) throw error;
       throw new ConnectionError(ErrorCode.COMPRESSION_ERROR, error.message);
@@ -142,7 +149,7 @@ export class FrameDispatcher implements FrameReceiver {
       return;
     }
 
-    const { flood, peer, encoder, streams, writer } = this.#parts;
+    const { flood, peer, encoder, writer } = this.#parts;
     flood.count("SETTINGS frames");
     const before = peer.initialWindowBytes;
     peer.apply(payload);
@@ -152,7 +159,7 @@ export class FrameDispatcher implements FrameReceiver {
     encoder.setPeerTableBytes(peer.headerTableBytes);
     // Before what the settings allow: until then the peer may hold us to its old ones.
     writer.frame(FrameType.SETTINGS, Flag.ACK, 0, NO_PAYLOAD);
-    streams.initialWindowChanged(peer.initialWindowBytes - before);
+    this.#streams.initialWindowChanged(peer.initialWindowBytes - before);
     if (this.hasSettings) return;
     this.hasSettings = true;
     this.#listener.ready();
@@ -166,8 +173,8 @@ export class FrameDispatcher implements FrameReceiver {
       return;
     }
 
-    const { pings, streams, writer } = this.#parts;
-    pings?.received(streams.queue.sentFrames);
+    const { pings, writer } = this.#parts;
+    pings?.received(this.#streams.queue.sentFrames);
     writer.frame(FrameType.PING, Flag.ACK, 0, payload);
   }
 
@@ -186,9 +193,9 @@ export class FrameDispatcher implements FrameReceiver {
     if (payload.length !== 4)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE has a wrong length");
     const increment = readUint32(payload, 0) & MAX_31_BITS;
-    const { receiver, streams } = this.#parts;
+    const streams = this.#streams;
     if (id !== 0) {
-      receiver.windowUpdate(id, increment);
+      this.#receiver.windowUpdate(id, increment);
       return;
     }
 

@@ -9,7 +9,8 @@ export class HeaderBlock {
   /** The stream of the block that is being assembled; 0: none is. */
   streamId = 0;
   isEnd = false;
-  #fragments: Uint8Array[] = [];
+  /** Undefined: the block has no fragment yet that is not its last. */
+  #fragments: Uint8Array[] | undefined;
   #bytes = 0;
 
   /** Bytes of a block that is not complete. */
@@ -33,26 +34,26 @@ export class HeaderBlock {
     }
 
     const isComplete = (flags & Flag.END_HEADERS) !== 0;
-    if (isComplete && this.#fragments.length === 0) return fragment;
+    if (isComplete && this.#fragments === undefined) return fragment;
 
     this.#bytes += fragment.length;
     if (this.#bytes > MAX_BLOCK_BYTES)
       throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "header block is too large");
-    this.#fragments.push(fragment.slice());
+    (this.#fragments ??= []).push(fragment.slice());
     return isComplete ? this.#join() : undefined;
   }
 
   /** The block was handled; the next HEADERS may follow. */
   end(): void {
     this.streamId = 0;
-    if (this.#fragments.length > 0) this.#fragments = [];
+    this.#fragments = undefined;
     this.#bytes = 0;
   }
 
   #join(): Uint8Array {
     const block = new Uint8Array(this.#bytes);
     let at = 0;
-    for (const fragment of this.#fragments) {
+    for (const fragment of this.#fragments!) {
       block.set(fragment, at);
       at += fragment.length;
     }

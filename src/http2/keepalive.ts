@@ -1,6 +1,6 @@
 // Finds out whether the peer of a connection is still there: sends a PING when nothing has
 // arrived for a while, and ends the connection if nothing arrives afterwards either.
-import type { Clock } from "../core/clock.ts";
+import { type Clock, noTimer } from "../core/clock.ts";
 import type { Connection } from "./connection.ts";
 
 export interface KeepaliveOptions {
@@ -18,7 +18,7 @@ export class Keepalive {
   readonly #clock: Clock;
   readonly #connection: Watched;
   readonly #options: KeepaliveOptions;
-  #cancelTimer = () => {};
+  #cancelTimer = noTimer;
   #lastReceptions = 0;
 
   constructor(clock: Clock, connection: Watched, options: KeepaliveOptions) {

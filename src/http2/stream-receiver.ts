@@ -21,7 +21,6 @@ import type { Role, StreamTable } from "./stream-table.ts";
 export interface StreamReceiverParts {
   readonly role: Role;
   readonly clock: Pick<Clock, "now">;
-  readonly streams: StreamTable;
   readonly windows: ReceiveWindows;
   readonly flood: FloodGuard;
   /** The maximum of streams that the peer may have open. */
@@ -44,6 +43,7 @@ const IGNORED: StreamListener = { headers() {}, data() {}, sent() {}, closed() {
 
 export class StreamReceiver {
   readonly #parts: StreamReceiverParts;
+  readonly #streams: StreamTable;
   readonly #listener: StreamReceiverListener;
   readonly #rules = new HeaderRules();
   /** The highest id that the peer has opened. */
@@ -53,21 +53,23 @@ export class StreamReceiver {
   /** The stream of the DATA frame that is being read; undefined: its bytes are dropped. */
   #dataStream: Stream | undefined;
 
-  constructor(parts: StreamReceiverParts, listener: StreamReceiverListener) {
+  constructor(parts: StreamReceiverParts, streams: StreamTable, listener: StreamReceiverListener) {
     this.#parts = parts;
+    this.#streams = streams;
     this.#listener = listener;
   }
 
   /** A complete header block has arrived. `list` is undefined if it was too large. */
   headers(id: number, list: HeaderList | undefined, isEnd: boolean): void {
-    const stream = this.#parts.streams.get(id);
+    const stream = this.#streams.get(id);
     if (stream !== undefined) this.#moreHeaders(stream, list, isEnd);
     else if (this.#parts.role === "server" && id > this.lastPeerId) this.#request(id, list, isEnd);
     else this.#closedHeaders(id);
   }
 
   #request(id: number, list: HeaderList | undefined, isEnd: boolean): void {
-    const { streams, flood, maxConcurrentStreams } = this.#parts;
+    const streams = this.#streams;
+    const { flood, maxConcurrentStreams } = this.#parts;
     if (id % 2 === 0)
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "a client's stream id is even");
     this.lastPeerId = id;
@@ -100,7 +102,7 @@ export class StreamReceiver {
 
   /** A response, or trailers. */
   #moreHeaders(stream: Stream, list: HeaderList | undefined, isEnd: boolean): void {
-    const { streams } = this.#parts;
+    const streams = this.#streams;
     if (!stream.isReadable) {
       this.#fail(stream, ErrorCode.STREAM_CLOSED);
       return;
@@ -132,7 +134,8 @@ export class StreamReceiver {
 
   /** A DATA frame begins; its bytes follow by `data`. `padding`: bytes that are not data. */
   dataStarted({ streamId: id, length, flags }: FrameHeader, padding: number): void {
-    const { streams, windows, flood } = this.#parts;
+    const streams = this.#streams;
+    const { windows, flood } = this.#parts;
     windows.received(length);
     this.#dataStream = undefined;
     const isEnd = (flags & Flag.END_STREAM) !== 0;
@@ -165,20 +168,20 @@ export class StreamReceiver {
     // It may have been reset while the frame arrived.
     if (stream === undefined || !stream.isReadable) return;
     const isEnd = isLast && (flags & Flag.END_STREAM) !== 0;
-    if (isEnd) this.#parts.streams.remoteEnded(stream);
+    if (isEnd) this.#streams.remoteEnded(stream);
     if (chunk.length === 0 && !isEnd) return;
     this.#parts.windows.delivered(stream, chunk.length);
     try {
       stream.listener.data(chunk, isEnd);
     } catch (error) {
-      this.#parts.streams.listenerFailed(stream, error);
+      this.#streams.listenerFailed(stream, error);
     }
   }
 
   reset(id: number, payload: Uint8Array): void {
     if (payload.length !== 4)
       throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM has a wrong length");
-    const { streams } = this.#parts;
+    const streams = this.#streams;
     const stream = streams.get(id);
     if (stream === undefined) {
       this.#checkNotIdle(id);
@@ -192,7 +195,7 @@ export class StreamReceiver {
   }
 
   windowUpdate(id: number, increment: number): void {
-    const { streams } = this.#parts;
+    const streams = this.#streams;
     const stream = streams.get(id);
     if (stream === undefined) {
       this.#checkNotIdle(id);
@@ -211,7 +214,7 @@ export class StreamReceiver {
   /** Resets a stream of which the peer broke the protocol: it costs us as much as the peer's own reset. */
   #fail(stream: Stream, code: number): void {
     this.#countEarlyEnd(stream, "malformed streams");
-    this.#parts.streams.fail(stream, code);
+    this.#streams.fail(stream, code);
   }
 
   /** Counts a stream that its client has us end soon after it was opened. */
@@ -222,7 +225,7 @@ export class StreamReceiver {
 
   /** PRIORITY is obsolete (RFC 9113, section 5.3.2); only its form is checked. */
   priority(id: number, payload: Uint8Array): void {
-    const { streams } = this.#parts;
+    const streams = this.#streams;
     const isSelf = payload.length === 5 && (readUint32(payload, 0) & MAX_31_BITS) === id;
     if (payload.length === 5 && !isSelf) return;
     const code = isSelf ? ErrorCode.PROTOCOL_ERROR : ErrorCode.FRAME_SIZE_ERROR;
@@ -241,7 +244,7 @@ export class StreamReceiver {
   /** DATA of a stream that has ended. */
   #closedData(id: number): void {
     this.#checkNotIdle(id);
-    if (!this.#mayArrive(id)) this.#parts.streams.writeReset(id, ErrorCode.STREAM_CLOSED);
+    if (!this.#mayArrive(id)) this.#streams.writeReset(id, ErrorCode.STREAM_CLOSED);
   }
 
   /**
@@ -249,12 +252,14 @@ export class StreamReceiver {
    * thousands of streams that we have reset, and a client may not know yet that it is ignored.
    */
   #mayArrive(id: number): boolean {
-    const { role, streams } = this.#parts;
+    const streams = this.#streams;
+    const { role } = this.#parts;
     return role === "client" || streams.wasReset(id) || id > this.lastAcceptedId;
   }
 
   #checkNotIdle(id: number): void {
-    const { role, streams } = this.#parts;
+    const streams = this.#streams;
+    const { role } = this.#parts;
     const isIdle =
       role === "server" ? id % 2 === 0 || id > this.lastPeerId : !streams.hasOpened(id);
     if (isIdle) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the stream is idle");

@@ -1,7 +1,7 @@
 // A clock that counts only the time in which the process ran. After an absence (SIGSTOP, a
 // frozen cgroup, a suspended machine, a blocked event loop) an ordinary timer would fire
 // before the queued events, and time out peers that answered in time.
-import type { Clock } from "../core/clock.ts";
+import { type Clock, noTimer } from "../core/clock.ts";
 
 // Interval of the checks for an absence while timers are pending.
 const TICK_MS = 500;
@@ -16,8 +16,8 @@ const MAX_GRACE_MS = 5000;
 
 interface Timer {
   readonly callback: () => void;
-  /** Ends the timer's count as pending. Called before the callback or on cancellation. */
-  readonly release: () => void;
+  /** Whether it counts as pending: until its callback or its cancellation. */
+  isPending: boolean;
   /** On the underlying clock. */
   dueAt: number;
   /** The clock's `#absentMs` when the timer was set or last extended. */
@@ -53,23 +53,19 @@ export class PresentClock implements Pick<Clock, "now" | "after"> {
 
   after(ms: number, callback: () => void): () => void {
     this.now();
-    let isPending = true;
     const timer: Timer = {
       callback,
-      release: () => {
-        if (isPending) this.#removeTimer();
-        isPending = false;
-      },
+      isPending: true,
       dueAt: this.#lastReading + ms,
       absentMs: this.#absentMs,
       graceMs: Math.min(ms, MAX_GRACE_MS),
-      cancel: () => {},
+      cancel: noTimer,
     };
     this.#addTimer();
     this.#arm(timer, ms);
     return () => {
       timer.cancel();
-      timer.release();
+      this.#release(timer);
     };
   }
 
@@ -104,7 +100,7 @@ export class PresentClock implements Pick<Clock, "now" | "after"> {
   }
 
   #fire(timer: Timer): void {
-    timer.release();
+    this.#release(timer);
     timer.callback();
   }
 
@@ -118,7 +114,9 @@ export class PresentClock implements Pick<Clock, "now" | "after"> {
     if (this.#pendingTimers++ === 0) this.#tick();
   }
 
-  #removeTimer(): void {
+  #release(timer: Timer): void {
+    if (!timer.isPending) return;
+    timer.isPending = false;
     if (--this.#pendingTimers > 0) return;
     this.#cancelTick();
     this.#tickAt = Number.POSITIVE_INFINITY;
