@@ -59,6 +59,7 @@ export class Flow implements SocketOwner {
   #sinkState: SinkState = "unconnected";
   /** Bytes received that the sink's kernel has not taken yet. */
   #pending: Uint8Array | undefined;
+  #bufferedBytes = 0;
 
   constructor(source: Source, events: FlowEvents, deps: FlowDeps) {
     this.#source = source;
@@ -73,7 +74,7 @@ export class Flow implements SocketOwner {
 
   /** Memory that the pending bytes occupy: all of the chunk that they are the tail of. */
   get bufferedBytes(): number {
-    return this.#pending?.buffer.byteLength ?? 0;
+    return this.#bufferedBytes;
   }
 
   /** Whether the source's FIN has been passed on to the sink. */
@@ -143,7 +144,7 @@ export class Flow implements SocketOwner {
   discard(): void {
     this.#sinkState = "gone";
     this.#sink = undefined;
-    this.#setPending(undefined);
+    this.#setPending(undefined, 0);
   }
 
   /** Continues after the sink was full or not connected yet. Otherwise does nothing. */
@@ -163,8 +164,10 @@ export class Flow implements SocketOwner {
     }
 
     this.deliveredBytes += written;
-    this.#setPending(undefined);
-    if (this.#isReceiving) this.#pump();
+    this.#setPending(undefined, 0);
+    // A source that was not paused has nothing waiting that Bun does not report: the
+    // pending bytes were only early, before the sink was connected.
+    if (this.#isReceiving && this.#isPaused) this.#pump();
     else this.#onFlushed();
   }
 
@@ -196,8 +199,10 @@ export class Flow implements SocketOwner {
     this.#pause();
     this.deliveredBytes += written;
     const tail = chunk.subarray(written);
+    const whole = chunk === this.#pending ? this.#bufferedBytes : chunk.length;
     // Copies a small tail, which would otherwise keep a large chunk in memory.
-    this.#setPending(written > chunk.length / 2 ? new Uint8Array(tail) : tail);
+    if (tail.length < whole / 2) this.#setPending(new Uint8Array(tail), tail.length);
+    else this.#setPending(tail, whole);
   }
 
   /** Moves what has arrived past Bun's reads, until nothing is left or the sink is full. */
@@ -227,10 +232,12 @@ export class Flow implements SocketOwner {
     this.#events.sinkFailed(this);
   }
 
-  #setPending(bytes: Uint8Array | undefined): void {
-    const before = this.bufferedBytes;
+  /** `bufferedBytes` is the memory that `bytes` occupies; to ask its `buffer` would allocate one. */
+  #setPending(bytes: Uint8Array | undefined, bufferedBytes: number): void {
+    const added = bufferedBytes - this.#bufferedBytes;
     this.#pending = bytes;
-    this.#deps.bufferLimit.add(this.bufferedBytes - before);
+    this.#bufferedBytes = bufferedBytes;
+    if (added !== 0) this.#deps.bufferLimit.add(added);
   }
 
   #buffer(chunk: Uint8Array): void {
@@ -240,7 +247,7 @@ export class Flow implements SocketOwner {
     // limit below. And when the peer of a paused source resets it: Bun then
     // delivers, once, what the kernel holds.
     const pending = this.#pending === undefined ? chunk : Buffer.concat([this.#pending, chunk]);
-    this.#setPending(pending);
+    this.#setPending(pending, pending.length);
     if (pending.length >= UNPAUSED_BYTES) this.#pause();
   }
 

@@ -51,8 +51,9 @@ function setUp({ connect = true } = {}) {
 
   // The fakes have only what a flow calls of a Bun socket.
   const flow = new Flow(source as never, events, deps);
-  if (connect) flow.connect(sink as never);
-  return { flow, sink, log, taken, arrived, clock, buffered: () => buffered };
+  const connectSink = () => flow.connect(sink as never);
+  if (connect) connectSink();
+  return { flow, connect: connectSink, sink, log, taken, arrived, clock, buffered: () => buffered };
 }
 
 // A Buffer, as Bun delivers chunks: its slice() returns a view, not a copy.
@@ -78,6 +79,16 @@ describe("Flow", () => {
     expect(log).toEqual(["pause", "resume"]);
     expect(taken).toEqual([1, 2, 3]);
     expect(flow.deliveredBytes).toBe(3);
+  });
+
+  test("connect() delivers what came early, and reads nothing past Bun unless the source was paused", () => {
+    const { flow, connect, log, taken, arrived, buffered } = setUp({ connect: false });
+    flow.received(bytes(1, 2));
+    arrived.push(3);
+    expect(buffered()).toBe(2);
+    connect();
+    // Bun reports the third byte.
+    expect([taken, arrived, log, buffered()]).toEqual([[1, 2], [3], [], 0]);
   });
 
   test("a write of 0 bytes is backpressure", () => {
