@@ -70,11 +70,7 @@ export class Dial {
   /** For its attempts only: ends the dial with the socket of `attempt`, which connected. */
   attemptConnected(attempt: Attempt, socket: TcpSocket): void {
     this.#race.remove(attempt);
-    const { port } = this.#options;
-
-    // A dial to an unused ephemeral port of this machine may connect to itself (RFC
-    // 9293, section 3.5, simultaneous open). No server listens there.
-    if (socket.localPort === port && socket.localAddress === socket.remoteAddress) {
+    if (this.#isConnectedToItself(socket)) {
       socket.terminate();
       this.attemptFailed(attempt, "ECONNREFUSED");
       return;
@@ -94,6 +90,17 @@ export class Dial {
     this.#recordError(attempt.address, code);
     this.#race.cancelTimer();
     this.#tryNext();
+  }
+
+  /**
+   * A dial to an unused ephemeral port of this machine may connect to itself (RFC 9293,
+   * section 3.5, simultaneous open). No server listens there. The socket's own port costs
+   * a system call, so it is read only if it can be the endpoint's.
+   */
+  #isConnectedToItself(socket: TcpSocket): boolean {
+    const { port } = this.#options;
+    if (!this.#system.mayBeSourcePort(port)) return false;
+    return socket.localPort === port && socket.localAddress === socket.remoteAddress;
   }
 
   #tryNext(): void {

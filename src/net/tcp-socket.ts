@@ -29,6 +29,8 @@ export interface OptionFailure {
 export interface TcpSystem {
   /** Starts a connect to an IP literal. The caller owns the descriptor. Throws an error with a `code`. */
   startConnect(address: string, port: number): number;
+  /** Reports whether the kernel may take `port` as the source port of a connection. */
+  mayBeSourcePort(port: number): boolean;
   /** Reports whether this kernel has IPv6 sockets. */
   hasIpv6(): boolean;
   /** Reports whether `count` more sockets could be opened now. */

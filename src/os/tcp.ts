@@ -14,6 +14,7 @@ import {
 } from "./socket-address.ts";
 
 export { setKeepAlive, setUserTimeout } from "./socket-options.ts";
+export { mayBeSourcePort } from "./source-ports.ts";
 
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;

@@ -1,6 +1,8 @@
+import { dlopen } from "bun:ffi";
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { systemClock } from "../../src/os/clock.ts";
+import { AF_INET, hostPortOf, socketAddress } from "../../src/os/socket-address.ts";
 import * as system from "../../src/os/tcp.ts";
 import { DialError } from "../../src/net/dial-error.ts";
 import { Dial, type DialOptions } from "../../src/net/dial.ts";
@@ -188,4 +190,36 @@ describe("Dial", () => {
     const { outcomes } = dial({ port: 7 }, { startConnect });
     expect(outcomes).toEqual(["dial tcp 127.0.0.1:7: connect: too many open files"]);
   });
+
+  test("takes a connection to itself for a refused one, and leaves no descriptor open", async () => {
+    const before = openDescriptors();
+    // A dial to an unused port of this machine succeeds if the kernel takes that port as its source.
+    const { fd, port, connect } = socketToItself();
+    const startConnect = () => {
+      connect();
+      return fd;
+    };
+    const { outcomes } = dial({ port }, { startConnect, mayBeSourcePort: () => true });
+    await until(() => outcomes.length > 0, "the dial ended");
+    expect(outcomes).toEqual([`dial tcp 127.0.0.1:${port}: connect: connection refused`]);
+    await until(() => openDescriptors() === before, "the descriptor was closed");
+  });
 });
+
+const { symbols: libc } = dlopen("libc.so.6", {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+});
+
+/** Opens a socket on a free port, and returns the function that connects it to that port. */
+function socketToItself() {
+  const SOCK_STREAM_NONBLOCK_CLOEXEC = 0o2004001;
+  const fd = libc.socket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0);
+  const name = socketAddress("127.0.0.1", 0);
+  libc.bind(fd, name, name.length);
+  libc.getsockname(fd, name, Uint32Array.of(name.length));
+  const connect = () => void libc.connect(fd, name, name.length);
+  return { fd, port: hostPortOf(name)!.port, connect };
+}

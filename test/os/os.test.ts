@@ -10,6 +10,7 @@ import {
   hasVanished,
   isLocalAddress,
   isReset,
+  mayBeSourcePort,
   peek,
   setKeepAlive,
   setUserTimeout,
@@ -25,6 +26,25 @@ describe("startConnect()", () => {
     ["fe80::1", "EINVAL"],
   ])("throws for %p at once: %s", (address, code) => {
     expect(() => startConnect(address, 1)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe("mayBeSourcePort()", () => {
+  test("returns true for the port of a connection from this machine", async () => {
+    const server = new PeerServer();
+    const client = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: server.port,
+      socket: { data() {} },
+    });
+    expect(mayBeSourcePort(client.localPort)).toBe(true);
+    client.terminate();
+    server.close();
+  });
+
+  // A Unix socket is dialled with port 0. net.ipv4.ip_local_port_range begins at 1 or later.
+  test("returns false for 0", () => {
+    expect(mayBeSourcePort(0)).toBe(false);
   });
 });
 
