@@ -31,6 +31,31 @@ export function socketAddress(address: string, port: number): Uint8Array {
   return bytes;
 }
 
+// Encoded IP literals, with the port of the last call.
+const recent = new Map<string, Uint8Array>();
+const MAX_RECENT = 1024;
+
+/**
+ * Encodes as `socketAddress` does, for a call that copies the address: the next call may
+ * overwrite it. An IP literal is parsed only once.
+ *
+ * @throws {SystemCallError} as `socketAddress` does.
+ */
+export function sharedSocketAddress(address: string, port: number): Uint8Array {
+  const known = recent.get(address);
+  if (known !== undefined) {
+    known[2] = port >> 8;
+    known[3] = port & 0xff;
+    return known;
+  }
+  const bytes = socketAddress(address, port);
+  // The index of a zone's interface may change.
+  if (familyOf(bytes) === AF_UNIX || address.includes("%")) return bytes;
+  if (recent.size >= MAX_RECENT) recent.clear();
+  recent.set(address, bytes);
+  return bytes;
+}
+
 function unixAddress(path: string): Uint8Array {
   const encoded = new TextEncoder().encode(path);
   if (encoded.length >= MAX_PATH_BYTES) throw new SystemCallError("connect", "ENAMETOOLONG");

@@ -10,6 +10,7 @@ import {
   AF_UNIX,
   familyOf,
   hostPortOf,
+  sharedSocketAddress,
   socketAddress,
 } from "./socket-address.ts";
 
@@ -39,10 +40,11 @@ const length = new Uint32Array(1);
  * @throws {SystemCallError} if the connect fails at once; no descriptor is left open.
  */
 export function startConnect(address: string, port: number): number {
-  const name = socketAddress(address, port);
+  const name = sharedSocketAddress(address, port);
   const flags = abi.SOCK_NONBLOCK | abi.SOCK_CLOEXEC;
-  const protocol = familyOf(name) === AF_UNIX ? 0 : IPPROTO_TCP;
-  const fd = libc.socket(familyOf(name), SOCK_STREAM | flags, protocol);
+  const family = familyOf(name);
+  const protocol = family === AF_UNIX ? 0 : IPPROTO_TCP;
+  const fd = libc.socket(family, SOCK_STREAM | flags, protocol);
   if (fd < 0) throw new SystemCallError("socket", lastError());
   if (isDarwin) setNonBlocking(fd);
   if (libc.connect(fd, name, name.length) < 0) {

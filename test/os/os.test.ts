@@ -27,6 +27,14 @@ describe("startConnect()", () => {
   ])("throws for %p at once: %s", (address, code) => {
     expect(() => startConnect(address, 1)).toThrow(expect.objectContaining({ code }));
   });
+
+  test("connects to the port that it is given, also after another one of the same address", async () => {
+    const servers = [new PeerServer(), new PeerServer()];
+    const fds = servers.map(({ port }) => startConnect("127.0.0.1", port));
+    await Promise.all(servers.map((server) => server.peer()));
+    for (const fd of fds) closeSync(fd);
+    for (const server of servers) server.close();
+  });
 });
 
 describe("mayBeSourcePort()", () => {
