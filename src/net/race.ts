@@ -40,7 +40,7 @@ export interface RaceOptions {
 export class Race<Attempt extends { abort(): void }> {
   readonly #options: RaceOptions;
   /** Oldest first. */
-  readonly #attempts = new Set<Attempt>();
+  readonly #attempts: Attempt[] = [];
   #latest: Attempt | undefined;
   #cancelTimer: (() => void) | undefined;
 
@@ -49,37 +49,40 @@ export class Race<Attempt extends { abort(): void }> {
   }
 
   get size(): number {
-    return this.#attempts.size;
+    return this.#attempts.length;
   }
 
   /** The attempt that was added last; undefined while no attempt is in progress. */
   get latest(): Attempt | undefined {
-    return this.#attempts.size === 0 ? undefined : this.#latest;
+    return this.#attempts.length === 0 ? undefined : this.#latest;
   }
 
   has(attempt: Attempt): boolean {
-    return this.#attempts.has(attempt);
+    return this.#attempts.includes(attempt);
   }
 
   /** Makes room for one more attempt: aborts the oldest if a limit is reached. */
   makeRoom(): void {
     const { maxAttempts = Number.POSITIVE_INFINITY } = this.#options;
-    const [oldest] = this.#attempts;
+    const oldest = this.#attempts[0];
     if (oldest === undefined) return;
     const isFull = this.#options.budget.inUse >= MAX_HEDGES;
-    if (isFull || this.#attempts.size >= maxAttempts) this.abandon(oldest);
+    if (isFull || this.#attempts.length >= maxAttempts) this.abandon(oldest);
   }
 
   /** Adds an attempt that begins now. The caller must have called `makeRoom`. */
   add(attempt: Attempt): void {
-    if (this.#attempts.size > 0) this.#options.budget.tryAcquire();
-    this.#attempts.add(attempt);
+    if (this.#attempts.length > 0) this.#options.budget.tryAcquire();
+    this.#attempts.push(attempt);
     this.#latest = attempt;
   }
 
   /** Removes an attempt that has ended by itself. */
   remove(attempt: Attempt): void {
-    if (this.#attempts.delete(attempt) && this.#attempts.size > 0) this.#options.budget.release();
+    const index = this.#attempts.indexOf(attempt);
+    if (index < 0) return;
+    this.#attempts.splice(index, 1);
+    if (this.#attempts.length > 0) this.#options.budget.release();
   }
 
   /** Removes an attempt and aborts it. */
@@ -90,7 +93,7 @@ export class Race<Attempt extends { abort(): void }> {
 
   /** Calls `visit` for each attempt in progress. `visit` may remove the attempt. */
   forEach(visit: (attempt: Attempt) => void): void {
-    for (const attempt of this.#attempts) visit(attempt);
+    for (const attempt of this.#attempts.slice()) visit(attempt);
   }
 
   /** Calls `next` once after `delayMs`. Replaces the timer that was set before. */
@@ -107,6 +110,6 @@ export class Race<Attempt extends { abort(): void }> {
   /** Aborts every attempt and clears the timer. May be called twice. */
   abort(): void {
     this.cancelTimer();
-    for (const attempt of this.#attempts) this.abandon(attempt);
+    while (this.#attempts.length > 0) this.abandon(this.#attempts[0]!);
   }
 }

@@ -120,5 +120,6 @@ export function listenTcp(
 export function adoptConnecting(fd: number, owner: SocketOwner): void {
   const options = { ...shared, fd, data: owner };
   const socket = Bun.connect(options as unknown as Bun.TCPSocketConnectOptions<SocketOwner>);
-  socket.catch((error: Error) => owner.closed(error));
+  // Fulfilled by now, unless Bun could not adopt the descriptor.
+  if (Bun.peek.status(socket) !== "fulfilled") socket.catch((error: Error) => owner.closed(error));
 }

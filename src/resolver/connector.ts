@@ -57,6 +57,16 @@ export class Connector {
 
   /** Dials an endpoint. May call `events` before it returns. The returned function aborts the dial. */
   dial(endpoint: Endpoint, events: DialEvents): () => void {
+    const { fixedAddresses } = endpoint;
+    if (fixedAddresses !== undefined && hasVerified(endpoint, fixedAddresses)) {
+      const { dialTimeoutMs } = this.#limits!;
+      const dial = this.#startDial(endpoint, events, fixedAddresses, dialTimeoutMs);
+      return () => dial?.abort();
+    }
+    return this.#lookUpAndDial(endpoint, events);
+  }
+
+  #lookUpAndDial(endpoint: Endpoint, events: DialEvents): () => void {
     const attempt: Attempt = {
       endpoint,
       events,
@@ -97,8 +107,7 @@ export class Connector {
 
   /** Connects; if none of the addresses is verified, waits for a refresh of discovery first. */
   #connectVerified(attempt: Attempt, addresses: readonly string[]): void {
-    const { verifiedAddresses } = attempt.endpoint.spec;
-    if (verifiedAddresses === undefined || addresses.some((a) => verifiedAddresses.has(a))) {
+    if (hasVerified(attempt.endpoint, addresses)) {
       this.#connect(attempt, addresses);
       return;
     }
@@ -120,9 +129,20 @@ export class Connector {
   }
 
   #connect(attempt: Attempt, addresses: readonly string[]): void {
+    const { endpoint, events } = attempt;
+    const dial = this.#startDial(endpoint, events, addresses, this.#remainingMs(attempt));
+    if (dial !== undefined) attempt.abort = () => dial.abort();
+  }
+
+  /** Dials those of `addresses` that may be dialled. If there are none, reports why and returns undefined. */
+  #startDial(
+    endpoint: Endpoint,
+    events: DialEvents,
+    addresses: readonly string[],
+    timeoutMs: number,
+  ): Dial | undefined {
     const isSelf = this.#isSelf;
     const { attemptDelayMs, keepAliveMs, userTimeoutMs } = this.#limits!;
-    const { endpoint, events } = attempt;
     const { port } = endpoint.address;
 
     const usable = usableAddresses(addresses, port, endpoint.spec, isSelf);
@@ -132,25 +152,21 @@ export class Connector {
         ? "resolves to this process's own listen address"
         : "has no verified address";
       events.failed(new DialError(dialOf(endpoint.spec), reason));
-      return;
+      return undefined;
     }
 
-    const dial = new Dial(
-      this.#system,
-      this.#clock,
-      {
-        addresses: rotateAddresses(usable, endpoint.nextAddressTurn()),
-        port,
-        timeoutMs: this.#remainingMs(attempt),
-        attemptDelayMs,
-        keepAliveMs,
-        userTimeoutMs,
-        hedgeBudget: this.hedgeBudget,
-      },
-      events,
-    );
-    attempt.abort = () => dial.abort();
+    const options = {
+      addresses: rotateAddresses(usable, endpoint.nextAddressTurn()),
+      port,
+      timeoutMs,
+      attemptDelayMs,
+      keepAliveMs,
+      userTimeoutMs,
+      hedgeBudget: this.hedgeBudget,
+    };
+    const dial = new Dial(this.#system, this.#clock, options, events);
     dial.start();
+    return dial;
   }
 
   #remainingMs({ deadline }: Attempt): number {
@@ -166,6 +182,12 @@ interface Attempt {
   readonly deadline: number;
   /** Aborts the current step. */
   abort: () => void;
+}
+
+/** Whether one of the addresses may be dialled: all of them may if none has to be verified. */
+function hasVerified({ spec }: Endpoint, addresses: readonly string[]): boolean {
+  const { verifiedAddresses } = spec;
+  return verifiedAddresses === undefined || addresses.some((a) => verifiedAddresses.has(a));
 }
 
 /**

@@ -1,5 +1,6 @@
 // One etcd address of the pool: its state, its connections and its statistics.
-import type { HostPort } from "../core/address.ts";
+import { isIP } from "node:net";
+import { type HostPort, UNIX_ADDRESS } from "../core/address.ts";
 import { type EndpointSpec, labelOf } from "../core/endpoint-spec.ts";
 import { DialStatistics } from "./dial-statistics.ts";
 
@@ -18,6 +19,8 @@ export class Endpoint {
   readonly address: HostPort;
   /** `host:port`, which names the endpoint in logs and identifies it. */
   readonly label: string;
+  /** Its only address, if it needs no lookup; undefined if its host is a name. */
+  readonly fixedAddresses: readonly string[] | undefined;
   spec: EndpointSpec;
   isUp = true;
   /** Always `healthy` without health checks. */
@@ -47,6 +50,8 @@ export class Endpoint {
     this.spec = spec;
     this.address = spec.address;
     this.label = labelOf(spec);
+    const { host } = spec.address;
+    if (isIP(host) !== 0 || host.startsWith(UNIX_ADDRESS)) this.fixedAddresses = [host];
   }
 
   /** Counts a dial that begins at `now`, until it has ended or its connection is released. */
@@ -84,13 +89,15 @@ export class Endpoint {
 /** Why an endpoint that was overtaken too often is marked down. */
 export const OVERTAKEN_REASON = `no answer ${MAX_CONSECUTIVE_OVERTAKEN} times in a row while others answered`;
 
+const NOTHING = () => {};
+
 /** A dial of one endpoint. Exactly one of `connected`, `failed` and `abort` is called. */
 export class EndpointDial {
   readonly endpoint: Endpoint;
   /** On the clock. */
   readonly startedAt: number;
   /** Closes what the dial has opened. */
-  abortConnect = () => {};
+  abortConnect = NOTHING;
   /** Set if another endpoint has connected, before the dial is aborted. */
   isOvertaken = false;
 

@@ -57,7 +57,9 @@ export class Failover<Connection extends { terminate(): void }> {
   readonly #deps: FailoverDeps<Connection>;
   readonly #listener: FailoverListener<Connection>;
   readonly #race: Race<EndpointDial>;
-  /** Endpoints that were dialled, whatever came of it. */
+  /** The first endpoint that was dialled, whatever came of it. Few failovers dial another. */
+  #first: Endpoint | undefined;
+  /** All endpoints that were dialled; undefined until that is asked or there are two. */
   #tried: Set<Endpoint> | undefined;
   #hasRefreshed = false;
   /** Connected, failed or aborted: events that still arrive change nothing. */
@@ -88,7 +90,7 @@ export class Failover<Connection extends { terminate(): void }> {
     if (this.#isOver) return;
     // While a dial is in progress, an endpoint in worse health does not help.
     const worst = this.#race.latest?.endpoint.health;
-    const endpoint = this.#deps.cluster.pool.pick(this.#tried ?? NONE, worst);
+    const endpoint = this.#deps.cluster.pool.pick(this.#triedSet(), worst);
     if (endpoint === undefined) this.#retryDown();
     else this.#dial(endpoint);
   }
@@ -156,8 +158,9 @@ export class Failover<Connection extends { terminate(): void }> {
   #retryDown(): void {
     if (this.#isWaiting) return;
     const { pool, health } = this.#deps.cluster;
+    const tried = this.#triedSet();
     const down = pool.endpoints
-      .filter((endpoint) => !endpoint.isUp && this.#tried?.has(endpoint) !== true)
+      .filter((endpoint) => !endpoint.isUp && !tried.has(endpoint))
       .slice(0, MAX_PROBES);
     if (down.length === 0) {
       // A dial in progress may still connect.
@@ -194,6 +197,7 @@ export class Failover<Connection extends { terminate(): void }> {
       if (!this.#isWaiting) return;
       this.#isWaiting = false;
       this.#race.cancelTimer();
+      this.#first = undefined;
       this.#tried = undefined;
       this.#next();
     };
@@ -207,7 +211,13 @@ export class Failover<Connection extends { terminate(): void }> {
   }
 
   #markTried(endpoint: Endpoint): void {
-    this.#tried ??= new Set();
-    this.#tried.add(endpoint);
+    if (this.#first === undefined) this.#first = endpoint;
+    else (this.#tried ??= new Set([this.#first])).add(endpoint);
+  }
+
+  #triedSet(): ReadonlySet<Endpoint> {
+    if (this.#first === undefined) return NONE;
+    this.#tried ??= new Set([this.#first]);
+    return this.#tried;
   }
 }
