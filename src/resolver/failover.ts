@@ -36,6 +36,14 @@ export interface FailoverDeps<Connection> {
   readonly attemptDelayMs: () => number;
 }
 
+/** Which endpoints one failover dials, and in which order. */
+export interface FailoverTarget {
+  /** Dialled first, if it is up. Undefined: the pool picks. */
+  readonly preferred?: Endpoint | undefined;
+  /** Not dialled. */
+  readonly excluded?: ReadonlySet<Endpoint> | undefined;
+}
+
 /** One of the two is called, once, unless the failover is aborted. */
 export interface FailoverListener<Connection> {
   /** The receiver owns the connection; the endpoint counts it until the receiver takes it off. */
@@ -66,10 +74,20 @@ export class Failover<Connection extends { terminate(): void }> {
   #isOver = false;
   /** Waiting for probes or for a refresh, of which there must not be two. */
   #isWaiting = false;
+  #preferred: Endpoint | undefined;
 
-  constructor(deps: FailoverDeps<Connection>, listener: FailoverListener<Connection>) {
+  constructor(
+    deps: FailoverDeps<Connection>,
+    listener: FailoverListener<Connection>,
+    { preferred, excluded }: FailoverTarget = {},
+  ) {
     this.#deps = deps;
     this.#listener = listener;
+    this.#preferred = preferred;
+    if (excluded !== undefined && excluded.size > 0) {
+      this.#tried = new Set(excluded);
+      [this.#first] = excluded;
+    }
     const { clock, cluster } = deps;
     this.#race = new Race({ clock, budget: cluster.dialer.hedgeBudget });
   }
@@ -90,9 +108,16 @@ export class Failover<Connection extends { terminate(): void }> {
     if (this.#isOver) return;
     // While a dial is in progress, an endpoint in worse health does not help.
     const worst = this.#race.latest?.endpoint.health;
-    const endpoint = this.#deps.cluster.pool.pick(this.#triedSet(), worst);
+    const endpoint = this.#takePreferred() ?? this.#deps.cluster.pool.pick(this.#triedSet(), worst);
     if (endpoint === undefined) this.#retryDown();
     else this.#dial(endpoint);
+  }
+
+  /** Returns the preferred endpoint if it is up, once. */
+  #takePreferred(): Endpoint | undefined {
+    const endpoint = this.#preferred;
+    this.#preferred = undefined;
+    return endpoint?.isUp && this.#deps.cluster.pool.has(endpoint) ? endpoint : undefined;
   }
 
   #dial(endpoint: Endpoint): void {
