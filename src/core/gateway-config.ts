@@ -39,8 +39,10 @@ export interface Credentials {
 
 /** What the resolver needs: which endpoints there are, and how they are dialled and checked. */
 export interface ClusterConfig {
-  /** The values of --endpoints. Empty only if `srv` is set and --endpoints was not given. */
+  /** The values of --endpoints. Empty only if `srv` or `peers` is set and --endpoints was not given. */
   readonly endpoints: readonly EndpointSpec[];
+  /** Peer URLs that are asked for the members, instead of endpoints. Undefined or empty: none. */
+  readonly peers?: readonly EndpointSpec[];
   readonly srv: SrvConfig | undefined;
   /** DNS servers, as IP literals with ports. Empty: the system's. */
   readonly discoveryServers: readonly HostPort[];

@@ -226,7 +226,8 @@ export class Discovery {
   /** @throws {UnreachableMembersError} if a list was found of which nothing can be reached. */
   async #askMembers(isOld: () => boolean): Promise<readonly EndpointSpec[]> {
     const config = this.#config;
-    const { srv } = config;
+    const { srv, peers = [] } = config;
+    if (peers.length > 0) return (await this.#io.members.askPeers(peers, config)).members;
     // Before the cluster has answered, endpoints in use may be members of another one.
     const inUse = this.#members === undefined ? [] : this.#pool.endpoints;
     const specsWhere = (isUp: boolean) =>
@@ -291,6 +292,6 @@ function isStatic({ origin }: EndpointSpec): boolean {
   return origin === "--endpoints";
 }
 
-function sourcesOf({ srv, endpoints }: ClusterConfig): string {
-  return JSON.stringify([srv, endpoints.map(labelOf)]);
+function sourcesOf({ srv, endpoints, peers = [] }: ClusterConfig): string {
+  return JSON.stringify([srv, endpoints.map(labelOf), peers.map(labelOf)]);
 }

@@ -94,6 +94,8 @@ export class EndpointCheck {
 
   async #check(config: CheckedConfig, names: DnsCache): Promise<void> {
     const { endpoints, srv } = config;
+    // Peers are asked for the members later, again and again.
+    if (endpoints.length === 0) return;
     const isSelf = this.#isSelf;
     const listen = formatHostPort(config.listen);
     const unresolved: [EndpointSpec, string][] = [];

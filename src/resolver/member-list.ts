@@ -11,7 +11,7 @@ import { staggeredRace } from "./staggered-race.ts";
 import { describeTlsError } from "./tls-error.ts";
 import { ADDRESS_DELAY_MS, describeAddressFailures, usableAddresses } from "./usable-addresses.ts";
 
-/** A POST request to etcd's JSON gateway. */
+/** A POST request to etcd's JSON gateway, or a GET of a peer URL, without a body. */
 export interface MemberRequest {
   readonly path: string;
   readonly body: unknown;
@@ -41,6 +41,8 @@ export class MemberListError extends Error {
 }
 
 const LIST_PATH = "/v3/cluster/member/list";
+// Of the peer URLs: all releases have it. A GET.
+const PEER_LIST_PATH = "/members";
 const AUTHENTICATE_PATH = "/v3/auth/authenticate";
 
 // Silence of an endpoint after which the next endpoint is queried as well.
@@ -72,10 +74,32 @@ export class MemberList {
    *
    * @throws {MemberListError} if none does.
    */
-  async ask(endpoints: readonly EndpointSpec[], config: MemberQueryConfig): Promise<MemberAnswer> {
+  ask(endpoints: readonly EndpointSpec[], config: MemberQueryConfig): Promise<MemberAnswer> {
+    const { credentials } = config;
+    return this.#ask(endpoints, config, (endpoint, address) =>
+      this.#list(endpoint, address, credentials),
+    );
+  }
+
+  /**
+   * Does the same with the peer URLs of members, which need no authentication.
+   *
+   * @throws {MemberListError} if none returns a list.
+   */
+  askPeers(peers: readonly EndpointSpec[], config: MemberQueryConfig): Promise<MemberAnswer> {
+    return this.#ask(peers, config, async (peer, address) => ({
+      members: await this.#post(peer, address, { path: PEER_LIST_PATH, body: undefined }),
+    }));
+  }
+
+  async #ask(
+    endpoints: readonly EndpointSpec[],
+    { dialTimeoutMs }: MemberQueryConfig,
+    list: (endpoint: EndpointSpec, address: string) => Promise<unknown>,
+  ): Promise<MemberAnswer> {
     const outcome = await staggeredRace(
       uniqueByLabel(endpoints),
-      (endpoint) => this.#queryEndpoint(endpoint, config),
+      (endpoint) => this.#queryEndpoint(endpoint, dialTimeoutMs, list),
       { clock: this.#clock, delayMs: ENDPOINT_DELAY_MS },
     );
     if (outcome.winner !== undefined)
@@ -90,11 +114,12 @@ export class MemberList {
   /** Queries an endpoint at its addresses, in the order and with the delay of a dial. */
   async #queryEndpoint(
     endpoint: EndpointSpec,
-    { credentials, dialTimeoutMs }: MemberQueryConfig,
+    dialTimeoutMs: number,
+    list: (endpoint: EndpointSpec, address: string) => Promise<unknown>,
   ): Promise<readonly EndpointSpec[]> {
     const outcome = await staggeredRace(
       await this.#addressesOf(endpoint, dialTimeoutMs),
-      async (address) => parseMemberList(await this.#list(endpoint, address, credentials), address),
+      async (address) => parseMemberList(await list(endpoint, address), address),
       { clock: this.#clock, delayMs: ADDRESS_DELAY_MS },
     );
     if (outcome.winner !== undefined) return outcome.result;
@@ -204,7 +229,7 @@ function parseJson(text: string): object | undefined {
 
 /** Returns the start of a server's answer, or "" if the answer repeats a secret of the request. */
 function excerpt(text: unknown, { body, token }: MemberRequest): string {
-  const { password } = body as { password?: string };
+  const { password } = (body ?? {}) as { password?: string };
   const start = String(text).slice(0, MAX_EXCERPT_CHARS).trim();
   const leaksSecret = [password, token].some((secret) => secret && String(text).includes(secret));
   return start === "" || leaksSecret ? "" : `: ${start}`;

@@ -44,12 +44,14 @@ export function withCertificateNames(
 
 /**
  * Gives each member the priority and weight of the seed with its label. A member
- * without a seed gets the best priority and the highest weight of all seeds.
+ * without a seed gets the best priority and the highest weight of all seeds, or its own
+ * if there are none.
  */
 export function withInheritedPriority(
   seeds: readonly EndpointSpec[],
   members: readonly EndpointSpec[],
 ): readonly EndpointSpec[] {
+  if (seeds.length === 0) return members;
   const bestPriority = Math.min(...seeds.map(({ priority }) => priority));
   const highestWeight = Math.max(...seeds.map(({ weight }) => weight));
 
