@@ -93,6 +93,11 @@ export function parseTimes(text: string): number {
   return count;
 }
 
+/** Bytes: a whole number of at most 2 GiB. */
+export function parseBytes(text: string): number {
+  return parseWhole(text, 2 ** 31);
+}
+
 export function parseCount(text: string): number {
   return parseWhole(text, 999_999_999);
 }

@@ -3,9 +3,11 @@
 import type { Flag } from "../cli/flag.ts";
 import { gatewayFlags } from "./gateway-flags.ts";
 import { grpcProxyFlags } from "./grpc-proxy-flags.ts";
+import { httpProxyFlags } from "./http-proxy-flags.ts";
 import { parseMetricsUrl } from "./grpc-proxy-values.ts";
 
 const rows = {
+  ...httpProxyFlags,
   ...grpcProxyFlags,
   ...gatewayFlags,
   // Of these the gRPC proxy takes more.

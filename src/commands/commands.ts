@@ -15,6 +15,7 @@ import { checkCommand } from "./check.ts";
 import { completionCommand } from "./completion.ts";
 import { etcdGatewayCommand, gatewayCommand } from "./gateway.ts";
 import { grpcProxyCommand, grpcProxyHolderCommand } from "./grpc-proxy.ts";
+import { httpProxyCommand, httpProxyHolderCommand } from "./http-proxy.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
 import { statusCommand } from "./status.ts";
 import { versionCommand } from "./version.ts";
@@ -51,6 +52,8 @@ export const commands: readonly Command[] = [
   etcdGatewayCommand,
   grpcProxyCommand,
   grpcProxyHolderCommand,
+  httpProxyCommand,
+  httpProxyHolderCommand,
   checkCommand,
   statusCommand,
   healthcheckCommand,
@@ -88,7 +91,10 @@ export async function run(
 
 /** Returns where the flags are explained that the arguments seem to be about. */
 function helpHint(args: readonly string[]): string {
-  const { words } = args.includes(grpcProxyHolderCommand.words) ? grpcProxyCommand : gatewayCommand;
+  const isHttp =
+    args.includes(httpProxyHolderCommand.words) || args.some((arg) => /^--proxy(=|$)/.test(arg));
+  const isGrpc = args.includes(grpcProxyHolderCommand.words);
+  const { words } = isGrpc ? grpcProxyCommand : isHttp ? httpProxyCommand : gatewayCommand;
   return `"etcd-gateway help ${words}" explains every flag.`;
 }
 
@@ -135,12 +141,15 @@ function treeOf(runLeaf: (command: Command) => Promise<void>): CommandDef {
 }
 
 /** Returns which command the arguments mean. `help` and `version` may stand anywhere, as a flag too. */
-function invocationOf({ words, wantsHelp, wantsVersion, given }: Argv): Invocation {
-  const asksHelp = wantsHelp || words.includes("help");
-  const rest = asksHelp ? removeOne(words, "help") : words;
-  const typed = rest.join(" ");
+function invocationOf({ words: all, wantsHelp, wantsVersion, given }: Argv): Invocation {
+  const asksHelp = wantsHelp || all.includes("help");
+  const rest = asksHelp ? removeOne(all, "help") : all;
+  // The command line of "etcd --proxy" has no words.
+  const isEtcdProxy = rest.length === 0 && given.has("proxy") && !asksHelp && !wantsVersion;
+  const words = isEtcdProxy ? httpProxyCommand.words.split(" ") : rest;
+  const typed = words.join(" ");
   const command = byWords.get(typed);
-  if (command === undefined && typed !== "") throw unknownCommand(rest);
+  if (command === undefined && typed !== "") throw unknownCommand(words);
 
   if (asksHelp || (command !== undefined && !canRun(command))) return { words: ["help"], command };
   if (wantsVersion) return { words: ["version"], command: versionCommand };
@@ -150,7 +159,7 @@ function invocationOf({ words, wantsHelp, wantsVersion, given }: Argv): Invocati
     );
   if (command.operand !== undefined && typed === command.words) throw unknownOperand(command);
   checkFlags(command, typed, given);
-  return { words: rest, command };
+  return { words, command };
 }
 
 /** @throws {UsageError} if a flag of another command is given. */

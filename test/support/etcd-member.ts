@@ -29,6 +29,8 @@ export interface MemberOptions {
   readonly advertise?: (listening: URL) => readonly string[];
   /** Path of the etcd that it runs. Default: the installed one. */
   readonly program?: string;
+  /** Further flags of etcd. */
+  readonly flags?: readonly string[];
 }
 
 /** The fixed properties of a member. */
@@ -135,6 +137,7 @@ function flagsOf(plan: MemberPlan): string[] {
     ...["--listen-client-urls", clientUrl, "--advertise-client-urls", advertised.join(",")],
     ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
     ...["--logger=zap", ...TIMING, RELAXED_RECONFIG, ...tlsFlags(tls)],
+    ...(plan.flags ?? []),
   ];
 }
 
