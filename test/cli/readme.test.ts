@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { type Flag, type FlagTable, fixedFlags, variableOf } from "../../src/cli/flag.ts";
 import { gatewayFlags } from "../../src/commands/gateway-flags.ts";
 import { grpcProxyFlags } from "../../src/commands/grpc-proxy-flags.ts";
+import { httpProxyFlags } from "../../src/commands/http-proxy-flags.ts";
 import {
   flagNamed,
   flagNames,
@@ -32,12 +33,17 @@ describe("docs/flags.md", () => {
     expect(docs).toBe(await printed("scripts/flags-docs.ts"));
   });
 
-  const [gatewayDocs = "", proxyDocs = ""] = docs.split("\n## The gRPC proxy\n");
+  const [gatewayDocs = "", proxyDocs = "", httpDocs = ""] = docs.split(
+    /\n## The (?:gRPC|HTTP) proxy\n/,
+  );
 
-  test("has a section for each flag of the gRPC proxy, or a link to the gateway's", () => {
+  test.each([
+    ["gRPC", grpcProxyFlags, proxyDocs],
+    ["HTTP", httpProxyFlags, httpDocs],
+  ] as const)("has a section for each flag of the %s proxy, or a link", (_, flags, proxyDocs) => {
     const sections = proxyDocs.split(/\n###? /);
     const gateway: FlagTable = gatewayFlags;
-    for (const [name, flag] of Object.entries<Flag<unknown>>(grpcProxyFlags)) {
+    for (const [name, flag] of Object.entries<Flag<unknown>>(flags)) {
       const own = sections.filter((text) => text.startsWith(`\`--${name}\`\n`));
       if (gateway[name] === flag) {
         expect([name, own.length]).toEqual([name, 0]);
@@ -56,6 +62,12 @@ describe("docs/flags.md", () => {
     const [, sentence = ""] = /^Only a restart changes (.*);/m.exec(proxyDocs) ?? [];
     const named = [...sentence.matchAll(/`--([\w-]+)`/g)].map(([, name]) => name);
     expect(named).toEqual(fixedFlags(grpcProxyFlags));
+  });
+
+  test("names the flags of the HTTP proxy that only a restart changes", () => {
+    const [, sentence = ""] = /Only a restart changes (.*)\.$/m.exec(httpDocs) ?? [];
+    const named = [...sentence.matchAll(/`--([\w-]+)`/g)].map(([, name]) => name);
+    expect(named).toEqual(fixedFlags(httpProxyFlags));
   });
 
   test("has a section for each flag: meaning, default, example, variable and key", () => {

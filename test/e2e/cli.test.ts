@@ -115,7 +115,7 @@ describe("etcd-gateway rejects a wrong command line on standard error and exits 
     ],
     [
       "bogus",
-      'Unknown command "bogus": the commands are start, gateway start, grpc-proxy start, check, status, healthcheck, completion, version and help',
+      'Unknown command "bogus": the commands are start, gateway start, grpc-proxy start, http-proxy start, check, status, healthcheck, completion, version and help',
     ],
     ["gateway bogus", 'Unknown command "gateway bogus"; did you mean "gateway start"?'],
     ["start now", 'Unexpected argument "now" after "start"'],

@@ -70,6 +70,10 @@ describe("README.md and docs/", () => {
         "etcdctl --endpoints=127.0.0.1:23790 put greeting hello",
         "curl http://127.0.0.1:23790/health",
       ],
+      "docs/http-proxy.md": [
+        "etcd-gateway http-proxy start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379",
+        "etcd-gateway --proxy on --listen-client-urls http://0.0.0.0:22379 --initial-cluster myetcd1=http://10.0.1.10:2380",
+      ],
       "docs/install.md": [
         `apt install ./etcd-gateway_${packageJson.version.replace("-", "~")}-1_amd64.deb`,
         ...BUILD,
