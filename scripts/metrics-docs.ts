@@ -2,6 +2,7 @@
 // bun scripts/metrics-docs.ts > docs/metrics.md
 import { GATEWAY_METRICS } from "../src/gateway/gateway-metrics.ts";
 import { GRPC_PROXY_METRICS } from "../src/grpc-proxy/grpc-proxy-metrics.ts";
+import { HTTP_PROXY_METRICS } from "../src/http-proxy/http-proxy-metrics.ts";
 import type { MetricHead } from "../src/observe/metrics.ts";
 import { withProcessMetrics } from "../src/observe/process-metrics.ts";
 
@@ -22,7 +23,15 @@ endpoints and discovery. At \`--metrics-addr\`, those of the process are there a
 as in etcd's proxy. Only methods that were called have series. Clients can invent names of methods: of those that etcd
 does not have, 100 have series of their own, and all others are counted as \`unknown\`.
 
-${table(GRPC_PROXY_METRICS.filter((metric) => !shared.has(metric as MetricHead)))}`);
+${table(GRPC_PROXY_METRICS.filter((metric) => !shared.has(metric as MetricHead)))}
+
+## The HTTP proxy
+
+It serves these, those above of endpoints and discovery, and those of the process at \`/metrics\` of \`--metrics-addr\`.
+Where clients connect, \`/metrics\` has only the rows that begin with \`etcd_proxy_\`, which are those of etcd's own proxy
+and name no endpoint. Methods that etcd does not use share the label \`other\`.
+
+${table(HTTP_PROXY_METRICS.filter((metric) => !shared.has(metric as MetricHead)))}`);
 
 function table(metrics: readonly MetricHead[]): string {
   const rows = metrics.map(({ name, type, labels = [], help }) => {
