@@ -227,6 +227,10 @@ password: 'it''s #1'
   });
 
   const MIB = 2 ** 20;
+
+  // Ten times what a busy machine takes; what is quadratic takes minutes.
+
+  const QUADRATIC_MS = 15_000;
   const hostile: [what: string, text: string, fact: string][] = [
     ["lists in lists", `endpoints: ${"[".repeat(MIB)}`, "nested too deeply in the value"],
     ["mappings in mappings", `endpoints: ${"{a: ".repeat(MIB)}`, "nested too deeply in the value"],
@@ -252,7 +256,7 @@ password: 'it''s #1'
       expect(message).toContain(fact);
       expect(message).toContain(`${PATH} line `);
       expect(message.length).toBeLessThan(250);
-      expect(performance.now() - before).toBeLessThan(1000);
+      expect(performance.now() - before).toBeLessThan(QUADRATIC_MS);
     },
   );
 });

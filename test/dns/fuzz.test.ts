@@ -153,7 +153,7 @@ describe("a message with a long chain of pointers", () => {
     const start = performance.now();
     // A name with more than ten pointers is malformed, as in Go.
     expect(message.answers.map((each) => readSrv(bytes, each)).filter(Boolean)).toEqual([]);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(10_000);
   });
 });
 
