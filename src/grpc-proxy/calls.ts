@@ -53,7 +53,7 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
   readonly memory: MemoryCeiling;
   readonly #log: Logger;
   readonly #calls = new Set<Call>();
-  /** Calls in progress that end by themselves: all but watches and their like. */
+  /** Calls that end by themselves, which are all but watches and their like, until their answer is read. */
   #finite = 0;
   #onFinished = () => {};
   /** Calls that are over, and whose client has not read all of the response. */
@@ -109,12 +109,12 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
     return call;
   }
 
-  /** Calls that are in progress and end by themselves. */
+  /** Calls that end by themselves, and are in progress or have an answer that was not read. */
   get finiteCount(): number {
     return this.#finite;
   }
 
-  /** Resolves when no such call is in progress. */
+  /** Resolves when there is no such call. */
   whenFinished(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onFinished = resolve;
@@ -149,13 +149,17 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
 
   ended(call: Call): void {
     this.#calls.delete(call);
-    if (!call.method.isEndless && --this.#finite === 0) this.#onFinished();
     if (this.log.hasCalls) this.log.ended(call.logged);
     if (call.bufferedBytes > 0) this.#unread.add(call);
+    else this.#finished(call);
   }
 
   emptied(call: Call): void {
-    this.#unread.delete(call);
+    if (this.#unread.delete(call)) this.#finished(call);
+  }
+
+  #finished({ method }: Call): void {
+    if (!method.isEndless && --this.#finite === 0) this.#onFinished();
   }
 
   holdersEnded(calls: number, bufferedBytes: number): void {

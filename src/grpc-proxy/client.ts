@@ -115,6 +115,11 @@ export class Client implements SocketOwner, ConnectionListener, RevisionFloor {
     return this.#connection?.streamCount ?? 0;
   }
 
+  /** Whether it has been sent everything, but perhaps has not read it. */
+  get isShut(): boolean {
+    return this.#connection?.isShut === true;
+  }
+
   get heldBytes(): number {
     return this.#held.bytes;
   }

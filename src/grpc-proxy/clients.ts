@@ -49,8 +49,8 @@ export class Clients implements OpenConnections {
     return promise;
   }
 
-  /** Ends all connections. May be called twice. */
+  /** Ends all connections, but for those whose last bytes the kernel delivers. May be called twice. */
   close(): void {
-    for (const client of [...this.#clients]) client.terminate();
+    for (const client of [...this.#clients]) if (!client.isShut) client.terminate();
   }
 }

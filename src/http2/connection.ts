@@ -41,10 +41,9 @@ const PREFACE_TIMEOUT_MS = 10_000;
 // Time for the peer to take our last bytes and to close, after a fault and after a drain.
 const CLOSE_TIMEOUT_MS = 1000;
 const DRAINED_TIMEOUT_MS = 30_000;
-// Frames that are not DATA are not flow controlled. A peer that has us answer, and does not
-// read, is cut off at this size of what is not written.
+// Bytes that wait to be written when a peer that has us answer, and does not read, is cut off:
+// only DATA is flow controlled. And when a connection takes no new streams of ours.
 const MAX_UNWRITTEN_BYTES = 1024 * 1024;
-// A connection on which this much waits takes no new streams of ours.
 const MAX_UNWRITTEN_FOR_OPEN = 256 * 1024;
 
 export class Connection implements SocketOwner, FrameDispatcherListener, StreamTableListener {
@@ -94,14 +93,10 @@ export class Connection implements SocketOwner, FrameDispatcherListener, StreamT
 
   /** Whether a new stream of ours can be opened now. */
   get canOpen(): boolean {
-    return (
-      this.#state === "open" &&
-      this.#dispatcher.hasSettings &&
-      !this.#isDraining &&
-      !this.#isPeerDraining &&
-      !this.isFull &&
-      this.#writer.pendingBytes < MAX_UNWRITTEN_FOR_OPEN
-    );
+    const isReady = this.isOpen && this.#dispatcher.hasSettings;
+    const isStaying = !this.#isDraining && !this.#isPeerDraining;
+    const hasRoom = !this.isFull && this.#writer.pendingBytes < MAX_UNWRITTEN_FOR_OPEN;
+    return isReady && isStaying && hasRoom;
   }
 
   get streamCount(): number {
@@ -111,6 +106,11 @@ export class Connection implements SocketOwner, FrameDispatcherListener, StreamT
   /** Bytes that are counted as held, besides those that streams have received. */
   get heldBytes(): number {
     return this.#writer.backlogBytes + this.#frameBytes;
+  }
+
+  /** Whether everything was written and the FIN sent: the kernel delivers the rest. */
+  get isShut(): boolean {
+    return this.#state === "shut";
   }
 
   get isOpen(): boolean {

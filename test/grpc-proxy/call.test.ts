@@ -137,6 +137,29 @@ describe("Call", () => {
     expect(scene.codes()).toEqual([4]);
   });
 
+  test("is not finished before its client has read the answer, or has gone", async () => {
+    for (const isGone of [false, true]) {
+      const scene = await Recorded.start();
+      const { stream, recorder } = scene.call(RANGE);
+      stream.end();
+      await scene.settle();
+      const { stream: member } = scene.opened[0]!;
+      member.headers(RESPONSE);
+      member.write(message(100_000));
+      member.end(TRAILERS);
+      await scene.settle();
+      let isFinished = false;
+      void scene.calls.whenFinished().then(() => (isFinished = true));
+      await Promise.resolve();
+      expect([scene.calls.count, scene.calls.finiteCount, isFinished]).toEqual([0, 1, false]);
+      if (isGone) stream.reset();
+      else stream.consumed(recorder.bytes);
+      await scene.settle();
+      expect([scene.calls.finiteCount, isFinished]).toEqual([0, true]);
+      scene.codes();
+    }
+  });
+
   test("that waits holds a request of single bytes in little memory, and sends it whole", async () => {
     const scene = new Recorded();
     await scene.settle();
