@@ -33,7 +33,7 @@ const WARM_UP_VISITS = 10;
 const SMALL_BUFFERS = ["tcp_rmem", "tcp_wmem"];
 
 /** Returns a command prefix that raises the descriptor limit. Throws the command to run first. */
-async function raisedLimit(): Promise<string[]> {
+export async function raisedLimit(): Promise<string[]> {
   const prlimit = requireTool("prlimit");
   const limitTo = (count: number) => [prlimit, `--nofile=${count}:${count}`];
   if ((await run([...limitTo(DESCRIPTORS), "true"])).status === 0) return limitTo(DESCRIPTORS);
