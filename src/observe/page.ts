@@ -1,5 +1,6 @@
 // Assembles the page at `/` from the files in page/ into one document. Its headers
 // allow it to load nothing but /status.
+import calls from "./page/calls.js" with { type: "text" };
 import elements from "./page/elements.js" with { type: "text" };
 import endpoints from "./page/endpoints.js" with { type: "text" };
 import events from "./page/events.js" with { type: "text" };
@@ -20,7 +21,7 @@ const STYLE = [style, plotsStyle, tablesStyle].join("\n");
 // while it loads; the last one starts polling.
 const SCRIPT = [
   '"use strict";',
-  ...[elements, format, rates, plots, largePlots, figures, endpoints, events, polling],
+  ...[elements, format, rates, plots, largePlots, figures, calls, endpoints, events, polling],
 ].join("\n");
 
 // bun-types declares .html imports as bundles; with `type: "text"` this is a string.

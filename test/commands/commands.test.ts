@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import packageJson from "../../package.json" with { type: "json" };
 import { commandsByWords, listedFlags } from "../../src/cli/command.ts";
 import { allFlags, commands, program, run } from "../../src/commands/commands.ts";
-import { proxyStatus, stubStatus } from "../support/status-stub.ts";
+import { grpcProxyStatus, stubStatus } from "../support/status-stub.ts";
 
 /** Runs the program in this process. */
 async function ran(...args: string[]) {
@@ -143,7 +143,7 @@ describe("status", () => {
   });
 
   test("prints of a proxy that does not relay what every proxy has", async () => {
-    const body = JSON.stringify(stubStatus({ gateway: proxyStatus({ accepted: 7 }) }));
+    const body = JSON.stringify(stubStatus({ gateway: grpcProxyStatus({ accepted: 7 }) }));
     const { server, flag } = stranger(200, body);
     const { status, printed } = await ran("status", flag);
     await server.stop(true);
@@ -165,7 +165,7 @@ describe("status and healthcheck", () => {
     ["--trusted-ca-file=ca", "--listen-addr=127.0.0.1:9"],
   ];
   test.each(units)("take the flags of either proxy: %p", async (...unit) => {
-    const body = JSON.stringify(stubStatus({ gateway: proxyStatus() }));
+    const body = JSON.stringify(stubStatus({ gateway: grpcProxyStatus() }));
     const { server, flag } = stranger(200, body);
     const url = flag.replace("=", "=http://");
     expect(await ran("status", url, ...unit)).toMatchObject({ status: 0, errors: "" });

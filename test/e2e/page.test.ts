@@ -1,10 +1,15 @@
 // The page at `/` of the compiled gateway, in a real browser.
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"; // prettier-ignore
 import { PAGE, PAGE_HEADERS } from "../../src/observe/page.ts";
+import { EtcdClient } from "../support/etcd-client.ts";
+import { EtcdCluster } from "../support/etcd-cluster.ts";
+import { etcdReleases } from "../support/etcd-releases.ts";
+import { KV, Watch } from "../support/etcd-rpcs.ts";
 import { freePort } from "../support/free-port.ts";
 import { Closers, eventually } from "../support/gateway-command.ts";
 import { GatewayProcess } from "../support/gateway-process.ts";
-import { pollNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
+import { startGrpcProxy } from "../support/grpc-proxy-process.ts";
+import { callFigure, pollNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
 import { Peer, PeerServer, until } from "../support/peer.ts";
 import { local } from "../support/scene.ts";
 import type { Status } from "../support/status-stub.ts";
@@ -176,6 +181,27 @@ describe("the gateway's status page", () => {
     await page.shows("#state", /^draining$/);
     client.reset();
     expect(await gateway.exited()).toBe(0);
+  });
+
+  test("shows the calls of the gRPC proxy, and links to its metrics", async () => {
+    const cluster = closers.add(await EtcdCluster.start(1));
+    const [release] = await etcdReleases();
+    const admin = `127.0.0.1:${freePort()}`;
+    const flags = [`--endpoints=${cluster.endpoints}`, `--metrics-addr=http://${admin}`];
+    const proxy = closers.add(await startGrpcProxy({ kind: "ours", release: release! }, flags));
+    const client = closers.add(await EtcdClient.connect(proxy.address));
+    await client.call(KV.Put, { key: "k" });
+    const watch = client.open(Watch.Watch);
+    watch.send({ create: { key: "k" } });
+    await watch.next();
+
+    const page = await scene.show(`http://${admin}`);
+    await page.shows("#methods", "etcdserverpb.KV/Put\t1 OK");
+    await page.shows("#methods", "etcdserverpb.Watch/Watch\t1 in progress");
+    await page.shows(callFigure("Calls"), /^1\nin progress$/);
+    await page.shows(callFigure("Sessions"), /^1\n/);
+    const metrics = await page.evaluate<string>(`document.getElementById("metrics").href`);
+    expect(await (await fetch(metrics)).text()).toContain("grpc_server_started_total");
   });
 
   test("shows a server's response as text, not as markup", async () => {

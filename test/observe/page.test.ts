@@ -3,9 +3,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"; // prettier-ignore
 import { Closers } from "../support/gateway-command.ts";
 import CHECKS from "../support/page-checks.js" with { type: "text" };
-import { pollNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
+import { GRPC_CODE_NAMES } from "../../src/grpc-proxy/grpc-status.ts";
+import { callFigure, pollNow, figure, MARKUP, PageScene, row } from "../support/page-scene.ts";
 import { until } from "../support/peer.ts";
-import { endpointStatus, fullStatus, gatewayStatus, processStatus, proxyStatus, StatusStub, stubStatus } from "../support/status-stub.ts"; // prettier-ignore
+import { endpointStatus, fullGrpcProxyStatus, fullStatus, gatewayStatus, grpcProxyStatus, methodOf, processStatus, type Status, StatusStub, stubStatus } from "../support/status-stub.ts"; // prettier-ignore
 
 setDefaultTimeout(30_000);
 
@@ -19,6 +20,10 @@ afterEach(async () => {
 });
 
 const stubOf = (status = stubStatus()) => closers.add(new StatusStub(status));
+
+const SHOWN_SECTIONS = `Object.fromEntries(
+  ["calls", "relays"].map((id) => [id, document.getElementById(id).checkVisibility()]),
+)`;
 
 describe("the status page", () => {
   test("computes rates from two responses, and none across a restart", async () => {
@@ -86,13 +91,57 @@ describe("the status page", () => {
     await page.shows("#state", /^serving$/);
   });
 
-  test("shows a proxy that does not relay, without the gateway's own figures", async () => {
-    const page = await scene.show(
-      stubOf(stubStatus({ gateway: proxyStatus({ accepted: 7 }) })).url,
-    );
-    await page.shows("#state", /^serving$/);
+  test("shows the calls of the gRPC proxy, and no relays", async () => {
+    const statusAt = (seconds: number) =>
+      stubStatus({
+        gateway: grpcProxyStatus({
+          uptimeMs: 100_000 + seconds * 1000,
+          accepted: 7,
+          ...{ calls: 4, waitingCalls: 1, sessions: 3 },
+          methods: [
+            methodOf("/etcdserverpb.Watch/Watch", 4, []),
+            methodOf("/etcdserverpb.KV/Range", 1000 + 50 * seconds, [997 + 50 * seconds, 0, 2, 1]),
+          ],
+        }),
+      });
+
+    const stub = stubOf(statusAt(0));
+    const page = await scene.show(stub.url);
+    await page.shows(callFigure("New calls"), /^–\n1,004 total$/);
     expect(await page.text(figure("Accepted"))).toBe("7\n–");
-    expect(await page.text("#ended")).toContain("none yet");
+    expect(await page.text(callFigure("Calls"))).toBe("4\nin progress");
+    expect(await page.text(callFigure("Waiting calls"))).toStartWith("1\n");
+    expect(await page.text(callFigure("Sessions"))).toStartWith("3\n");
+    expect(await page.evaluate(SHOWN_SECTIONS)).toEqual({ calls: true, relays: false });
+
+    stub.status = statusAt(4);
+    await pollNow(page);
+    await page.shows(callFigure("New calls"), /^50\/s\n1,204 total$/);
+    expect(await page.text("#methods tbody")).toBe(
+      [
+        "etcdserverpb.KV/Range\t1,197 OK, 2 Unknown, 1 InvalidArgument",
+        "etcdserverpb.Watch/Watch\t4 in progress",
+      ].join("\n"),
+    );
+  });
+
+  test("names every code of gRPC, and says that there was no call", async () => {
+    const stub = stubOf(stubStatus({ gateway: grpcProxyStatus() }));
+    const page = await scene.show(stub.url);
+    await page.shows("#methods tbody", /^none yet/);
+
+    const handled = GRPC_CODE_NAMES.map(() => 1);
+    const methods = [methodOf("/a.B/C", handled.length, handled)];
+    stub.status = stubStatus({ gateway: grpcProxyStatus({ methods }) });
+    await pollNow(page);
+    const counts = GRPC_CODE_NAMES.map((name) => `1 ${name}`);
+    await page.shows("#methods tbody", `a.B/C\t${counts.join(", ")}`);
+  });
+
+  test("shows the relays of the gateway, and no calls", async () => {
+    const page = await scene.show(stubOf().url);
+    await page.shows("#state", /^serving$/);
+    expect(await page.evaluate(SHOWN_SECTIONS)).toEqual({ calls: false, relays: true });
   });
 
   test("shows the time since the last response", async () => {
@@ -191,36 +240,45 @@ describe("the status page", () => {
   });
 
   describe.each(["light", "dark"] as const)("in %s mode", (scheme) => {
-    test.each([320, 800, 1400])("fits %d pixels with readable text", async (width) => {
-      const stub = stubOf(fullStatus(MARKUP));
-      const page = await scene.show(stub.url, { width, height: 800 });
-      await page.prefer(scheme);
-      await page.evaluate(`document.querySelector("details").open = true`);
-      await page.shows("#state", /^serving$/);
-      await page.evaluate(CHECKS);
+    const proxies: [name: string, width: number, status: Status][] = [320, 800, 1400].flatMap(
+      (width) => [
+        ["the gateway", width, fullStatus(MARKUP)],
+        ["the gRPC proxy", width, fullGrpcProxyStatus(MARKUP)],
+      ],
+    );
+    test.each(proxies)(
+      "fits that of %s into %d pixels, with readable text",
+      async (_, width, status) => {
+        const stub = stubOf(status);
+        const page = await scene.show(stub.url, { width, height: 800 });
+        await page.prefer(scheme);
+        await page.evaluate(`document.querySelector("details").open = true`);
+        await page.shows("#state", /^serving$/);
+        await page.evaluate(CHECKS);
 
-      const check = async () => {
-        type Contrast = { faint: string[]; measured: number };
-        const { faint, measured } = await page.evaluate<Contrast>("measureContrast()");
-        expect(faint).toEqual([]);
-        expect(measured).toBeGreaterThan(200);
-        expect(await page.evaluate<string[]>("overflowing()")).toEqual([]);
-        expect(await page.evaluate<string[]>("brokenWords()")).toEqual([]);
-      };
+        const check = async () => {
+          type Contrast = { faint: string[]; measured: number };
+          const { faint, measured } = await page.evaluate<Contrast>("measureContrast()");
+          expect(faint).toEqual([]);
+          expect(measured).toBeGreaterThan(200);
+          expect(await page.evaluate<string[]>("overflowing()")).toEqual([]);
+          expect(await page.evaluate<string[]>("brokenWords()")).toEqual([]);
+        };
 
-      await check();
-      expect(await page.evaluate("window.hasRun")).toBeUndefined();
+        await check();
+        expect(await page.evaluate("window.hasRun")).toBeUndefined();
 
-      const { gateway } = stub.status;
-      stub.status = { ...stub.status, gateway: { ...gateway, draining: true } };
-      await pollNow(page);
-      await page.shows("#state", /^draining$/);
-      await check();
+        const { gateway } = stub.status;
+        stub.status = { ...stub.status, gateway: { ...gateway, draining: true } };
+        await pollNow(page);
+        await page.shows("#state", /^draining$/);
+        await check();
 
-      stub.respond = () => new Response("", { status: 500 });
-      await pollNow(page);
-      await page.shows("#state", /^disconnected$/);
-      await check();
-    });
+        stub.respond = () => new Response("", { status: 500 });
+        await pollNow(page);
+        await page.shows("#state", /^disconnected$/);
+        await check();
+      },
+    );
   });
 });

@@ -11,6 +11,12 @@ const FIGURES = ["Clients", "Accepted", "Refused", "To servers", "To clients", "
 export const figure = (name: string) =>
   `#figures > div:nth-child(${FIGURES.indexOf(name) + 1}) > dd`;
 
+const CALL_FIGURES = ["Calls", "New calls", "Waiting calls", "Sessions"];
+
+/** Returns a selector for the figure of calls called `name`. */
+export const callFigure = (name: string) =>
+  `#call-figures > div:nth-child(${CALL_FIGURES.indexOf(name) + 1}) > dd`;
+
 /** Returns a selector for the cells of endpoint `i`, from 0, that match `cell`. */
 export const row = (i: number, cell = "*") => `#endpoints tbody tr:nth-child(${i + 1}) > ${cell}`;
 

@@ -3,6 +3,8 @@
 import { PAGE, PAGE_HEADERS } from "../../src/observe/page.ts";
 import type { LogEvent, Sample } from "../../src/observe/history.ts";
 import type { GatewayStatus } from "../../src/gateway/gateway-status.ts";
+import type { GrpcProxyStatus } from "../../src/grpc-proxy/grpc-proxy-status.ts";
+import { type Method, MethodTable } from "../../src/grpc-proxy/methods.ts";
 import type { EndpointStatus, ProcessStatus, ProxyStatus } from "../../src/observe/status.ts";
 
 export interface Status {
@@ -81,10 +83,16 @@ export function gatewayStatus(overrides: Partial<GatewayStatus> = {}): GatewaySt
   };
 }
 
-/** Returns what a proxy has that does not relay connections. */
-export function proxyStatus(overrides: Partial<ProxyStatus> = {}): ProxyStatus {
-  const { relayed: _relayed, ended: _ended, ...common } = gatewayStatus(overrides);
-  return common;
+/** Returns what the gRPC proxy has, which does not relay connections. */
+export function grpcProxyStatus(overrides: Partial<GrpcProxyStatus> = {}): GrpcProxyStatus {
+  const { relayed: _relayed, ended: _ended, ...common } = gatewayStatus();
+  return { ...common, calls: 0, waitingCalls: 0, sessions: 0, methods: [], ...overrides };
+}
+
+/** Returns a method with `started` calls, of which `handled` ended, by code. */
+export function methodOf(path: string, started: number, handled: readonly number[]): Method {
+  const method = new MethodTable().find(path);
+  return { ...method, started, handled: method.handled.map((n, code) => handled[code] ?? n) };
 }
 
 export function processStatus(overrides: Partial<ProcessStatus> = {}): ProcessStatus {
@@ -143,4 +151,21 @@ export function fullStatus(markup: string): Status {
       })),
     ),
   });
+}
+
+/** Returns the same for the gRPC proxy. */
+export function fullGrpcProxyStatus(markup: string): Status {
+  const full = fullStatus(markup);
+  const handled = Array.from({ length: 17 }, (_, code) => 10 ** (code % 8));
+  const started = 1_234_567_890;
+  const known = ["/etcdserverpb.KV/Range", "/etcdserverpb.Auth/UserRevokeRole"];
+  const methods = known.map((path) => methodOf(path, started, handled));
+  const { endpoints, discovery } = full.gateway;
+  return {
+    ...full,
+    gateway: grpcProxyStatus({
+      ...{ endpoints, discovery, calls: 123_456, waitingCalls: 12_345, sessions: 12 },
+      methods: [...methods, { ...methodOf("/a/b", 1, []), service: markup, name: "b".repeat(80) }],
+    }),
+  };
 }

@@ -42,11 +42,15 @@ function limitNote(value, limit) {
 }
 
 function renderFigures(status, currentRate) {
-  const list = figuresOf(status, currentRate);
+  fillFigures(byId("figures"), figuresOf(status, currentRate));
+}
+
+/** Fills a `dl` with a list of what `figuresOf` returns. */
+function fillFigures(parent, list) {
   const create = () =>
     element("div", {}, [element("dt"), element("dd", {}, [element("span"), element("small")])]);
 
-  resizeChildren(byId("figures"), list.length, create).forEach((node, i) => {
+  resizeChildren(parent, list.length, create).forEach((node, i) => {
     const [name, figure, note, isHighlighted] = list[i];
     const [text, small] = node.lastChild.children;
     setText(node.firstChild, name);
@@ -58,6 +62,7 @@ function renderFigures(status, currentRate) {
 
 function renderTables({ gateway, config }) {
   const { ended = {}, discovery } = gateway;
+  byId("relays").hidden = gateway.ended === undefined;
   const causes = Object.entries(ended)
     .filter(([, n]) => n > 0)
     .toSorted(([, a], [, b]) => b - a)

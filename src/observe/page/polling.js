@@ -33,6 +33,7 @@ function render(status) {
 
   renderFigures(status, currentRate);
   renderPlots(samples);
+  renderCalls(status, currentRate);
   renderEndpoints(status, samples, currentRate);
   renderTables(status);
   renderEvents(status.events);
