@@ -8,6 +8,7 @@ import { UsageError } from "../../src/core/usage-error.ts";
 import type { SrvRecord } from "../../src/resolver/srv.ts";
 import type { LocalOptions } from "../support/local-gateway.ts";
 import { Blackhole } from "../support/blackhole.ts";
+import { eventually } from "../support/gateway-command.ts";
 import { Peer, type PeerServer, until } from "../support/peer.ts";
 import { createScene, deadPort, local } from "../support/scene.ts";
 
@@ -313,8 +314,8 @@ describe("--discovery-srv with verification", () => {
       { error: `dial tcp m.a.test:${server.port}: has no verified address` },
     ]);
     trusted.add("127.0.0.2");
-    await Bun.sleep(1000); // clients cause at most one refresh per second
-    await served(gateway);
+    // Clients cause at most one refresh per second; the next one after that is served.
+    await eventually(async () => await served(gateway), "a client is served");
     expect(other.accepted).toHaveLength(2); // the probe and the client
   });
 
