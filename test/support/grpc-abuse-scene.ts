@@ -6,7 +6,7 @@ import { EtcdClient } from "./etcd-client.ts";
 import { EtcdCluster } from "./etcd-cluster.ts";
 import { etcdReleases } from "./etcd-releases.ts";
 import { KV } from "./etcd-rpcs.ts";
-import type { Closers } from "./gateway-command.ts";
+import { type Closers, eventually } from "./gateway-command.ts";
 import type { GatewayProcess } from "./gateway-process.ts";
 import { startGrpcProxy } from "./grpc-proxy-process.ts";
 import { until } from "./peer.ts";
@@ -110,22 +110,25 @@ export class GrpcAbuseScene {
     return JSON.parse(await program.line(index));
   }
 
-  /** Returns a metric without labels of the proxy. */
+  /** Returns a metric of the proxy: the sum of all its series. */
   async metric(name: string): Promise<number> {
     const response = await fetch(`http://${this.proxy.address}/proxy/metrics`);
-    const [, value] = new RegExp(`^etcd_gateway_${name} (\\S+)$`, "m").exec(await response.text())!;
-    return Number(value);
+    const samples = new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, "gm");
+    const values = [...(await response.text()).matchAll(samples)].map(([, value]) => Number(value));
+    return values.reduce((sum, value) => sum + value, 0);
   }
 
-  /** Resolves when the only calls are those of the visitor, and nothing is held. */
+  /** Resolves when the only call is the visitor's, and nothing is held. Every call that began was counted as ended. */
   async quiet(): Promise<void> {
-    await until(() => this.proxy.status === undefined, "the proxy runs");
-    for (;;) {
-      const isQuiet =
-        (await this.metric("held_bytes")) === 0 && (await this.metric("calls_active")) <= 1;
-      if (isQuiet) return;
-      await Bun.sleep(100);
-    }
+    const isQuiet = async () => {
+      const held = await this.metric("etcd_gateway_held_bytes");
+      const connections = await this.metric("etcd_gateway_endpoint_connections");
+      const handled = await this.metric("grpc_server_handled_total");
+      const open = (await this.metric("grpc_server_started_total")) - handled;
+      // The visitor may call in between.
+      return held === 0 && connections <= 1 && open <= 2 ? true : undefined;
+    };
+    await eventually(isQuiet, "nothing was held and all calls had ended");
   }
 
   /** The peak of the proxy's resident memory so far. */

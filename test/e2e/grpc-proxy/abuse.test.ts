@@ -91,7 +91,9 @@ test.each([
     );
     expect(scene.peakKib).toBeLessThan(usualKib + MAX_HELD_KIB + GARBAGE_KIB);
     // It was closed, or it holds less than the limit.
-    expect(await scene.metric("held_bytes")).toBeLessThan(2 * BUFFER_MIB * 1024 * 1024);
+    expect(await scene.metric("etcd_gateway_held_bytes")).toBeLessThan(
+      2 * BUFFER_MIB * 1024 * 1024,
+    );
   },
 );
 
