@@ -1,5 +1,5 @@
 // `check`: tries out what `start` would do, and prints the result as a table or as JSON.
-import { checkConfig, type CheckReport, type Step } from "../gateway/check.ts";
+import { checkConfig, type CheckReport, type Step } from "../resolver/cluster-check.ts";
 import type { GatewayConfig } from "../core/gateway-config.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import { StartError } from "../core/start-error.ts";

@@ -1,21 +1,21 @@
-// The `check` command's work: finds every endpoint of a configuration and tries
+// The work of the `check` commands: finds every endpoint of a configuration and tries
 // to resolve, connect to and verify each. It opens no listener.
 import { formatHostPort, type HostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
-import type { GatewayConfig } from "../core/gateway-config.ts";
-import type { Endpoint } from "../resolver/endpoint.ts";
-import { withCertificateNames, withInheritedPriority } from "../resolver/member-specs.ts";
-import { UNTIL_ANSWERED } from "../resolver/dns-cache.ts";
-import { Pool } from "../resolver/pool.ts";
-import { type IsSelf, isSelf } from "../resolver/self-address.ts";
-import { describeTlsError } from "../resolver/tls-error.ts";
-import { mustVerify } from "../resolver/srv.ts";
-import { createClusterIo, type ClusterIo } from "../resolver/cluster-io.ts";
-import { checkEndpoint } from "../resolver/endpoint-check.ts";
 import { resolveListenHost } from "../net/listen-address.ts";
-import { checkTlsFiles } from "../resolver/start-checks.ts";
-import type { GatewayDeps } from "./gateway.ts";
+import { type ClusterIo, type ClusterIoDeps, createClusterIo } from "./cluster-io.ts";
+import type { DialLimits } from "./connector.ts";
+import { UNTIL_ANSWERED } from "./dns-cache.ts";
+import { type CheckedConfig, checkEndpoint } from "./endpoint-check.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { withCertificateNames, withInheritedPriority } from "./member-specs.ts";
+import type { Probe } from "./passive-health.ts";
+import { Pool } from "./pool.ts";
+import { type IsLocalAddress, type IsSelf, isSelf } from "./self-address.ts";
+import { mustVerify } from "./srv.ts";
+import { checkTlsFiles } from "./start-checks.ts";
+import { describeTlsError } from "./tls-error.ts";
 
 // These interfaces are what `check --output json` prints; scripts rely on them.
 
@@ -47,16 +47,23 @@ export interface CheckReport {
   readonly errors: readonly string[];
 }
 
+/** The machine as the check uses it. */
+export interface CheckDeps extends Omit<ClusterIoDeps, "isSelf"> {
+  readonly isLocalAddress: IsLocalAddress;
+  /** Returns how the proxy connects to endpoints. Not there: by TCP connections. */
+  readonly createProbe?: (dialer: ClusterIo["dialer"]) => Probe;
+}
+
 /**
  * Checks everything once.
  *
- * @throws {UsageError} if --endpoints has the gateway's own address.
- * @throws {StartError} if a file that is named cannot be used, or a name resolves to the gateway itself.
+ * @throws {UsageError} if --endpoints has the proxy's own address.
+ * @throws {StartError} if a file that is named cannot be used, or a name resolves to the proxy itself.
  * @throws {StartError} if the listen address does not resolve.
  */
 export async function checkConfig(
-  config: GatewayConfig,
-  deps: Pick<GatewayDeps, "clock" | "network" | "system" | "isLocalAddress">,
+  config: CheckedConfig & DialLimits,
+  deps: CheckDeps,
 ): Promise<CheckReport> {
   const { clock, network, system, isLocalAddress } = deps;
   await checkTlsFiles(network, config.tls);
@@ -67,7 +74,8 @@ export async function checkConfig(
   const isOwn = (address: string, port: number) => isSelf(listen, address, port, isLocalAddress);
   const sources = createClusterIo(() => config, { clock, network, system, isSelf: isOwn });
   sources.dialer.start(config, { refresh: () => Promise.resolve() });
-  const context: CheckContext = { config, sources, clock, isSelf: isOwn };
+  const probe = deps.createProbe?.(sources.dialer) ?? sources.dialer.probe.bind(sources.dialer);
+  const context: CheckContext = { config, sources, clock, isSelf: isOwn, probe };
   const checks = { names: sources.names, isSelf: isOwn, listen: formatHostPort(config.listen) };
   await Promise.all(config.endpoints.map((spec) => checkEndpoint(spec, checks)));
   const errors: string[] = [];
@@ -110,15 +118,16 @@ async function findSpecs(
 }
 
 interface CheckContext {
-  readonly config: GatewayConfig;
+  readonly config: CheckedConfig;
   readonly sources: ClusterIo;
   readonly clock: Clock;
   readonly isSelf: IsSelf;
+  readonly probe: Probe;
 }
 
 async function tryEndpoint(
   endpoint: Endpoint,
-  { config, sources, clock, isSelf }: CheckContext,
+  { config, sources, clock, isSelf, probe }: CheckContext,
 ): Promise<EndpointReport> {
   const { spec, label } = endpoint;
   const { host, port } = spec.address;
@@ -132,7 +141,7 @@ async function tryEndpoint(
       throw new Error(`it resolves to ${own}, this process's own listen address`);
     return addresses.join(" ");
   });
-  const accepts = resolves.ok ? await step(clock, () => accept(endpoint, sources)) : null;
+  const accepts = resolves.ok ? await step(clock, () => accept(endpoint, probe)) : null;
   const mustBeVerified =
     mustVerify(config.srv) && spec.origin !== "--endpoints" && accepts?.ok === true;
   const verifies = mustBeVerified
@@ -157,9 +166,9 @@ async function step(clock: Clock, work: () => Promise<string>): Promise<Step> {
   return { ...outcome, ms: Math.round((clock.now() - since) * 10) / 10 };
 }
 
-function accept(endpoint: Endpoint, { dialer }: ClusterIo): Promise<string> {
+function accept(endpoint: Endpoint, probe: Probe): Promise<string> {
   return new Promise((resolve, reject) => {
-    dialer.probe(endpoint, (error) => (error === undefined ? resolve("yes") : reject(error)));
+    probe(endpoint, (error) => (error === undefined ? resolve("yes") : reject(error)));
   });
 }
 
