@@ -19,6 +19,7 @@ import {
   proxyOperationFlags,
 } from "../src/commands/grpc-proxy-flags.ts";
 import { etcdTlsFlags, listenTlsFlags } from "../src/commands/grpc-proxy-tls-flags.ts";
+import { grpcProxyCheckCommand } from "../src/commands/grpc-proxy-check.ts";
 import { grpcProxyCommand } from "../src/commands/grpc-proxy.ts";
 import {
   etcdProxyFlags,
@@ -58,10 +59,10 @@ const HTTP_SECTIONS: readonly [title: string, flags: FlagTable][] = [
   ["HTTP proxy: operation", httpOperationFlags],
 ];
 
+const otherCommands = [grpcProxyCommand, grpcProxyCheckCommand, httpProxyCommand];
+
 /** The commands of the gateway, in whose sections a flag is only for some of them. */
-const gatewayCommands = commands.filter(
-  (command) => command !== grpcProxyCommand && command !== httpProxyCommand,
-);
+const gatewayCommands = commands.filter((command) => !otherCommands.includes(command));
 
 const restartOnly = codes(fixedFlags(gatewayFlags).map((name) => `--${name}`));
 const httpRestartOnly = codes(fixedFlags(httpProxyFlags).map((name) => `--${name}`));
@@ -106,7 +107,7 @@ see. Differences from etcd's proxy:
 
 Only a restart changes ${proxyRestartOnly}; a renewed certificate or \`--password-file\` needs none.
 
-\`etcd-gateway help grpc-proxy start\` prints the same.
+\`etcd-gateway help grpc-proxy start\` prints the same. \`etcd-gateway grpc-proxy check\` takes them as well.
 
 ${PROXY_SECTIONS.map(proxySectionText).join("\n\n")}
 
@@ -139,7 +140,8 @@ function proxySectionText([title, flags]: (typeof PROXY_SECTIONS)[number]): stri
 function flagText([name, flag]: [string, Flag<unknown>]): string {
   const { summary, default: preset, example, value, repeatable, isFileKey = true } = flag;
   const isProxys = gatewayCommands.every(({ flags }) => flags[name] !== flag);
-  const takers = isProxys ? undefined : takersOf(name, gatewayCommands);
+  const isReports = name in outputFlags || name in watchFlags;
+  const takers = isProxys ? undefined : takersOf(name, isReports ? commands : gatewayCommands);
   const notes = [
     ...(takers === undefined ? [] : [`Only for ${codes(takers)}.`]),
     ...(repeatable === undefined ? [] : ["May be given several times."]),

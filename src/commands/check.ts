@@ -1,14 +1,11 @@
-// `check`: tries out what `start` would do, and prints the result as a table or as JSON.
-import { checkConfig, type CheckReport, type Step } from "../resolver/cluster-check.ts";
-import type { GatewayConfig } from "../core/gateway-config.ts";
-import type { Network } from "../resolver/cluster-io.ts";
-import { StartError } from "../core/start-error.ts";
+// `check`: tries out what `start` would do.
+import { checkConfig } from "../resolver/cluster-check.ts";
 import { systemClock } from "../os/clock.ts";
 import * as system from "../os/tcp.ts";
 import type { Command } from "../cli/command.ts";
 import { type ConfigSource, loadConfig } from "../cli/load-config.ts";
 import type { Output } from "../cli/output.ts";
-import { table } from "../cli/table.ts";
+import { printReport } from "./check-report.ts";
 import { FLAG_RULES, WRONG_INPUT } from "./config-text.ts";
 import { gatewayFlags } from "./gateway-flags.ts";
 import { createNetwork } from "./network.ts";
@@ -34,48 +31,13 @@ names, connects to each, and verifies those that must be. Prints what it saw.`,
  * @throws {StartError} if the config file cannot be read.
  * @throws {UsageError} for an invalid flag, variable or config file.
  */
-async function check(input: ConfigSource, { print }: Output): Promise<number> {
+async function check(input: ConfigSource, output: Output): Promise<number> {
   const { config, values, warnings } = await loadConfig(flags, input);
-  const report = await checked(config, createNetwork(input.environment));
-  const isJson = values.output === "json";
-  print(
-    isJson ? `${JSON.stringify({ ...report, warnings }, null, 2)}\n` : asTable(report, warnings),
-  );
-  return report.ok ? 0 : 1;
-}
-
-async function checked(config: GatewayConfig, network: Network): Promise<CheckReport> {
+  const network = createNetwork(input.environment);
   const { isLocalAddress } = system;
-  try {
-    return await checkConfig(config, { clock: systemClock, network, system, isLocalAddress });
-  } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    return { ok: false, endpoints: [], errors: [error.message] };
-  }
-}
-
-const HEAD = ["ENDPOINT", "FROM", "PRIORITY", "WEIGHT", "RESOLVES", "ACCEPTS", "VERIFIES"];
-
-function asTable({ ok, endpoints, errors }: CheckReport, warnings: readonly string[]): string {
-  const rows = endpoints.map(({ endpoint, from, priority, weight, ...steps }) => [
-    endpoint,
-    from,
-    String(priority),
-    String(weight),
-    inWords(steps.resolves),
-    inWords(steps.accepts),
-    inWords(steps.verifies),
-  ]);
-  return [
-    ...(rows.length === 0 ? [] : table([HEAD, ...rows])),
-    ...warnings.map((warning) => `warning: ${warning}`),
-    ...errors.map((error) => `error: ${error}`),
-    ok ? "all is well" : "not all is well",
-    "",
-  ].join("\n");
-}
-
-function inWords(step: Step | null): string {
-  if (step === null) return "-";
-  return `${step.ok ? "" : "no: "}${step.text} (${step.ms}ms)`;
+  return await printReport(
+    () => checkConfig(config, { clock: systemClock, network, system, isLocalAddress }),
+    { isJson: values.output === "json", warnings },
+    output,
+  );
 }

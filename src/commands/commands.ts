@@ -15,6 +15,7 @@ import { checkCommand } from "./check.ts";
 import { completionCommand } from "./completion.ts";
 import { etcdGatewayCommand, gatewayCommand } from "./gateway.ts";
 import { grpcProxyCommand, grpcProxyHolderCommand } from "./grpc-proxy.ts";
+import { grpcProxyCheckCommand } from "./grpc-proxy-check.ts";
 import { httpProxyCommand, httpProxyHolderCommand } from "./http-proxy.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
 import { statusCommand } from "./status.ts";
@@ -55,6 +56,7 @@ export const commands: readonly Command[] = [
   httpProxyCommand,
   httpProxyHolderCommand,
   checkCommand,
+  grpcProxyCheckCommand,
   statusCommand,
   healthcheckCommand,
   completionCommand,

@@ -77,7 +77,12 @@ export class GrpcProxyConfigProvider implements ConfigProvider<GrpcProxyConfig> 
   }
 }
 
-async function proxyConfig(
+/**
+ * Returns the configuration that the flags make, with the password of `--password-file`.
+ *
+ * @throws {StartError} if that file cannot be used.
+ */
+export async function proxyConfig(
   { isDebug, credentials, ...config }: FlagConfig,
   readFile: ConfigSource["readFile"],
 ): Promise<GrpcProxyConfig> {

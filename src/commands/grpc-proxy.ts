@@ -13,7 +13,8 @@ import { GrpcProxyConfigProvider } from "./grpc-proxy-config-provider.ts";
 import { grpcProxyFlags } from "./grpc-proxy-flags.ts";
 import { createNetwork } from "./network.ts";
 
-const TLS_FLAGS = { trustedCaFile: "--cacert", certFile: "--cert", keyFile: "--key" };
+/** The flags that set the files for etcd. */
+export const TLS_FLAGS = { trustedCaFile: "--cacert", certFile: "--cert", keyFile: "--key" };
 
 export const grpcProxyCommand: Command = {
   words: "grpc-proxy start",
@@ -52,11 +53,12 @@ word. For wrong input it exits with 2, where etcd exits with 1.`,
   run: start,
 };
 
-/** Holds `start`, as etcd's own binary does. */
+/** Holds `start`, as etcd's own binary does, and `check`. */
 export const grpcProxyHolderCommand: Command = {
   words: "grpc-proxy",
-  description: 'Holds "start", so that a unit file written for etcd moves over by one word.',
-  usage: [{ choices: ["start"] }, { argument: "flags", isOptional: true }],
+  description:
+    'Holds "start", so that a unit file written for etcd moves over by one word, and "check".',
+  usage: [{ choices: ["start", "check"] }, { argument: "flags", isOptional: true }],
   flags: {},
   details: ['"etcd-gateway help grpc-proxy start" explains every flag.'],
 };

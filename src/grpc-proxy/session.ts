@@ -2,6 +2,8 @@
 // is alive; it dials nothing.
 import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
+import type { EndpointSpec } from "../core/endpoint-spec.ts";
+import { type GrpcProxyConfig, usesTls } from "../core/grpc-proxy-config.ts";
 import { Connection } from "../http2/connection.ts";
 import type { ConnectionListener } from "../http2/connection-listener.ts";
 import { headerValue, type HeaderList } from "../http2/header-list.ts";
@@ -20,6 +22,24 @@ export interface SessionOptions {
   readonly keepalive: KeepaliveOptions;
   /** Whether the connection is encrypted. */
   readonly isSecure: boolean;
+}
+
+export interface SessionDialOptions extends SessionOptions {
+  /** Milliseconds from the dial to the first call that can begin. */
+  readonly dialTimeoutMs: number;
+}
+
+/** Returns the options of a session to an endpoint. */
+export function sessionOptions(
+  spec: EndpointSpec,
+  { tls, dialPings, dialTimeoutMs }: Pick<GrpcProxyConfig, "tls" | "dialPings" | "dialTimeoutMs">,
+  { clock, buffered }: Pick<SessionOptions, "clock" | "buffered">,
+): SessionDialOptions {
+  const { timeMs, timeoutMs, permitWithoutStream } = dialPings;
+  return {
+    ...{ clock, buffered, dialTimeoutMs, isSecure: usesTls(spec, tls) },
+    keepalive: { timeMs, timeoutMs, isWithoutStreams: permitWithoutStream },
+  };
 }
 
 /** The events of a session. */

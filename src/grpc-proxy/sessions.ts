@@ -9,7 +9,12 @@ import type { Endpoint } from "../resolver/endpoint.ts";
 import type { Dialer } from "../resolver/failover.ts";
 import type { PassiveHealth } from "../resolver/passive-health.ts";
 import type { Pool } from "../resolver/pool.ts";
-import { describeFailure, Session, type SessionListener, type SessionOptions } from "./session.ts";
+import {
+  describeFailure,
+  Session,
+  type SessionDialOptions,
+  type SessionListener,
+} from "./session.ts";
 
 export interface SessionsParts {
   readonly clock: Clock;
@@ -18,7 +23,7 @@ export interface SessionsParts {
   /** Opens TCP or TLS connections to members. */
   readonly dialer: Dialer<TcpSocket>;
   /** Read at each dial. */
-  readonly options: (endpoint: Endpoint) => SessionOptions & { readonly dialTimeoutMs: number };
+  readonly options: (endpoint: Endpoint) => SessionDialOptions;
 }
 
 export interface SessionsListener {

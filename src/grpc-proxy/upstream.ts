@@ -1,6 +1,6 @@
 // The members: which there are, the sessions to them, and the calls that wait for one. It
 // assembles these parts and owns them. It knows no client.
-import { type GrpcProxyConfig, usesTls } from "../core/grpc-proxy-config.ts";
+import type { GrpcProxyConfig } from "../core/grpc-proxy-config.ts";
 import { StartError } from "../core/start-error.ts";
 import type { Clock } from "../core/clock.ts";
 import type { BufferedBytes } from "../http2/buffered-bytes.ts";
@@ -13,7 +13,7 @@ import type { IsSelf } from "../resolver/self-address.ts";
 import { SrvError } from "../resolver/srv.ts";
 import { MemberDialer } from "./member-dialer.ts";
 import type { ProxyTls } from "./proxy-tls.ts";
-import type { Session, SessionOptions } from "./session.ts";
+import { type Session, sessionOptions } from "./session.ts";
 import { Sessions, type SessionsListener } from "./sessions.ts";
 import { type WaitingCall, WaitingCalls } from "./waiting-calls.ts";
 
@@ -67,7 +67,7 @@ export class Upstream implements ClusterListener, SessionsListener {
     const dialer = new MemberDialer(cluster.dialer, clock, parts.tls, () => this.#config);
     this.#sessions = new Sessions({
       ...{ clock, pool, health, dialer },
-      options: (endpoint) => this.#sessionOptions(endpoint),
+      options: ({ spec }) => sessionOptions(spec, this.#config, parts),
     });
     this.#waiting = new WaitingCalls({
       clock,
@@ -80,16 +80,6 @@ export class Upstream implements ClusterListener, SessionsListener {
       },
       attemptDelayMs: () => this.#config.attemptDelayMs,
     });
-  }
-
-  #sessionOptions({ spec }: Endpoint): SessionOptions & { readonly dialTimeoutMs: number } {
-    const { clock, buffered } = this.#parts;
-    const { tls, dialPings, dialTimeoutMs } = this.#config;
-    const { timeMs, timeoutMs, permitWithoutStream } = dialPings;
-    return {
-      ...{ clock, buffered, dialTimeoutMs, isSecure: usesTls(spec, tls) },
-      keepalive: { timeMs, timeoutMs, isWithoutStreams: permitWithoutStream },
-    };
   }
 
   /**

@@ -110,7 +110,7 @@ describe("run()", () => {
     const { status, errors } = await ran("start", "--namespace=a/");
     expect(status).toBe(2);
     expect(errors).toBe(
-      'etcd-gateway: Cannot use --namespace with "start": it is a flag of "grpc-proxy start"\n"etcd-gateway help start" explains every flag.\n',
+      'etcd-gateway: Cannot use --namespace with "start": it is a flag of "grpc-proxy start" and "grpc-proxy check"\n"etcd-gateway help start" explains every flag.\n',
     );
   });
 
@@ -192,6 +192,14 @@ describe("check", () => {
     expect(status).toBe(1);
     expect(errors).toBe(
       'etcd-gateway: Cannot read --config-file "/dev/zero": it is longer than 16 MiB\n',
+    );
+  });
+
+  test("refers a flag of the gRPC proxy to the command that takes it", async () => {
+    const { status, errors } = await ran("check", "--cacert=ca.pem");
+    expect(status).toBe(2);
+    expect(errors).toContain(
+      'Cannot use --cacert with "check": it is a flag of "grpc-proxy start" and "grpc-proxy check"',
     );
   });
 });

@@ -64,6 +64,11 @@ describe("etcd-gateway prints requested text to standard output and exits with 0
       ["help grpc-proxy start", "grpc-proxy start --help", "grpc-proxy --help start"],
     ],
     ["grpc-proxy", 'Holds "start"', ["grpc-proxy", "grpc-proxy --help", "help grpc-proxy"]],
+    [
+      "grpc-proxy check",
+      'Does all that "grpc-proxy start" does but listening',
+      ["help grpc-proxy check", "grpc-proxy check --help"],
+    ],
     ["version", "Prints the version", ["help version", "version --help", "version -h"]],
     ["help", "Explains a command", ["help help"]],
   ];
@@ -115,7 +120,7 @@ describe("etcd-gateway rejects a wrong command line on standard error and exits 
     ],
     [
       "bogus",
-      'Unknown command "bogus": the commands are start, gateway start, grpc-proxy start, http-proxy start, check, status, healthcheck, completion, version and help',
+      'Unknown command "bogus": the commands are start, gateway start, grpc-proxy start, http-proxy start, check, grpc-proxy check, status, healthcheck, completion, version and help',
     ],
     ["gateway bogus", 'Unknown command "gateway bogus"; did you mean "gateway start"?'],
     ["start now", 'Unexpected argument "now" after "start"'],
@@ -141,7 +146,7 @@ describe("etcd-gateway rejects a wrong command line on standard error and exits 
     ],
     [
       "start --output=json",
-      'Cannot use --output with "start": it is a flag of "check" and "status"',
+      'Cannot use --output with "start": it is a flag of "check" and "grpc-proxy check" and "status"',
     ],
     [
       "start --endpoints=127.0.0.1:23790",
@@ -164,7 +169,7 @@ describe("etcd-gateway rejects a wrong command line on standard error and exits 
 
 describe("etcd-gateway exits with 1 for errors that a later start may not find", () => {
   // The log format is unknown until the config file is read, so these errors are plain text.
-  test.each(["start", "check", "status", "healthcheck"])(
+  test.each(["start", "check", "grpc-proxy check", "status", "healthcheck"])(
     "%s exits with 1 if the config file does not exist",
     async (command) => {
       expect(await cli(`${command} --config-file=/gone.yaml`)).toEqual({
