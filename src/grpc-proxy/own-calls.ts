@@ -186,6 +186,8 @@ class Call implements OwnCall, StreamListener {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancelWait();
+    // The rest of the request is not wanted.
+    this.#stream?.reset(ErrorCode.NO_ERROR);
     this.#session?.endpoint.release();
     this.#listener.ended(status);
   }

@@ -167,10 +167,10 @@ export class StreamTable implements StreamConnection, SendQueueListener {
   /** Ends a stream early, and reports it to the stream's listener. */
   end(stream: Stream, cause: EndCause, { code, reason }: EndDetails): void {
     if (stream.state === "closed") return;
-    // After its response has ended, only the peer's interest in the request ends.
-    const isReported = stream.state !== "half-closed (remote)" || code !== ErrorCode.NO_ERROR;
+    // A client that has the whole response does not care what becomes of the rest of its request.
+    const isReported = this.#parts.role === "server" || stream.state !== "half-closed (remote)";
     this.#remove(stream);
-    if (isReported || this.#parts.role === "server") this.#report(stream, cause, { code, reason });
+    if (isReported) this.#report(stream, cause, { code, reason });
   }
 
   /** A method of the stream's listener threw `error`. The listener gets `closed`, so that it can clean up. */

@@ -27,7 +27,7 @@ export interface StreamListener {
   /** `bytes` more of the written bytes were handed to the connection. */
   sent(bytes: number): void;
   /**
-   * The stream ended early; nothing follows. Bytes that were received and not consumed stay
+   * The stream ended early; nothing follows. Not called after the end of a response. Bytes that were received and not consumed stay
    * counted until `stream.release`. `code` is a value of `ErrorCode`; `reason` is for a log.
    */
   closed(cause: EndCause, code: number, reason: string): void;

@@ -54,6 +54,21 @@ describe("a client's connection", () => {
   });
 });
 
+describe("a response that has ended before its request", () => {
+  test.each([
+    ["the connection is lost", (peer: RawPeer) => peer.connection.ended()],
+    ["the server resets the stream", (peer: RawPeer) => peer.send(RST_STREAM, 0, 1, uint32(8))],
+  ])("is the last event of its stream, also when %s", async (_, end) => {
+    const peer = await client();
+    const recorder = new Recorder();
+    const stream = peer.connection.open(REQUEST, false, recorder);
+    peer.sendHeaders(1, [...RESPONSE, ...TRAILERS], true);
+    end(peer);
+    expect(recorder.events).toHaveLength(1);
+    expect(stream.state).toBe("closed");
+  });
+});
+
 describe("an exception of a listener", () => {
   test.each([
     ["headers", (peer: RawPeer) => peer.sendHeaders(1, RESPONSE)],
