@@ -1,11 +1,16 @@
 // The processes that the benchmark measures: gateways and etcd on free loopback ports,
 // and their figures in /proc.
+import { dlopen, ptr } from "bun:ffi";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HAPROXY_DEFAULTS } from "../faults/gateways.ts";
 import { freePorts } from "../support/free-port.ts";
+
+const { symbols: libc } = dlopen("libc.so.6", {
+  clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+});
 
 /** A child process that listens on `port`. Its output is discarded. */
 export class Child {
@@ -38,12 +43,35 @@ export class Child {
   }
 
   get residentKib(): number {
+    return this.#memoryKib("VmRSS");
+  }
+
+  /** The resident memory that is not of files. */
+  get anonymousKib(): number {
+    return this.#memoryKib("RssAnon");
+  }
+
+  /** The most that `residentKib` has been. */
+  get peakKib(): number {
+    return this.#memoryKib("VmHWM");
+  }
+
+  #memoryKib(field: string): number {
     const status = readFileSync(`/proc/${this.#process.pid}/status`, "utf8");
-    return Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
+    return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)![1]);
   }
 
   get descriptors(): number {
     return readdirSync(`/proc/${this.#process.pid}/fd`).length;
+  }
+
+  /** CPU time so far of all threads, user and system, in microseconds. */
+  get cpuUs(): number {
+    const time = new BigInt64Array(2);
+    // The clock id of a process's CPU time, as clock_getcpuclockid(3) returns it.
+    if (libc.clock_gettime((~this.#process.pid << 3) | 2, ptr(time)) !== 0)
+      throw new Error("no CPU time: the process has ended");
+    return Number(time[0]) * 1e6 + Number(time[1]) / 1000;
   }
 
   /** CPU time so far, user and system, in hundredths of a second. */
@@ -66,6 +94,16 @@ export function startGateway(...endpointPorts: number[]): Child {
 /** Starts etcd's own gateway, in front of loopback endpoints. */
 export function startEtcdGateway(...endpointPorts: number[]): Child {
   return startInFrontOf(endpointPorts, ["etcd", "gateway", "start"]);
+}
+
+/** Starts the gRPC proxy under test, in front of a loopback etcd. */
+export function startGrpcProxy(etcdPort: number): Child {
+  return startInFrontOf([etcdPort], ["dist/etcd-gateway", "grpc-proxy", "start"]);
+}
+
+/** Starts etcd's own gRPC proxy, in front of a loopback etcd. */
+export function startEtcdGrpcProxy(etcdPort: number): Child {
+  return startInFrontOf([etcdPort], ["etcd", "grpc-proxy", "start"]);
 }
 
 /** Starts HAProxy, in front of loopback endpoints; undefined if it is not installed. */
