@@ -58,7 +58,7 @@ describe.each(releases.map((release) => [release.name, release] as const))(
       await restore(etcd);
       const answers = await send(
         etcd,
-        crafted(COUNT / 5, (call) => call),
+        crafted(COUNT, (call) => call),
       );
       const isRevealed = answers.some(({ answer }) => answer.includes(FOREIGN_VALUE));
       const left = await foreignKeys(etcd);
