@@ -23,9 +23,10 @@ import { versionCommand } from "./version.ts";
 
 export const program: Program = {
   name: packageJson.name,
-  description: `etcd-gateway replaces etcd's gateway and its gRPC proxy. Applications connect to a
-local address: the gateway relays each connection to a member of the cluster that is
-up, the gRPC proxy forwards each call to one.`,
+  description: `etcd-gateway replaces etcd's gateway, its gRPC proxy and its HTTP proxy. Applications
+connect to a local address: the gateway relays each connection to a member of the
+cluster that is up, the gRPC proxy forwards each call to one, and the HTTP proxy each
+request of the v2 API or the JSON gateway.`,
   notes: [
     `Try it:
   etcd-gateway start --endpoints=10.0.1.10:2379,10.0.1.11:2379,10.0.1.12:2379
@@ -33,8 +34,8 @@ or, with TLS to etcd:
   etcd-gateway grpc-proxy start --endpoints=https://10.0.1.10:2379 --cacert=/etc/etcd/ca.pem
 then:
   ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:23790 endpoint status`,
-    `"etcd-gateway help start" explains every flag of the gateway, and
-"etcd-gateway help grpc-proxy start" those of the gRPC proxy.`,
+    `"etcd-gateway help start" explains every flag of the gateway, "etcd-gateway help
+grpc-proxy start" and "etcd-gateway help http-proxy start" those of the proxies.`,
   ],
 };
 
@@ -157,7 +158,7 @@ function invocationOf({ words: all, wantsHelp, wantsVersion, given }: Argv): Inv
   if (wantsVersion) return { words: ["version"], command: versionCommand };
   if (command === undefined)
     throw new UsageError(
-      'Missing command: "etcd-gateway start" runs the gateway, and "etcd-gateway grpc-proxy start" the gRPC proxy',
+      'Missing command: "etcd-gateway start" runs the gateway, "etcd-gateway grpc-proxy start" the gRPC proxy, and "etcd-gateway http-proxy start" the HTTP proxy',
     );
   if (command.operand !== undefined && typed === command.words) throw unknownOperand(command);
   checkFlags(command, typed, given);

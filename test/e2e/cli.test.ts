@@ -46,7 +46,7 @@ describe("etcd-gateway prints requested text to standard output and exits with 0
   const helps: [title: string, opening: string, lines: string[]][] = [
     [
       "the program",
-      "etcd-gateway replaces etcd's gateway and its gRPC proxy",
+      "etcd-gateway replaces etcd's gateway, its gRPC proxy and its HTTP proxy",
       ["help", "--help", "-h"],
     ],
     [
@@ -112,11 +112,11 @@ describe("etcd-gateway rejects a wrong command line on standard error and exits 
   const rejected: [line: string, message: string][] = [
     [
       "",
-      'Missing command: "etcd-gateway start" runs the gateway, and "etcd-gateway grpc-proxy start" the gRPC proxy',
+      'Missing command: "etcd-gateway start" runs the gateway, "etcd-gateway grpc-proxy start" the gRPC proxy, and "etcd-gateway http-proxy start" the HTTP proxy',
     ],
     [
       "--endpoints=a:1",
-      'Missing command: "etcd-gateway start" runs the gateway, and "etcd-gateway grpc-proxy start" the gRPC proxy',
+      'Missing command: "etcd-gateway start" runs the gateway, "etcd-gateway grpc-proxy start" the gRPC proxy, and "etcd-gateway http-proxy start" the HTTP proxy',
     ],
     [
       "bogus",
