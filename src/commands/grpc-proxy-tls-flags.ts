@@ -2,7 +2,7 @@
 // etcd's, where --cert-file is the listener's, not as in the gateway.
 import type { FlagTable } from "../cli/flag.ts";
 import { parseBoolean, parseText } from "../cli/flag-values.ts";
-import type { TlsVersion } from "../core/grpc-proxy-config.ts";
+import type { TlsVersion } from "../core/tls-config.ts";
 import { parseCipherSuites, parseYears, tlsVersion } from "./grpc-proxy-values.ts";
 
 type Values = Readonly<Record<string, unknown>>;

@@ -1,7 +1,7 @@
 // TLS of the gRPC proxy from files: the listener's certificate, its own if --auto-tls is
 // set, and the files for etcd.
 import type { Clock } from "../core/clock.ts";
-import type { EtcdTls, ListenTls } from "../core/grpc-proxy-config.ts";
+import type { EtcdTls, ListenTls } from "../core/tls-config.ts";
 import { StartError } from "../core/start-error.ts";
 import type { TlsSettings } from "../core/tls.ts";
 import type { ProxyTls } from "../grpc-proxy/proxy-tls.ts";

@@ -3,7 +3,7 @@
 import { parseList, parseTimer, parseWhole } from "../cli/flag-values.ts";
 import type { FlagParser } from "../cli/flag.ts";
 import { type HostPort, parseListenAddress } from "../core/address.ts";
-import type { TlsVersion } from "../core/grpc-proxy-config.ts";
+import type { TlsVersion } from "../core/tls-config.ts";
 import { hasCipherSuite } from "../os/tls-policy.ts";
 
 /** Where metrics are served: `http://host:port`, of which a path is ignored as etcd does, or `host:port`. */

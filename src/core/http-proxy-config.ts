@@ -2,6 +2,7 @@
 // Every value is valid: its form was checked when the text was parsed.
 import type { EndpointSpec } from "./endpoint-spec.ts";
 import type { ClusterConfig, ConnectionConfig, ServiceConfig } from "./gateway-config.ts";
+import type { EtcdTls, ListenTls } from "./tls-config.ts";
 
 /** `on`: reads and writes. `readonly`: what only reads, and nothing else. */
 export type HttpProxyMode = "on" | "readonly";
@@ -24,4 +25,6 @@ export interface HttpProxyConfig
   /** Host names, in lower case, that requests may be for. Empty: all. */
   readonly hostWhitelist: readonly string[];
   readonly peers: readonly EndpointSpec[];
+  readonly tls: EtcdTls;
+  readonly listenTls: ListenTls;
 }

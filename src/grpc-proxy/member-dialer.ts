@@ -1,7 +1,7 @@
 // Opens connections to members: TCP by the resolver, then TLS if the member has it.
 import type { Clock } from "../core/clock.ts";
 import { dialOf } from "../core/endpoint-spec.ts";
-import { type EtcdTls, usesTls } from "../core/grpc-proxy-config.ts";
+import { type EtcdTls, usesTls } from "../core/tls-config.ts";
 import { DialError } from "../net/dial-error.ts";
 import type { DialEvents } from "../net/dial.ts";
 import { type TlsError, TlsHandshake, type TlsHandshakeOptions } from "../net/tls-handshake.ts";

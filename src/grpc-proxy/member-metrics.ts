@@ -3,7 +3,7 @@
 import { isIP } from "node:net";
 import type { HostPort } from "../core/address.ts";
 import type { ClusterConfig } from "../core/gateway-config.ts";
-import { type EtcdTls, usesTls } from "../core/grpc-proxy-config.ts";
+import { type EtcdTls, usesTls } from "../core/tls-config.ts";
 import { METRICS_TYPE } from "../observe/metrics.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import type { Endpoint } from "../resolver/endpoint.ts";

@@ -1,5 +1,5 @@
 // TLS as the proxy uses it, on both sides. The system's part builds the settings from files.
-import type { EtcdTls } from "../core/grpc-proxy-config.ts";
+import type { EtcdTls } from "../core/tls-config.ts";
 import type { TlsSettings } from "../core/tls.ts";
 
 export interface ProxyTls {

@@ -3,7 +3,8 @@
 import { formatHostPort } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 import type { EndpointSpec } from "../core/endpoint-spec.ts";
-import { type GrpcProxyConfig, usesTls } from "../core/grpc-proxy-config.ts";
+import { type GrpcProxyConfig } from "../core/grpc-proxy-config.ts";
+import { usesTls } from "../core/tls-config.ts";
 import { Connection } from "../http2/connection.ts";
 import type { ConnectionListener } from "../http2/connection-listener.ts";
 import { headerValue, type HeaderList } from "../http2/header-list.ts";

@@ -1,6 +1,6 @@
 // The TLS versions and cipher suites that a listener offers, by the names that etcd and
 // Go use.
-import type { TlsVersion } from "../core/grpc-proxy-config.ts";
+import type { TlsVersion } from "../core/tls-config.ts";
 
 export interface TlsPolicy {
   /** Names of Go and IANA, for TLS 1.2; those of TLS 1.3 are always offered. Empty: Go's default. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type EtcdTls, usesTls } from "../../src/core/grpc-proxy-config.ts";
+import { type EtcdTls, usesTls } from "../../src/core/tls-config.ts";
 
 const NONE: EtcdTls = {
   trustedCaFile: undefined,
