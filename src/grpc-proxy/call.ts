@@ -1,10 +1,9 @@
 // One call: a stream of a client, joined with a stream of a member. Bytes pass unopened in
 // both directions; headers, trailers and resets pass as the member sent them. It sends the
 // request again if the member did not process it; it does not choose the member.
-import type { BufferHolder } from "../net/buffer-limit.ts";
 import { headerValue, type HeaderList } from "../http2/header-list.ts";
 import { ErrorCode } from "../http2/protocol.ts";
-import type { EndCause, Stream, StreamListener } from "../http2/stream.ts";
+import type { EndCause, Stream } from "../http2/stream.ts";
 import {
   codeOf,
   codeOfReset,
@@ -14,7 +13,7 @@ import {
   statusTrailers,
 } from "./grpc-status.ts";
 import type { LoggedCall } from "./call-log.ts";
-import type { CallParts, CallRequest } from "./call-parts.ts";
+import type { ActiveCall, CallParts, CallRequest } from "./call-parts.ts";
 import type { TimedCall } from "./deadlines.ts";
 import { Direction, type Sink } from "./direction.ts";
 import { isRepeatable, lossStatus } from "./loss.ts";
@@ -39,16 +38,14 @@ type State = "waiting" | "open" | "responding" | "over";
 // How long a call waits for a session. Clients retry, so they need not wait for long.
 const MAX_WAIT_MS = 3000;
 
-export class Call
-  implements StreamListener, Sink, OrderedCall, TimedCall, WaitingCall, BufferHolder
-{
+export class Call implements ActiveCall, Sink, OrderedCall, TimedCall, WaitingCall {
   readonly method: Method;
   readonly sender: CallRequest["client"];
   /** The gRPC code, once the call is over. */
   code = GrpcCode.OK as number;
   readonly #client: Stream;
   readonly #list: HeaderList;
-  readonly #parts: CallParts<Call>;
+  readonly #parts: CallParts;
   #state: State = "waiting";
   #session: Session | undefined;
   #member: Stream | undefined;
@@ -61,7 +58,7 @@ export class Call
   readonly #toMember: Direction;
   readonly #toClient: Direction;
 
-  constructor(client: Stream, method: Method, request: CallRequest, parts: CallParts<Call>) {
+  constructor(client: Stream, method: Method, request: CallRequest, parts: CallParts) {
     const { list, isEnd, rewriter, floor } = request;
     const { maxSendBytes, maxRecvBytes } = parts.limits;
     this.#client = client;
@@ -78,7 +75,7 @@ export class Call
       this.#toMember.rewriteWith(rewriter.request, headerValue(list, "grpc-encoding"));
   }
 
-  /** Sends the call to a member, or waits for one; with a refusal, ends it at once. */
+  /** Sends the call to a member, or waits for one. */
   start(refusal: GrpcStatus | undefined): void {
     this.method.started++;
     this.#toMember.onMessage = this.#parts.log.lineOf("client", this.method, this.sender);
@@ -92,7 +89,6 @@ export class Call
     this.#forward();
   }
 
-  /** What the access log says of the call. */
   get logged(): LoggedCall {
     const [endpoint, client] = [this.#session?.endpoint.label, this.sender.address];
     const { openedAt: startedAt } = this.#client;
@@ -123,7 +119,6 @@ export class Call
     this.#dropResponse();
   }
 
-  /** Ends the call with a status of the proxy's own. */
   fail(status: GrpcStatus): void {
     if (this.#state === "over") return;
     const isWhole = this.#state !== "responding";

@@ -7,7 +7,7 @@ import { BufferLimit, type BufferLimitListener } from "../net/buffer-limit.ts";
 import type { Logger } from "../observe/log.ts";
 import { Call } from "./call.ts";
 import { CallLog, type CallLogConfig } from "./call-log.ts";
-import type { CallParts } from "./call-parts.ts";
+import type { ActiveCall, CallMaker, CallParts } from "./call-parts.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { GrpcStatus } from "./grpc-status.ts";
 import type { Rewriter } from "./message-pipe.ts";
@@ -22,6 +22,8 @@ export interface CallRouting {
   pick(): Session | undefined;
   wait(call: WaitingCall, timeoutMs: number): () => void;
   rewriterOf(path: string): Rewriter | undefined;
+  /** Returns who makes the calls of an RPC; undefined: they are passed through. */
+  makerOf(path: string): CallMaker | undefined;
   /** Returns the status with which an RPC is refused; undefined: it is forwarded. */
   refusalOf(path: string): GrpcStatus | undefined;
 }
@@ -43,21 +45,21 @@ export interface ClientRequest {
   readonly isEnd: boolean;
 }
 
-export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolders {
+export class Calls implements BufferLimitListener, CallParts, MemoryHolders {
   readonly methods = new MethodTable();
   readonly deadlines: Deadlines;
   readonly log: CallLog;
   /** Counts the bytes that are held for peers that read slowly. */
-  readonly bufferLimit: BufferLimit<Call>;
+  readonly bufferLimit: BufferLimit<ActiveCall>;
   /** The same, with a ceiling for all clients together. */
   readonly memory: MemoryCeiling;
   readonly #log: Logger;
-  readonly #calls = new Set<Call>();
+  readonly #calls = new Set<ActiveCall>();
   /** Calls that end by themselves, which are all but watches and their like, until their answer is read. */
   #finite = 0;
   #onFinished = () => {};
   /** Calls that are over, and whose client has not read all of the response. */
-  readonly #unread = new Set<Call>();
+  readonly #unread = new Set<ActiveCall>();
   #config: CallsConfig;
   #routing: CallRouting | undefined;
   #clients: Iterable<HoldingClient> = [];
@@ -97,12 +99,11 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
     const { hasSerializableOrdering } = this.#config;
     const floor = hasSerializableOrdering && isOrdered(path) ? client : undefined;
     const rewriter = this.#routing!.rewriterOf(path);
-    const call = new Call(
-      stream,
-      this.methods.find(path),
-      { list, isEnd, rewriter, floor, client },
-      this,
-    );
+    const method = this.methods.find(path);
+    const request = { list, isEnd, rewriter, floor, client };
+    const call =
+      this.#routing!.makerOf(path)?.(stream, method, request, this) ??
+      new Call(stream, method, request, this);
     this.#calls.add(call);
     if (!call.method.isEndless) this.#finite++;
     call.start(this.#routing!.refusalOf(path));
@@ -147,18 +148,18 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
     return this.#routing!.wait(call, timeoutMs);
   }
 
-  ended(call: Call): void {
+  ended(call: ActiveCall): void {
     this.#calls.delete(call);
     if (this.log.hasCalls) this.log.ended(call.logged);
     if (call.bufferedBytes > 0) this.#unread.add(call);
     else this.#finished(call);
   }
 
-  emptied(call: Call): void {
+  emptied(call: ActiveCall): void {
     if (this.#unread.delete(call)) this.#finished(call);
   }
 
-  #finished({ method }: Call): void {
+  #finished({ method }: ActiveCall): void {
     if (!method.isEndless && --this.#finite === 0) this.#onFinished();
   }
 
@@ -175,7 +176,7 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
     return this.#clients;
   }
 
-  get calls(): Iterable<Call> {
+  get calls(): Iterable<ActiveCall> {
     return this.keys();
   }
 
@@ -187,7 +188,7 @@ export class Calls implements BufferLimitListener, CallParts<Call>, MemoryHolder
   }
 
   /** For the buffer limit: the calls that may hold bytes. */
-  *keys(): IterableIterator<Call> {
+  *keys(): IterableIterator<ActiveCall> {
     yield* this.#calls;
     yield* this.#unread;
   }

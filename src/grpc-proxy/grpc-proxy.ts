@@ -15,7 +15,8 @@ import { collect, type MetricSamples } from "../observe/metrics.ts";
 import { RateLimitedLog } from "../observe/rate-limited-log.ts";
 import type { Network } from "../resolver/cluster-io.ts";
 import { type IsLocalAddress, isSelf } from "../resolver/self-address.ts";
-import { type CallRouting, Calls, type ClientRequest } from "./calls.ts";
+import { CallRoutes } from "./call-routes.ts";
+import { Calls, type ClientRequest } from "./calls.ts";
 import { Client, type ClientListener, type ClientParts } from "./client.ts";
 import { GrpcCode, type GrpcStatus } from "./grpc-status.ts";
 import { Clients } from "./clients.ts";
@@ -24,13 +25,10 @@ import { type GrpcProxyStatus, grpcProxyStatus } from "./grpc-proxy-status.ts";
 import { HttpRoutes } from "./http-routes.ts";
 import { MemberMetrics } from "./member-metrics.ts";
 import { Members } from "./members/members.ts";
-import type { Rewriter } from "./message-pipe.ts";
-import type { Session } from "./session.ts";
 import { Namespace } from "./namespace/namespace.ts";
 import type { ProxyTls } from "./proxy-tls.ts";
 import { MAX_READY_SESSIONS } from "./sessions.ts";
 import { Upstream, type UpstreamListener } from "./upstream.ts";
-import type { WaitingCall } from "./waiting-calls.ts";
 
 /** The parts of the machine that the proxy uses. */
 export interface GrpcProxyDeps {
@@ -62,9 +60,7 @@ const DEREGISTER_MS = 1000;
 // Time for the last bytes of calls that the proxy has ended.
 const LAST_BYTES_MS = 500;
 
-export class GrpcProxy
-  implements AcceptorListener<Client>, CallRouting, ClientListener, UpstreamListener
-{
+export class GrpcProxy implements AcceptorListener<Client>, ClientListener, UpstreamListener {
   readonly #deps: GrpcProxyDeps;
   readonly #log: Logger;
   readonly #rejections: RateLimitedLog;
@@ -78,7 +74,7 @@ export class GrpcProxy
   readonly #clientParts: ClientParts;
   readonly #clients: Clients;
   readonly #calls: Calls;
-  readonly #namespace: Namespace | undefined;
+  readonly #callRoutes: CallRoutes;
   readonly #refused: Record<DenyReason, number> = {
     connection_limit: 0,
     not_allowed: 0,
@@ -96,10 +92,6 @@ export class GrpcProxy
     this.#rejections = new RateLimitedLog(this.#log, clock);
     this.#listen = config.listen;
     this.#startedAt = clock.now();
-    const { namespace } = config;
-    this.#namespace =
-      namespace &&
-      new Namespace(new TextEncoder().encode(namespace.prefix), { strict: namespace.isStrict });
     this.#calls = new Calls(config, clock, this.#log);
     this.#upstream = new Upstream(config, {
       ...deps,
@@ -107,6 +99,12 @@ export class GrpcProxy
       isSelf: (address, port) => isSelf(this.#listen, address, port, deps.isLocalAddress),
     });
     this.#members = new Members(config, { ...deps, upstream: this.#upstream });
+    this.#callRoutes = new CallRoutes({
+      upstream: this.#upstream,
+      members: this.#members,
+      namespace: namespaceOf(config),
+      makers: new Map(),
+    });
     const { pool } = this.#upstream.cluster;
     const memberMetrics = new MemberMetrics(pool, deps.network, () => this.#config);
     this.#routes = new HttpRoutes(this.#members.client, memberMetrics, () => this.metrics());
@@ -131,7 +129,7 @@ export class GrpcProxy
     await this.#upstream.check(this.#config);
     await this.#upstream.start(this);
     if (this.#acceptor.maxConnections === 0) throw new StartError(this.#limit().warning!);
-    this.#calls.start(this, this.#clients);
+    this.#calls.start(this.#callRoutes, this.#clients);
     try {
       const { inheritedListener } = this.#deps;
       const acceptor = { ...this.#config, isForTls: this.#deps.tls.isListening };
@@ -274,26 +272,9 @@ export class GrpcProxy
       hasAdminServer: this.#config.metrics !== undefined,
     });
   }
+}
 
-  // Where calls are routed.
-
-  pick(): Session | undefined {
-    return this.#upstream.pick();
-  }
-
-  wait(call: WaitingCall, timeoutMs: number): () => void {
-    return this.#upstream.wait(call, timeoutMs);
-  }
-
-  rewriterOf(path: string): Rewriter | undefined {
-    return this.#members.rewriterOf(path) ?? this.#namespace?.rewriterOf(path);
-  }
-
-  refusalOf(path: string): GrpcStatus | undefined {
-    if (this.#namespace?.knows(path) !== false) return undefined;
-    const [, service, method] = path.split("/");
-    // Its messages may hold keys, which would not be confined.
-    const message = `etcd-gateway: method ${method} of service ${service} is unknown, and --namespace is set`;
-    return { code: GrpcCode.UNIMPLEMENTED, message };
-  }
+function namespaceOf({ namespace }: GrpcProxyConfig): Namespace | undefined {
+  if (namespace === undefined) return undefined;
+  return new Namespace(new TextEncoder().encode(namespace.prefix), { strict: namespace.isStrict });
 }

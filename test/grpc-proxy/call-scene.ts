@@ -5,6 +5,7 @@ import type { ConnectionListener } from "../../src/http2/connection-listener.ts"
 import type { HeaderList } from "../../src/http2/header-list.ts";
 import type { Stream, StreamListener } from "../../src/http2/stream.ts";
 import { parseStaticEndpoint } from "../../src/core/endpoint-spec.ts";
+import type { CallMaker } from "../../src/grpc-proxy/call-parts.ts";
 import { type CallRouting, Calls, type CallsConfig } from "../../src/grpc-proxy/calls.ts";
 import type { GrpcStatus } from "../../src/grpc-proxy/grpc-status.ts";
 import type { Rewriter } from "../../src/grpc-proxy/message-pipe.ts";
@@ -19,6 +20,7 @@ export interface SceneOptions {
   /** Bytes that a kernel holds. */
   readonly capacity?: number;
   readonly rewriter?: Rewriter;
+  readonly maker?: CallMaker;
   readonly hasSerializableOrdering?: boolean;
   /** Receives the streams of members. */
   readonly onRequest: (stream: Stream, list: HeaderList, isEnd: boolean) => StreamListener;
@@ -139,6 +141,10 @@ export class CallScene implements CallRouting, SessionListener {
 
   rewriterOf(): Rewriter | undefined {
     return this.#options.rewriter;
+  }
+
+  makerOf(): CallMaker | undefined {
+    return this.#options.maker;
   }
 
   refusalOf(): GrpcStatus | undefined {
